@@ -1,0 +1,97 @@
+# Every target uses .venv's own tools; nothing needs to be activated. `make` lists the targets.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv --quiet
+INSTALL := $(UV) pip install --python $(BIN)/python --require-hashes
+LOCK := $(UV) --no-config pip compile --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
+ARGS ?=
+
+# Done once for each change of what a stamp depends on.
+VENV_STAMP := $(VENV)/.made
+RUN_STAMP := $(VENV)/.runtime-installed
+DEV_STAMP := $(VENV)/.dev-installed
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+##@ Run
+.PHONY: dev
+dev: $(RUN_STAMP) ## Start everything: a store, a worker, the API and the Playground
+	@$(BIN)/boltq dev $(ARGS)
+
+.PHONY: bench
+bench: $(RUN_STAMP) ## Measure this machine (options: make bench ARGS='...')
+	@$(BIN)/boltq bench $(ARGS)
+
+##@ Work on it
+.PHONY: setup
+setup: $(DEV_STAMP) ## Install what development needs into .venv
+
+.PHONY: fmt
+fmt: $(DEV_STAMP) ## Format the code and fix what ruff can fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: lint
+lint: $(DEV_STAMP) ## Style, types and architecture, without the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(wildcard src scripts tests/typing)
+	$(BIN)/lint-imports
+
+.PHONY: servers
+servers: $(DEV_STAMP) ## Fetch the older servers that the tests run against into .tools
+	@$(BIN)/python scripts/fetch_servers.py
+
+.PHONY: test
+test: servers ## Run the tests (some of them: make test ARGS='tests/broker -k claim')
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: check
+check: ## Everything that CI runs, in its order; stops at the first failure
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory test
+
+##@ Maintain
+.PHONY: lock
+lock: $(VENV_STAMP) ## Resolve the dependencies again into requirements/*.txt (newest: ARGS=--upgrade)
+	$(LOCK) $(ARGS) requirements/build.in -o requirements/build.txt
+	$(LOCK) $(ARGS) pyproject.toml -o requirements/runtime.txt
+	$(LOCK) $(ARGS) pyproject.toml requirements/dev.in -c requirements/runtime.txt -o requirements/dev.txt
+	$(LOCK) $(ARGS) --no-deps requirements/servers.in -o requirements/servers.txt
+
+.PHONY: build
+build: $(VENV_STAMP) ## Build the wheel and the source archive into dist/
+	$(BIN)/uv build --no-build-isolation --python $(BIN)/python --out-dir dist
+
+.PHONY: clean
+clean: ## Remove .venv, .tools, caches and builds (not .boltq: that is data)
+	rm -rf $(VENV) .tools dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+
+$(VENV_STAMP): requirements/build.txt
+	@scripts/venv
+	@touch $@
+
+$(RUN_STAMP): $(VENV_STAMP) requirements/runtime.txt pyproject.toml
+	@echo 'Installing what BoltQ needs.'
+	@$(INSTALL) -r requirements/runtime.txt
+	@$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV_STAMP): $(RUN_STAMP) requirements/dev.txt
+	@echo 'Installing what the checks need.'
+	@$(INSTALL) -r requirements/dev.txt
+	@touch $@

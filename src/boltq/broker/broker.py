@@ -1,0 +1,349 @@
+"""Where jobs live. One method for each script, and nothing between."""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from redis import exceptions as redis_errors
+
+from boltq.broker import calls
+from boltq.broker.calls import Beat, Call, Claim, Reaped, Settlement, Settling
+from boltq.broker.connect import connect, connect_sync
+from boltq.broker.scripts import Rewrite, Script, arguments, load_scripts, translate
+from boltq.domain import limits
+from boltq.domain.errors import BoltQError, Conflict, NotFound, QueueFull, Refused, StoreUnavailable
+from boltq.domain.ids import MAX_PARTITIONS, new_id, partition_of
+from boltq.domain.job import NewJob, Submitted
+
+T = TypeVar("T")
+Clock = Callable[[], int]  # milliseconds; for tests
+
+RETRY_PAUSES = (0.05, 0.2, 0.5)  # seconds between tries of a call that is safe to repeat
+
+
+class Knobs(msgspec.Struct, frozen=True):
+    """The stored settings of a namespace: its bounds. The last process that starts writes them."""
+
+    keep_completed: int = 10_000  # a queue
+    keep_completed_ms: int = 86_400_000
+    keep_dead: int = 10_000  # a queue
+    keep_dead_ms: int = 30 * 86_400_000
+    keep_keys_ms: int = 86_400_000  # idempotency keys
+    max_depth: int = 0  # jobs that may wait in a queue; 0: no limit
+    patience: int = 60_000  # ms that a lower priority waits before it gets its turn
+    poison_limit: int = 3  # lost workers before a job is buried
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What became of one id of a batch: the new state, or a refusal."""
+
+    id: str
+    word: str
+    state: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it was done."""
+        return self.word not in {"NOT_FOUND", "CONFLICT"}
+
+    def check(self) -> "Verdict":
+        """Raise NotFound or Conflict when it was refused."""
+        if self.word == "NOT_FOUND":
+            raise NotFound(f"no job {self.id}")
+        if self.word == "CONFLICT":
+            raise Conflict(f"job {self.id} is {self.state}")
+        return self
+
+
+class Layout:
+    """Where a namespace's partitions are, and which one an id or a key belongs to."""
+
+    def __init__(self, namespace: str, partitions: int) -> None:
+        if bad := limits.bad_name(namespace):
+            raise ValueError(bad)
+        if not 1 <= partitions <= MAX_PARTITIONS:
+            raise ValueError(f"partitions: from 1 to {MAX_PARTITIONS}, not {partitions}")
+        self.namespace = namespace
+        self.partitions = partitions
+        self._next = 0
+
+    def prefix(self, partition: int) -> str:
+        """What all keys of a partition begin with; the braces keep them in one cluster slot."""
+        return f"{{{self.namespace}:{partition}}}:"
+
+    def next(self) -> int:
+        """The partition for the next batch of new jobs."""
+        self._next = (self._next + 1) % self.partitions
+        return self._next
+
+    def of_key(self, key: str) -> int:
+        """The partition that keeps an idempotency key."""
+        return zlib.crc32(key.encode()) % self.partitions
+
+    def of_id(self, job_id: str) -> int:
+        """The partition that an id names; NotFound when there is no such partition."""
+        try:
+            partition = partition_of(job_id)
+        except ValueError as error:
+            raise NotFound(str(error)) from None
+        if partition >= self.partitions:
+            raise NotFound(f"no job {job_id}")
+        return partition
+
+
+class Broker:
+    """Where jobs live: an asyncio client of the store. Belongs to one event loop.
+
+    `now` and `rewrite` are for tests: a clock of their own, and other texts of the scripts.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        namespace: str = "boltq",
+        partitions: int = 1,
+        knobs: Knobs | None = None,
+        now: Clock | None = None,
+        rewrite: Rewrite | None = None,
+    ) -> None:
+        self.address = address
+        self.layout = Layout(namespace, partitions)
+        self.knobs = knobs or Knobs()
+        self.now = now
+        self.scripts = load_scripts(rewrite)
+        self.redis = connect(address)
+        self.blocking = connect(address, blocking=True)
+
+    async def __aenter__(self) -> "Broker":
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Write the settings and learn the number of partitions, which the namespace's first process decided."""
+        settings = calls.pack(list(msgspec.structs.asdict(self.knobs).items()))
+        args = (self.layout.partitions, settings)
+        stored = await self.send(Call("open", 0, args, int))
+        self.layout = Layout(self.layout.namespace, stored)
+        for partition in range(1, stored):
+            await self.send(Call("open", partition, (stored, settings), int))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.redis.aclose()
+        await self.blocking.aclose()
+
+    # Submitting
+
+    async def submit(self, jobs: Sequence[NewJob]) -> list[Submitted | Refused]:
+        """Store new jobs. The answer has one item for each, in order: a Submitted, or the refusal (not raised).
+
+        Jobs without an id get one. May be repeated after StoreUnavailable with the same objects: an id that is
+        there already is answered with `created` false. Raises StoreUnavailable, StoreFull.
+        """
+        answers: list[Submitted | Refused] = [Submitted("")] * len(jobs)
+        for partition, places in self._places(jobs).items():
+            for chunk in _chunks(jobs, places):
+                batch = [jobs[place] for place in chunk]
+                verdicts = await self.send(calls.submit(batch, partition))
+                for place in chunk:
+                    answers[place] = Submitted(jobs[place].id)
+                for index, word, job_id in verdicts:
+                    answers[chunk[index]] = _answer(word, job_id, batch[index])
+        return answers
+
+    def _places(self, jobs: Sequence[NewJob]) -> dict[int, Sequence[int]]:
+        """Which of the jobs go to which partition; gives ids to those that have none."""
+        partition = self.layout.next()
+        places: dict[int, list[int]] = {}
+        for place, job in enumerate(jobs):
+            if not job.id:
+                home = self.layout.of_key(job.idempotency_key) if job.idempotency_key else partition
+                job.id = new_id(home)
+            places.setdefault(self.layout.of_id(job.id), []).append(place)
+        return dict(places)
+
+    # The life of a job, as its worker tells it
+
+    async def register(self, partition: int, worker: str, **what: Any) -> int:
+        """See register.lua and calls.register."""
+        return await self.send(calls.register(partition, worker, **what))
+
+    async def claim(self, partition: int, worker: str, n: int, start: int = 0) -> Claim:
+        """See claim.lua. A lost answer loses nothing: what was claimed is in `held`."""
+        return await self.send(calls.claim(partition, worker, n, start))
+
+    async def settle(
+        self, partition: int, worker: str, outcomes: Sequence[Settling], n: int = 0, start: int = 0
+    ) -> Settlement:
+        """See settle.lua. May be repeated: an outcome that has arrived is refused as LEASE_LOST the second time."""
+        return await self.send(calls.settle(partition, worker, outcomes, n, start))
+
+    async def extend(self, partition: int, worker: str, lease_ms: int, elapsed_ms: int = 0, vitals: str = "") -> Beat:
+        """See extend.lua. Raises UnknownWorker."""
+        return await self.send(calls.extend(partition, worker, lease_ms, elapsed_ms, vitals))
+
+    async def reap(self, partition: int, worker: str) -> Reaped:
+        """See reap.lua."""
+        return await self.send(calls.reap(partition, worker))
+
+    async def retire(self, partition: int, worker: str, *, lost: bool) -> int:
+        """See retire.lua. Answers how many jobs went back."""
+        taken, more = await self.send(calls.retire(partition, worker, lost=lost))
+        while more:
+            back, more = await self.send(calls.retire(partition, worker, lost=lost))
+            taken += back
+        return taken
+
+    async def held(self, partition: int, worker: str) -> list[tuple[str, int]]:
+        """See held.lua."""
+        return await self.send(calls.held(partition, worker))
+
+    async def progress(
+        self, partition: int, items: Sequence[tuple[str, int, float | str, str, list[str]]]
+    ) -> list[Any]:
+        """See progress.lua."""
+        return await self.send(calls.progress(partition, items))
+
+    # What people do to jobs and queues
+
+    async def cancel(self, ids: Sequence[str], reason: str = "cancelled") -> list[Verdict]:
+        """Cancel waiting jobs, and ask the workers of running ones to stop them (word "running")."""
+        return await self._many("cancel", ids, lambda job_id: [job_id, reason])
+
+    async def replay(self, ids: Sequence[str]) -> list[Verdict]:
+        """Queue dead or cancelled jobs again, with all their attempts before them."""
+        return await self._many("replay", ids, lambda job_id: job_id)
+
+    async def run_now(self, ids: Sequence[str]) -> list[Verdict]:
+        """Queue scheduled or retrying jobs before their time."""
+        return await self._many("run_now", ids, lambda job_id: job_id)
+
+    async def pause(self, queue: str) -> None:
+        """Claim nothing from this queue until it is resumed."""
+        await self._everywhere("pause", queue)
+
+    async def resume(self, queue: str) -> None:
+        """Serve a paused queue again."""
+        await self._everywhere("resume", queue)
+
+    async def limit(self, queue: str, most: int) -> None:
+        """Let at most so many jobs wait in a queue (spread over its partitions); 0 for no limit."""
+        share = -(-most // self.layout.partitions)
+        await self._everywhere("limit", queue, share)
+
+    # Sending
+
+    async def send(self, call: Call[T]) -> T:
+        """Run one call's script. Raises the refusal, StoreUnavailable or StoreFull."""
+        script, prefix = self.scripts[call.script], self.layout.prefix(call.partition)
+        now = str(self.now()) if self.now else ""
+        try:
+            try:
+                reply = await self.redis.execute_command(*arguments(script, prefix, now, call.args, whole=False))
+            except redis_errors.NoScriptError:
+                reply = await self.redis.execute_command(*arguments(script, prefix, now, call.args, whole=True))
+        except (redis_errors.RedisError, OSError) as error:
+            raise translate(error) from error
+        return call.read(reply)
+
+    async def mail(self, partition: int, worker: str, seconds: float) -> bytes | None:
+        """Wait for a letter in a worker's mailbox; None when none came in time. Raises StoreUnavailable."""
+        key = f"{self.layout.prefix(partition)}mail:{worker}"
+        try:
+            async with asyncio.timeout(seconds * 2 + 1):
+                letter = await self.blocking.blpop([key], timeout=seconds)
+        except (redis_errors.RedisError, OSError) as error:
+            raise translate(error) from error
+        return letter[1] if letter else None
+
+    async def _many(self, script: str, ids: Sequence[str], item: Callable[[str], object]) -> list[Verdict]:
+        verdicts: dict[str, Verdict] = {}
+        homes: dict[int, list[str]] = {}
+        for job_id in dict.fromkeys(ids):
+            try:
+                homes.setdefault(self.layout.of_id(job_id), []).append(job_id)
+            except NotFound:
+                verdicts[job_id] = Verdict(job_id, "NOT_FOUND")
+        for partition, homed in homes.items():
+            for chunk in (homed[i : i + limits.MAX_BATCH] for i in range(0, len(homed), limits.MAX_BATCH)):
+                words = await self.send(calls.many(script, partition, [item(job_id) for job_id in chunk]))
+                for job_id, text in zip(chunk, words, strict=True):
+                    word, _, state = text.partition(" ")
+                    verdicts[job_id] = Verdict(job_id, word, state or ("" if word == "NOT_FOUND" else word))
+        return [verdicts[job_id] for job_id in ids]
+
+    async def _everywhere(self, script: str, *args: Any) -> None:
+        for partition in range(self.layout.partitions):
+            await self.send(Call(script, partition, args, int))
+
+
+class SyncBroker:
+    """The calls that a worker's lease thread and its supervisor make, over a connection of their own."""
+
+    def __init__(self, broker: Broker, *, timeout: float = 5.0) -> None:
+        self._redis = connect_sync(broker.address, timeout=timeout)
+        self._scripts: dict[str, Script] = broker.scripts
+        self._layout, self._now = broker.layout, broker.now
+
+    def send(self, call: Call[T]) -> T:
+        """Run one call's script. Raises the refusal, StoreUnavailable or StoreFull."""
+        script, prefix = self._scripts[call.script], self._layout.prefix(call.partition)
+        now = str(self._now()) if self._now else ""
+        try:
+            try:
+                reply = self._redis.execute_command(*arguments(script, prefix, now, call.args, whole=False))
+            except redis_errors.NoScriptError:
+                reply = self._redis.execute_command(*arguments(script, prefix, now, call.args, whole=True))
+        except (redis_errors.RedisError, OSError) as error:
+            raise translate(error) from error
+        return call.read(reply)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._redis.close()
+
+
+async def repeated(call: Callable[[], Awaitable[T]], pauses: Iterable[float] = RETRY_PAUSES) -> T:
+    """Make a call that is safe to repeat, again while the store does not answer. Raises StoreUnavailable at the end."""
+    for pause in pauses:
+        try:
+            return await call()
+        except StoreUnavailable:
+            await asyncio.sleep(pause)
+    return await call()
+
+
+def _chunks(jobs: Sequence[NewJob], places: Sequence[int]) -> Iterable[Sequence[int]]:
+    """Stretches of at most MAX_BATCH jobs and MAX_BATCH_BYTES of data."""
+    chunk: list[int] = []
+    size = 0
+    for place in places:
+        length = len(jobs[place].data)
+        if chunk and (len(chunk) >= limits.MAX_BATCH or size + length > limits.MAX_BATCH_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(place)
+        size += length
+    if chunk:
+        yield chunk
+
+
+def _answer(word: str, job_id: str, job: NewJob) -> Submitted | Refused:
+    if word in {"EXISTS", "DUPLICATE"}:
+        return Submitted(job_id, created=False)
+    if word == "FULL":
+        return QueueFull(f"queue {job.queue} is full")
+    return Conflict(f"idempotency key {job.idempotency_key!r} was used for another job ({job_id})")
+
+
+def raise_if_refused(answer: Submitted | Refused) -> Submitted:
+    """The answer, or its refusal raised."""
+    if isinstance(answer, BoltQError):
+        raise answer
+    return answer

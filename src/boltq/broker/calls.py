@@ -1,0 +1,195 @@
+"""Every call of a script as data: which script, its arguments, how to read the reply. Broker and SyncBroker send them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from boltq.domain.job import NO_SPEC, ClaimedJob, NewJob
+from boltq.domain.outcome import Cancelled, Completed, Released, Snoozed
+from boltq.domain.outcome import Outcome as Outcome
+
+T = TypeVar("T")
+
+pack: Final = msgspec.msgpack.Encoder().encode
+
+
+class Call(msgspec.Struct, Generic[T], frozen=True):
+    """One call of one script on one partition."""
+
+    script: str
+    partition: int
+    args: tuple[Any, ...]
+    read: Callable[[Any], T]
+
+
+class Claim(msgspec.Struct, array_like=True):
+    """What a claim brought. `next_due` is in server milliseconds, 0 when nothing waits for its time."""
+
+    jobs: list[ClaimedJob]
+    next_due: int
+    flag: int
+
+    @property
+    def more(self) -> bool:
+        """Whether there is more than one call may look at."""
+        return self.flag == 1
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the last job has lost a worker before: claim no more until it runs."""
+        return self.flag == 2  # noqa: PLR2004 - see lua/lib/claims.lua
+
+    @property
+    def unknown_worker(self) -> bool:
+        """Whether the worker must register again."""
+        return self.flag == -1
+
+
+class Settlement(msgspec.Struct, array_like=True):
+    """What a settle answered: the refused outcomes by index and word, then the claim's answer."""
+
+    refused: list[tuple[int, str]]
+    jobs: list[ClaimedJob]
+    next_due: int
+    flag: int
+
+    @property
+    def claim(self) -> Claim:
+        """The half that a claim would have answered."""
+        return Claim(self.jobs, self.next_due, self.flag)
+
+
+class Beat(msgspec.Struct, array_like=True):
+    """The answer to a heartbeat. Times in server milliseconds."""
+
+    cancelled: list[str]  # running jobs of ours that somebody asked to cancel
+    first_end: int  # when the first lease of another worker runs out; 0 when we are alone
+    sweep_due: int
+    now: int
+
+
+class Reaped(msgspec.Struct, array_like=True):
+    """The answer of a reap; `again` is the server time at which to come again, or 0."""
+
+    taken_back: int
+    more: int
+    again: int
+
+
+class Settling(msgspec.Struct, array_like=True):
+    """One outcome on its way to the store. `took` in milliseconds."""
+
+    id: str
+    delivery: int
+    verb: str
+    took: int
+    number: int = 0
+    text: str = ""
+
+
+def settling(job: ClaimedJob, outcome: Outcome, took: int, retry_in: float | None) -> Settling:
+    """An outcome in the store's terms; `retry_in` is what the retry policy says of a failure (None: dead)."""
+    match outcome:
+        case Completed(result):
+            return Settling(job.id, job.delivery, "completed", took, 0, result)
+        case Snoozed(delay):
+            return Settling(job.id, job.delivery, "snoozed", took, round(delay * 1_000))
+        case Released():
+            return Settling(job.id, job.delivery, "released", took)
+        case Cancelled(reason):
+            return Settling(job.id, job.delivery, "cancelled", took, 0, reason or "cancelled")
+        case failed:
+            error = msgspec.json.encode(failed.error).decode()
+            if retry_in is None:
+                return Settling(job.id, job.delivery, "dead", took, 0, error)
+            return Settling(job.id, job.delivery, "retrying", took, round(retry_in * 1_000), error)
+
+
+def submit(jobs: Sequence[NewJob], partition: int) -> Call[list[tuple[int, str, str]]]:
+    """`jobs` have their ids."""
+    return Call("submit", partition, (pack([wire(job) for job in jobs]),), _read_verdicts)
+
+
+def wire(job: NewJob) -> tuple[str | int, ...]:
+    """A new job as submit.lua takes it."""
+    key = job.idempotency_key
+    return (
+        job.id,
+        f"{job.queue} {int(job.priority)} {job.type}",
+        job.data,
+        "" if job.spec is NO_SPEC else msgspec.json.encode(job.spec).decode().replace("{}", ""),
+        job.delay,
+        job.run_at,
+        job.expires_in,
+        job.expires_at,
+        key,
+        job.digest() if key else "",
+    )
+
+
+def claim(partition: int, worker: str, n: int, start: int = 0) -> Call[Claim]:
+    """Up to n jobs for a registered worker; `start` says which of its queues comes first."""
+    return Call("claim", partition, (worker, n, start), _read_claim)
+
+
+def settle(
+    partition: int, worker: str, outcomes: Sequence[Settling], n: int = 0, start: int = 0
+) -> Call[Settlement]:
+    """Outcomes, and then a claim of up to n jobs, in one round trip."""
+    return Call("settle", partition, (worker, pack(outcomes), n, start), _read_settlement)
+
+
+def register(
+    partition: int,
+    worker: str,
+    *,
+    info: str,
+    queues: Sequence[str],
+    types: Sequence[str] | None,
+    lease_ms: int,
+    schemas: Sequence[tuple[str, str]] = (),
+) -> Call[int]:
+    """`types` None: the worker takes jobs of every type. `schemas`: (job type, JSON)."""
+    known = "*" if types is None else f" {' '.join(types)} "
+    args = (worker, info, " ".join(queues), known, lease_ms, pack(list(schemas)))
+    return Call("register", partition, args, int)
+
+
+def extend(partition: int, worker: str, lease_ms: int, elapsed_ms: int, vitals: str = "") -> Call[Beat]:
+    """A heartbeat. `elapsed_ms`: since the last one that was answered, by the worker's own clock; 0 for the first."""
+    return Call("extend", partition, (worker, lease_ms, elapsed_ms, vitals), _read_beat)
+
+
+def reap(partition: int, worker: str) -> Call[Reaped]:
+    """Take back what lost workers hold."""
+    return Call("reap", partition, (worker,), _read_reaped)
+
+
+def retire(partition: int, worker: str, *, lost: bool) -> Call[tuple[int, int]]:
+    """A worker is gone: (jobs taken back, whether to call again)."""
+    return Call("retire", partition, (worker, int(lost)), tuple)
+
+
+def held(partition: int, worker: str) -> Call[list[tuple[str, int]]]:
+    """(id, delivery) of all that a worker holds, as the store sees it."""
+    return Call("held", partition, (worker,), _read_pairs)
+
+
+def progress(partition: int, items: Sequence[tuple[str, int, float | str, str, list[str]]]) -> Call[list[Any]]:
+    """(id, delivery, fraction or "", text, log lines) of running jobs."""
+    return Call("progress", partition, (pack(list(items)),), msgspec.msgpack.decode)
+
+
+def many(script: str, partition: int, items: Sequence[object]) -> Call[list[str]]:
+    """A script that takes a batch and answers a word for each: cancel, replay, run_now."""
+    return Call(script, partition, (pack(list(items)),), _read_words)
+
+
+_read_verdicts = msgspec.msgpack.Decoder(list[tuple[int, str, str]]).decode
+_read_claim = msgspec.msgpack.Decoder(Claim).decode
+_read_settlement = msgspec.msgpack.Decoder(Settlement).decode
+_read_beat = msgspec.msgpack.Decoder(Beat).decode
+_read_reaped = msgspec.msgpack.Decoder(Reaped).decode
+_read_pairs = msgspec.msgpack.Decoder(list[tuple[str, int]]).decode
+_read_words = msgspec.msgpack.Decoder(list[str]).decode

@@ -1,0 +1,56 @@
+"""Connections to the store: one place that knows how a client must be made.
+
+redis-py repeats a command whose reply was lost, by default: one lost reply then puts a job into the queue twice
+(token-throttle#21, sidekiq#3303). So its retries are off; what is safe to repeat is repeated by us.
+"""
+
+from typing import Any, Final
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from boltq.domain.errors import StoreError
+
+SOCKET_TIMEOUT: Final = 5.0  # seconds
+CONNECT_TIMEOUT: Final = 3.0
+BLOCK_SECONDS: Final = 10  # a blocking read asks again after this time, and gives up a dead line after twice of it
+
+
+def as_url(address: str) -> str:
+    """A store's address as a URL; "host:port" and "host" are accepted as well.
+
+    Raises StoreError for a scheme that BoltQ does not speak.
+    """
+    if "://" not in address:
+        host, _, port = address.rpartition(":") if ":" in address else (address, "", "6379")
+        return f"redis://{host}:{port}/0"
+    scheme = address.split("://", 1)[0]
+    if scheme not in {"redis", "rediss", "unix", "valkey", "valkeys"}:
+        raise StoreError(f"REDIS_ADDR: cannot use {scheme}://; give host:port, redis://, rediss:// or unix://")
+    return address.replace("valkey", "redis", 1) if scheme.startswith("valkey") else address
+
+
+def connect(address: str, *, blocking: bool = False) -> "redis.asyncio.Redis":
+    """An asyncio client. `blocking` is for reads that wait on the server: they get a longer deadline."""
+    timeout = BLOCK_SECONDS * 2 if blocking else SOCKET_TIMEOUT
+    retry = AsyncRetry(NoBackoff(), 0)
+    return redis.asyncio.Redis.from_url(as_url(address), retry=retry, **_options(timeout))
+
+
+def connect_sync(address: str, *, timeout: float = SOCKET_TIMEOUT) -> "redis.Redis":
+    """A client for a thread of its own."""
+    return redis.Redis.from_url(as_url(address), retry=Retry(NoBackoff(), 0), **_options(timeout))
+
+
+def _options(timeout: float) -> dict[str, Any]:
+    return {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": CONNECT_TIMEOUT,
+        "health_check_interval": 0,
+        "retry_on_error": [],
+        "protocol": 2,
+        "client_name": "boltq",
+    }

@@ -1,0 +1,136 @@
+"""Follows the event stream: every move of every job, in order; and waits for the end of single jobs with it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import msgspec
+from redis import exceptions as redis_errors
+
+from boltq.broker.broker import Broker
+from boltq.broker.connect import BLOCK_SECONDS
+from boltq.broker.inspector import Inspector
+from boltq.broker.scripts import translate
+from boltq.domain.errors import StoreUnavailable, WaitTimeout
+from boltq.domain.job import JobRecord
+from boltq.domain.states import TERMINAL
+
+_PAGE = 200  # entries of one read
+_LOOK_AGAIN = 5.0  # seconds: a waiter that heard nothing asks, in case the stream was trimmed under it
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """Jobs that made the same move. `to` may also be "progress" or "log"."""
+
+    cursor: str
+    queue: str
+    priority: int
+    type: str
+    before: str
+    to: str
+    ids: list[str]
+
+
+async def last_cursor(broker: Broker, partition: int) -> str:
+    """The newest entry of a partition's stream."""
+    try:
+        newest = await broker.redis.xrevrange(_stream(broker, partition), count=1)
+    except (redis_errors.RedisError, OSError) as error:
+        raise translate(error) from error
+    return newest[0][0].decode() if newest else "0-0"
+
+
+async def follow(broker: Broker, partition: int, after: str) -> AsyncIterator[Moved]:
+    """Every move after a cursor, for ever. Raises StoreUnavailable; go on with the last cursor then."""
+    stream = _stream(broker, partition)
+    while True:
+        try:
+            pages = await broker.blocking.xread({stream: after}, count=_PAGE, block=BLOCK_SECONDS * 1_000)
+        except (redis_errors.RedisError, OSError) as error:
+            raise translate(error) from error
+        for _, entries in pages or []:
+            for cursor, rows in entries:
+                after = cursor.decode()
+                for row, ids in rows.items():
+                    queue, priority, job_type, before, to = row.decode().split(" ")
+                    yield Moved(after, queue, int(priority), job_type, before, to, ids.decode().split(" "))
+
+
+def _stream(broker: Broker, partition: int) -> str:
+    return f"{broker.layout.prefix(partition)}events"
+
+
+class Watch:
+    """Waits for the end of jobs without polling: one reader of the stream for all waiters of a loop."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._inspector = Inspector(broker)
+        self._ends: dict[str, asyncio.Event] = {}
+        self._waiters: dict[str, int] = {}
+        self._readers: dict[int, asyncio.Task[None]] = {}
+
+    async def end_of(self, job_id: str, timeout: float | None = None) -> JobRecord:  # noqa: ASYNC109 - part of the API
+        """The job once it has ended. Raises NotFound, WaitTimeout, StoreUnavailable."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._end_of(job_id)
+        except TimeoutError as error:
+            if isinstance(error, WaitTimeout):
+                raise
+            raise WaitTimeout(f"job {job_id} has not ended within {timeout:g} s; it goes on") from None
+
+    async def _end_of(self, job_id: str) -> JobRecord:
+        ended = self._ends.setdefault(job_id, asyncio.Event())
+        self._waiters[job_id] = self._waiters.get(job_id, 0) + 1
+        try:
+            await self._read(self._broker.layout.of_id(job_id))
+            while (job := await self._inspector.job(job_id)).state not in TERMINAL:
+                ended.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_AGAIN):
+                        await ended.wait()
+            return job
+        finally:
+            self._forget(job_id)
+
+    def _forget(self, job_id: str) -> None:
+        self._waiters[job_id] -= 1
+        if not self._waiters[job_id]:
+            del self._waiters[job_id], self._ends[job_id]
+
+    async def _read(self, partition: int) -> None:
+        """Make sure that a partition's stream is being read. The cursor is taken before the job is looked at."""
+        reader = self._readers.get(partition)
+        if reader is None or reader.done():
+            after = await last_cursor(self._broker, partition)
+            reader = self._readers.get(partition)
+            if reader is None or reader.done():
+                self._readers[partition] = asyncio.create_task(self._tell(partition, after))
+
+    async def _tell(self, partition: int, after: str) -> None:
+        while self._ends:
+            try:
+                async for moved in follow(self._broker, partition, after):
+                    after = moved.cursor
+                    if moved.to in TERMINAL:
+                        self._wake(moved.ids)
+                    if not self._ends:
+                        return
+            except StoreUnavailable:
+                await asyncio.sleep(0.5)
+                self._wake(list(self._ends))
+
+    def _wake(self, ids: list[str]) -> None:
+        for job_id in ids:
+            if ended := self._ends.get(job_id):
+                ended.set()
+
+    async def close(self) -> None:
+        """Stop reading."""
+        for reader in self._readers.values():
+            reader.cancel()
+        await asyncio.gather(*self._readers.values(), return_exceptions=True)
+
+
+

@@ -1,0 +1,50 @@
+#!lua flags=allow-oom
+-- cancel: scheduled, queued, retrying -> cancelled; a running job is marked, and its worker told.
+--   ARGV     now, msgpack of [id, reason]*
+--   returns  msgpack of a word for each: cancelled, running (its worker will stop it), or a refusal:
+--            NOT_FOUND, CONFLICT <state>
+--@use claims, prune
+local verdicts, letters = {}, {}
+
+local function tell(worker, id)
+  call('SADD', cancels_key(worker), id)
+  letters[worker] = letters[worker] or {}
+  letters[worker][#letters[worker] + 1] = id
+end
+
+local function cancel(id, reason, job)
+  local state, route = job[1], job[2] and route_of(job[2])
+  if not state then return 'NOT_FOUND' end
+  if state == 'running' then
+    call('HSET', job_key(id), 'cancel', 1)
+    tell(job[3], id)
+    return 'running'
+  end
+  if not MOVES[state].cancelled then return state == 'cancelled' and 'cancelled' or 'CONFLICT ' .. state end
+  if state == 'queued' then
+    local list = job[4] and parked_name(route.type) or route.list
+    move(id, route, state, 'cancelled', NOW, 'reason', reason, 'ghost', list)
+    count_ghost(route.queue, list, 1)
+  else
+    move(id, route, state, 'cancelled', NOW, 'reason', reason)
+  end
+  call('HINCRBY', queue_key(route.queue), 'cancelled', 1)
+  tally(route.queue, 'cancelled', 1)
+  return 'cancelled'
+end
+
+local queues = {}
+for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
+  local job = call('HMGET', job_key(item[1]), 'state', 'route', 'worker', 'parked')
+  verdicts[i] = cancel(item[1], item[2], job)
+  if job[2] then queues[route_of(job[2]).queue] = true end
+end
+flush()
+for queue in pairs(queues) do
+  prune(queue, 'cancelled')
+end
+commit()
+for worker, ids in pairs(letters) do
+  post(worker, { 'cancel', ids })
+end
+return cmsgpack.pack(verdicts)

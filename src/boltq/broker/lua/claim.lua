@@ -1,0 +1,8 @@
+#!lua flags=allow-oom
+-- claim: queued -> running, up to n jobs, for a registered worker; promotes what is due on the way.
+--   ARGV     now, worker, n, which of its queues comes first
+--   returns  msgpack of [[id, route, data, spec, delivery, attempts, waited]*, next due or 0, flag]
+--@use claims
+local reply = claim(ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]))
+commit()
+return cmsgpack.pack(reply)

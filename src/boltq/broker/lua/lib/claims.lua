@@ -1,0 +1,238 @@
+--@use moves, mail
+-- Taking jobs for a worker, and handing jobs that became ready to a worker that sleeps.
+local MOST = 1000 -- ids looked at in one call
+local budget = MOST
+
+local function knows(worker, type)
+  local known = worker.knows[type]
+  if known == nil then
+    known = worker.types == '*' or string.find(worker.types, ' ' .. type .. ' ', 1, true) ~= nil
+    worker.knows[type] = known
+  end
+  return known
+end
+
+local function drop_ghost(id, queue, list)
+  count_ghost(queue, list, -1)
+  call('HDEL', job_key(id), 'ghost')
+end
+
+-- A type that this worker does not know: it waits for one that does.
+local function park(id, route)
+  note('RPUSH', list_key(route.queue, parked_name(route.type)), id)
+  call('HSET', job_key(id), 'parked', 1)
+  call('SADD', parked_key(route.queue), route.type)
+end
+
+local function expire(id, route)
+  move(id, route, 'queued', 'cancelled', NOW, 'reason', 'expired')
+  call('HINCRBY', queue_key(route.queue), 'cancelled', 1)
+end
+
+local function run(worker, id, route, job, jobs)
+  local delivery, tries, waited = (job[5] or 0) + 1, tonumber(job[6]) or 0, NOW - job[7]
+  move(id, route, 'queued', 'running', worker.id, 'n', delivery, 'worker', worker.id)
+  tally(route.queue, 'wait:' .. bucket_of(waited), 1)
+  jobs[#jobs + 1] = { id, job[2], job[3], job[4] or '', delivery, tries, waited }
+  if delivery - 1 > tries then worker.suspect = (tonumber(call('HGET', job_key(id), 'lost')) or 0) > 0 end
+end
+
+local function put_back(key, ids, from)
+  for i = #ids, from, -1 do
+    call('LPUSH', key, ids[i])
+  end
+end
+
+-- Up to n jobs from one list. Ids that turn out to be ghosts, expired or of an unknown type do not count.
+-- A suspect, whose worker was lost, ends the claim: if it is poison, it shall not take others down with it.
+local function take(worker, queue, list, n, jobs)
+  local key, first = list_key(queue, list), #jobs
+  while n > #jobs - first and budget > 0 and not worker.suspect do
+    local ids = call('LPOP', key, math.min(n - (#jobs - first), budget))
+    if not ids then break end
+    budget = budget - #ids
+    for i = 1, #ids do
+      local id = ids[i]
+      local job = call('HMGET', job_key(id), 'state', 'route', 'data', 'spec', 'n', 'tries', 'since', 'expires')
+      local route = job[2] and route_of(job[2])
+      if job[1] ~= 'queued' then
+        drop_ghost(id, queue, list)
+      elseif job[8] and tonumber(job[8]) <= NOW then
+        expire(id, route)
+      elseif not knows(worker, route.type) then
+        park(id, route)
+      else
+        run(worker, id, route, job, jobs)
+        if list ~= route.list then call('HDEL', job_key(id), 'parked') end
+        if worker.suspect then
+          put_back(key, ids, i + 1)
+          break
+        end
+      end
+    end
+  end
+  return #jobs - first
+end
+
+local function promote_state(queue, state)
+  local key = index_key(queue, state)
+  local due = call('ZRANGE', key, '-inf', NOW, 'BYSCORE', 'LIMIT', 0, math.min(budget, MAX_PROMOTED))
+  for i = 1, #due do
+    local text = call('HGET', job_key(due[i]), 'route')
+    if text then
+      move(due[i], route_of(text), state, 'queued', 'tail')
+    else
+      note('ZREM', key, due[i])
+    end
+  end
+  budget = budget - #due
+  return #due > 0
+end
+
+-- scheduled, retrying -> queued: what is due.
+local function promote(queue)
+  local retrying = promote_state(queue, 'retrying')
+  local scheduled = promote_state(queue, 'scheduled')
+  if retrying or scheduled then flush() end
+end
+
+local function take_parked(worker, queue, n, jobs)
+  local types = call('SMEMBERS', parked_key(queue))
+  local taken = 0
+  for i = 1, #types do
+    if taken < n and knows(worker, types[i]) then
+      taken = taken + take(worker, queue, parked_name(types[i]), n - taken, jobs)
+      if call('EXISTS', list_key(queue, parked_name(types[i]))) == 0 then call('SREM', parked_key(queue), types[i]) end
+    end
+  end
+  return taken
+end
+
+local function head_waited(queue, priority)
+  local id = call('LINDEX', list_key(queue, ready_name(priority)), 0)
+  if not id then return 0 end
+  return NOW - (tonumber(call('HGET', job_key(id), 'since')) or NOW)
+end
+
+-- Of four jobs that are claimed, one goes to a lower class whose head has waited longer than the bound.
+local function take_overdue(worker, queue, n, jobs)
+  local patience = tonumber(call('HGET', partition_key, 'patience')) or 60000
+  local taken = 0
+  for priority = 0, 1 do
+    if head_waited(queue, priority) > patience then
+      local turn = call('HINCRBY', queue_key(queue), 'turn', n)
+      local share = math.floor(turn / 4) - math.floor((turn - n) / 4)
+      if share > 0 then taken = taken + take(worker, queue, ready_name(priority), math.min(share, n - taken), jobs) end
+      break
+    end
+  end
+  return taken
+end
+
+-- queued -> running: up to n jobs of the worker's queues, high before normal before low.
+local function claim_for(worker, n, start)
+  local jobs, queues = {}, worker.queues
+  for i = 0, #queues - 1 do
+    local queue = queues[(start + i) % #queues + 1]
+    if #jobs < n and call('HGET', queue_key(queue), 'paused') ~= '1' then
+      promote(queue)
+      take_parked(worker, queue, n - #jobs, jobs)
+      if #jobs < n then take_overdue(worker, queue, n - #jobs, jobs) end
+      for priority = 2, 0, -1 do
+        if #jobs < n then take(worker, queue, ready_name(priority), n - #jobs, jobs) end
+      end
+    end
+  end
+  return jobs
+end
+
+local function words(text)
+  local list = {}
+  for word in string.gmatch(text, '%S+') do
+    list[#list + 1] = word
+  end
+  return list
+end
+
+-- A registered worker whose lease runs; nil otherwise. `idle`: how many jobs it sleeps for.
+local function living(id)
+  local fields = call('HMGET', worker_key(id), 'queues', 'types', 'idle')
+  if not fields[1] then return nil end
+  return { id = id, queues = words(fields[1]), types = fields[2], idle = tonumber(fields[3]), knows = {} }
+end
+
+local function asleep(id)
+  local lease = tonumber(call('ZSCORE', workers_key, id))
+  if not lease or lease < NOW then return nil end
+  local worker = living(id)
+  return worker and worker.idle and worker or nil
+end
+
+local function sleep(worker, n)
+  call('HSET', worker_key(worker.id), 'idle', n)
+  for i = 1, #worker.queues do
+    call('SADD', idle_key(worker.queues[i]), worker.id)
+  end
+end
+
+local function awake(worker)
+  if worker.idle then call('HDEL', worker_key(worker.id), 'idle') end
+end
+
+-- Jobs became ready: claim them for a worker that sleeps, and put them into the mailbox on which it blocks.
+-- That saves it the way of a wake-up token and a claim of its own.
+hand_off = function(queue)
+  for _ = 1, 16 do
+    local id = call('SPOP', idle_key(queue))
+    if not id then return end
+    local worker = asleep(id)
+    if worker then
+      local jobs = claim_for(worker, worker.idle, 0)
+      flush()
+      if #jobs == 0 then
+        call('SADD', idle_key(queue), id)
+        return
+      end
+      awake(worker)
+      post(id, { 'jobs', jobs, worker.suspect and 2 or 0 })
+    end
+  end
+end
+
+-- When the next waiting job of these queues is due; 0 when none waits.
+local function next_due(queues)
+  local first = 0
+  for i = 1, #queues do
+    for _, state in ipairs({ 'scheduled', 'retrying' }) do
+      local head = call('ZRANGE', index_key(queues[i], state), 0, 0, 'WITHSCORES')
+      local due = tonumber(head[2])
+      if due and (first == 0 or due < first) then first = due end
+    end
+  end
+  return first
+end
+
+-- A job that is due before all others of its queue: one sleeper shall look, and set its alarm.
+tell_sleeper = function(queue, state, due)
+  local head = call('ZRANGE', index_key(queue, state), 0, 0, 'WITHSCORES')
+  if tonumber(head[2]) ~= due then return end
+  local id = call('SRANDMEMBER', idle_key(queue))
+  if id and asleep(id) then post(id, { 'look' }) end
+end
+
+-- What claim and settle answer: the jobs; when the next one is due; and a flag: 1 there is more than one call may
+-- look at, 2 the last one is a suspect: claim no more until it runs, -1 this worker must register again.
+local function claim(worker_id, n, start)
+  if n <= 0 then return { {}, 0, 0 } end
+  local worker = living(worker_id)
+  if not worker then return { {}, 0, -1 } end
+  local jobs = claim_for(worker, math.min(n, MOST), start)
+  if worker.suspect then return { jobs, 0, 2 } end
+  local more = (budget <= 0 and #jobs < n) and 1 or 0
+  if #jobs == 0 and more == 0 then
+    sleep(worker, n)
+    return { jobs, next_due(worker.queues), 0 }
+  end
+  awake(worker)
+  return { jobs, 0, more }
+end

@@ -1,0 +1,14 @@
+--@use keys
+-- One clock: the server's, in milliseconds; it never runs backwards by less than a real step of the clock.
+local function server_ms()
+  local time = call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local HOLD_MS = 10000 -- a clock that went back by less is held; by more, it was set, and we follow
+
+local stored = call('HMGET', partition_key, 'clock', 'event_bytes')
+local last_seen = tonumber(stored[1]) or 0
+local NOW = tonumber(ARGV[1]) or server_ms() -- tests pass the time
+local clock_was_set = NOW < last_seen - HOLD_MS
+if NOW < last_seen and not clock_was_set then NOW = last_seen end

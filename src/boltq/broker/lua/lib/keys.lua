@@ -1,0 +1,44 @@
+-- Every key of a partition: its type and what it holds. No other file names a key.
+local P = KEYS[1] -- the prefix "{namespace:number}:"; the braces keep a partition in one cluster slot
+local call = redis.call
+
+local partition_key = P .. 'partition' -- HASH   clock, event_bytes, run_id, swept_at and the stored settings
+local queues_key = P .. 'queues' -- SET    names of queues seen
+local workers_key = P .. 'workers' -- ZSET   worker -> when its lease runs out
+local types_key = P .. 'types' -- HASH   job type -> JSON: its schema, its description
+local events_key = P .. 'events' -- STREAM one entry for each call: the moves that it made
+
+-- HASH  state, route, data, spec, at, since, expires | n: deliveries, tries: attempts that counted,
+--       lost: runs whose worker was lost, worker, took | result, error, reason, cancel, progress |
+--       ghost: the list in which a cancelled job's id still stands
+local function job_key(id) return P .. 'job:' .. id end
+
+local function log_key(id) return P .. 'log:' .. id end -- LIST   its log lines
+
+-- HASH  paused, limit, turn | completed, dead, cancelled: how many ever | ghosts:<list>: ids in that list that
+--       are queued no more
+local function queue_key(queue) return P .. 'queue:' .. queue end
+
+-- LIST  completed (oldest first) | HASH running: id -> worker | ZSET scheduled, retrying (score: when due),
+--       dead, cancelled (score: when they ended)
+local function index_key(queue, state) return P .. 'queue:' .. queue .. ':' .. state end
+
+local function ready_name(priority) return 'ready:' .. priority end
+
+local function parked_name(type) return 'parked:' .. type end -- of a type that no worker knew
+
+local function list_key(queue, name) return P .. 'queue:' .. queue .. ':' .. name end -- LIST  ids, first in first out
+
+local function parked_key(queue) return P .. 'queue:' .. queue .. ':parked' end -- SET  types with parked jobs
+
+local function idle_key(queue) return P .. 'idle:' .. queue end -- SET   workers that found nothing to do
+
+local function worker_key(worker) return P .. 'worker:' .. worker end -- HASH  info, queues, types, lease, idle, beat_at
+
+local function cancels_key(worker) return P .. 'cancels:' .. worker end -- SET   running jobs that it shall stop
+
+local function mail_key(worker) return P .. 'mail:' .. worker end -- LIST  what the worker blocks on
+
+local function series_key(seconds, bucket) return P .. 'series:' .. seconds .. ':' .. bucket end -- HASH counts
+
+local function idem_key(key) return P .. 'idem:' .. key end -- STRING id and digest, for 24 h

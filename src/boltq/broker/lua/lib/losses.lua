@@ -1,0 +1,43 @@
+--@use moves
+-- running -> queued, dead or cancelled: jobs whose worker is lost. Every such way back is counted, and a job that
+-- took too many workers down is buried.
+local POISON = '{"class":"WorkerLost","message":"%d workers were lost while they ran this job",'
+  .. '"category":"poison","fingerprint":"poison"}'
+
+local function take_back(id, queue)
+  local job = call('HMGET', job_key(id), 'state', 'route', 'lost', 'cancel')
+  if job[1] ~= 'running' then
+    note('HDEL', index_key(queue, 'running'), id)
+    return
+  end
+  local route, lost = route_of(job[2]), (tonumber(job[3]) or 0) + 1
+  local limit = tonumber(call('HGET', partition_key, 'poison_limit')) or 3
+  if job[4] then
+    move(id, route, 'running', 'cancelled', NOW, 'reason', 'cancelled', 'lost', lost)
+    call('HINCRBY', queue_key(queue), 'cancelled', 1)
+  elseif lost >= limit then
+    move(id, route, 'running', 'dead', NOW, 'error', string.format(POISON, lost), 'lost', lost)
+    call('HINCRBY', queue_key(queue), 'dead', 1)
+    tally(queue, 'dead', 1)
+  else
+    move(id, route, 'running', 'queued', 'head', 'lost', lost)
+  end
+end
+
+-- Looks at one stretch of a queue's running jobs and calls `lost(id, worker)` for each; answers the next cursor.
+local function scan_running(queue, cursor, is_lost)
+  local page = call('HSCAN', index_key(queue, 'running'), cursor, 'COUNT', 500)
+  local taken = 0
+  for i = 1, #page[2], 2 do
+    if is_lost(page[2][i + 1]) then
+      take_back(page[2][i], queue)
+      taken = taken + 1
+    end
+  end
+  return page[1], taken
+end
+
+local function forget_worker(id)
+  call('ZREM', workers_key, id)
+  call('UNLINK', worker_key(id), cancels_key(id), mail_key(id))
+end

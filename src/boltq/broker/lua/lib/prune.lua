@@ -1,0 +1,55 @@
+--@use moves
+-- History has an end: jobs past their keep time or over the number kept are deleted, record, log and index at once.
+local MOST_PRUNED = 500 -- a call and queue; every settle prunes more than it adds, so this is never behind for long
+
+local KEPT = {
+  completed = { 'keep_completed_ms', 'keep_completed', 86400000, 10000 },
+  dead = { 'keep_dead_ms', 'keep_dead', 2592000000, 10000 },
+  cancelled = { 'keep_completed_ms', 'keep_completed', 86400000, 10000 },
+}
+
+local function delete(ids)
+  local keys = {}
+  for i = 1, #ids do
+    keys[2 * i - 1] = job_key(ids[i])
+    keys[2 * i] = log_key(ids[i])
+  end
+  if #keys > 0 then call('UNLINK', unpack(keys)) end
+  return #ids
+end
+
+local function too_old_in_list(key, before)
+  local ids = call('LRANGE', key, 0, 99)
+  local n = 0
+  while n < #ids and (tonumber(call('HGET', job_key(ids[n + 1]), 'since')) or 0) < before do
+    n = n + 1
+  end
+  return n
+end
+
+local function prune_list(key, before, most)
+  local over = call('LLEN', key) - most
+  if over <= 0 then
+    local head = call('LINDEX', key, 0)
+    if not head or (tonumber(call('HGET', job_key(head), 'since')) or 0) >= before then return 0 end
+    over = too_old_in_list(key, before)
+  end
+  return delete(call('LPOP', key, math.min(over, MOST_PRUNED)) or {})
+end
+
+local function prune_zset(key, before, most)
+  local over = call('ZCARD', key) - most
+  local ids = call('ZRANGE', key, 0, math.min(over, MOST_PRUNED) - 1)
+  if over <= 0 then ids = call('ZRANGE', key, '-inf', '(' .. before, 'BYSCORE', 'LIMIT', 0, MOST_PRUNED) end
+  if #ids > 0 then call('ZREM', key, unpack(ids)) end
+  return delete(ids)
+end
+
+-- The history of one queue in one terminal state. Answers how many jobs it deleted.
+local function prune(queue, state)
+  local kept = KEPT[state]
+  local set = call('HMGET', partition_key, kept[1], kept[2])
+  local before, most = NOW - (tonumber(set[1]) or kept[3]), tonumber(set[2]) or kept[4]
+  local shorten = state == 'completed' and prune_list or prune_zset
+  return shorten(index_key(queue, state), before, most)
+end

@@ -1,0 +1,27 @@
+--@use keys, words
+-- For scripts that only read.
+local FIELDS = {
+  'state', 'route', 'at', 'since', 'n', 'tries', 'lost', 'worker', 'took', 'error', 'reason', 'cancel', 'progress',
+  'expires', 'spec', 'data', 'result',
+}
+local SUMMARY = 14 -- a list shows no payloads: the first fields only
+
+-- [id, when due or 0, fields...]; nil when there is no record.
+local function read_job(id, fields)
+  local values = call('HMGET', job_key(id), unpack(FIELDS, 1, fields))
+  if not values[1] then return nil end
+  local route = route_of(values[2])
+  local due = 0
+  if values[1] == 'scheduled' or values[1] == 'retrying' then
+    due = tonumber(call('ZSCORE', index_key(route.queue, values[1]), id)) or 0
+  end
+  local row = { id, due }
+  for i = 1, fields do
+    row[#row + 1] = values[i] or ''
+  end
+  return row
+end
+
+local function ghosts_in(queue, list) return tonumber(call('HGET', queue_key(queue), 'ghosts:' .. list)) or 0 end
+
+local function waiting_in(queue, list) return call('LLEN', list_key(queue, list)) - ghosts_in(queue, list) end

@@ -1,0 +1,25 @@
+#!lua flags=allow-oom
+-- progress: how far running jobs are, and what they say.
+--   ARGV     now, msgpack of [id, delivery, fraction or '', text, log lines]*
+--   returns  msgpack of [index, word]* for what was refused: LEASE_LOST
+--@use moves
+local refused, told = {}, {}
+for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
+  local id = item[1]
+  local job = call('HMGET', job_key(id), 'state', 'n', 'route')
+  if job[1] ~= 'running' or tonumber(job[2]) ~= item[2] then
+    refused[#refused + 1] = { i - 1, 'LEASE_LOST' }
+  else
+    if item[3] ~= '' then
+      call('HSET', job_key(id), 'progress', item[3] .. ' ' .. item[4])
+      announce(id, route_of(job[3]), 'running', 'progress')
+    end
+    if #item[5] > 0 then
+      call('RPUSH', log_key(id), unpack(item[5]))
+      call('LTRIM', log_key(id), -MAX_LOG_LINES, -1)
+      announce(id, route_of(job[3]), 'running', 'log')
+    end
+  end
+end
+commit()
+return cmsgpack.pack(refused)

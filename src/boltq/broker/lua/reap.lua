@@ -1,0 +1,70 @@
+#!lua flags=allow-oom
+-- reap: running -> queued, or dead (poison): what workers hold whose lease ran out, and what no living worker holds.
+--   ARGV     now, worker that asks
+--   returns  msgpack of [jobs taken back, 1 when there is more to look at, when to come again or 0]
+--@use losses, claims, grace, prune
+local MOST_WORKERS, MOST_SCANNED = 20, 2000
+local FRESH_MS = 2000 -- one that has just come may be first after a stop of the server: the others get a moment
+
+local function answer(taken, more, again)
+  commit()
+  return cmsgpack.pack({ taken, more, again })
+end
+
+local seen = call('HMGET', partition_key, 'run_id', 'sweep')
+local here = run_id()
+if seen[1] ~= here then
+  call('HSET', partition_key, 'run_id', here)
+  if seen[1] then
+    grant_grace()
+    return answer(0, 0, NOW + 1000)
+  end
+end
+local since = tonumber(call('HGET', worker_key(ARGV[2]), 'since'))
+if since and NOW - since < FRESH_MS then return answer(0, 0, since + FRESH_MS) end
+
+local gone = call('ZRANGE', workers_key, '-inf', '(' .. NOW, 'BYSCORE', 'LIMIT', 0, MOST_WORKERS)
+for i = 1, #gone do
+  forget_worker(gone[i])
+end
+
+-- The sweep: every queue's running jobs, a stretch a call. It begins anew whenever a worker has gone.
+local queues = call('SMEMBERS', queues_key)
+table.sort(queues)
+local at, cursor = string.match(seen[2] or '', '^(%S+) (%S+)$')
+if #gone > 0 or not at then
+  at, cursor = queues[1], '0'
+end
+
+local alive = {}
+local function is_lost(worker)
+  if alive[worker] == nil then alive[worker] = call('ZSCORE', workers_key, worker) and true or false end
+  return not alive[worker]
+end
+
+local taken, scanned = 0, 0
+for i = 1, #queues do
+  if at and queues[i] >= at then
+    if queues[i] > at then
+      at, cursor = queues[i], '0'
+    end
+    repeat
+      local lost
+      cursor, lost = scan_running(at, cursor, is_lost)
+      taken, scanned = taken + lost, scanned + 500
+    until cursor == '0' or scanned >= MOST_SCANNED
+    if cursor ~= '0' then break end
+    prune(at, 'completed')
+    prune(at, 'dead')
+    prune(at, 'cancelled')
+    at = queues[i + 1]
+    if scanned >= MOST_SCANNED then break end
+  end
+end
+if at then
+  call('HSET', partition_key, 'sweep', at .. ' ' .. cursor)
+else
+  call('HDEL', partition_key, 'sweep')
+  call('HSET', partition_key, 'swept_at', NOW)
+end
+return answer(taken, (at or #gone == MOST_WORKERS) and 1 or 0, 0)

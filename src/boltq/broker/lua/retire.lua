@@ -1,0 +1,42 @@
+#!lua flags=allow-oom
+-- retire: a worker is gone; what it still holds goes back at once. Safe to call again.
+--   ARGV     now, worker, 1 when it was lost (each job counts as lost), 0 when it left in good order
+--   returns  jobs taken back, and 1 when there is more: call again
+--@use losses, claims
+local worker, lost = ARGV[2], ARGV[3] == '1'
+local queues = words(call('HGET', worker_key(worker), 'queues') or '')
+local taken = 0
+
+local function hand_back(id, queue)
+  local job = call('HMGET', job_key(id), 'state', 'route', 'cancel')
+  if job[1] ~= 'running' or lost then
+    take_back(id, queue)
+  elseif job[3] then
+    move(id, route_of(job[2]), 'running', 'cancelled', NOW, 'reason', 'cancelled')
+    call('HINCRBY', queue_key(queue), 'cancelled', 1)
+  else
+    move(id, route_of(job[2]), 'running', 'queued', 'head')
+  end
+  taken = taken + 1
+end
+
+-- It leaves the list of workers first, so that no hand-off can find it.
+call('ZREM', workers_key, worker)
+for i = 1, #queues do
+  call('SREM', idle_key(queues[i]), worker)
+end
+local more = 0
+for i = 1, #queues do
+  local cursor, scanned = '0', 0
+  repeat
+    local page = call('HSCAN', index_key(queues[i], 'running'), cursor, 'COUNT', 500)
+    cursor, scanned = page[1], scanned + 500
+    for j = 1, #page[2], 2 do
+      if page[2][j + 1] == worker and taken < MOST then hand_back(page[2][j], queues[i]) end
+    end
+  until cursor == '0' or taken >= MOST
+  if taken >= MOST then more = 1 end
+end
+if more == 0 then forget_worker(worker) end
+commit()
+return { taken, more }

@@ -1,0 +1,78 @@
+#!lua flags=allow-oom
+-- settle: running -> completed, retrying, dead, scheduled (snoozed), queued (released) or cancelled; then claims.
+--   ARGV     now, worker, msgpack of [id, delivery, verb, took, number, text]*, n to claim, which queue comes first
+--            verbs: completed (text: result), retrying (number: delay, text: error), dead (text: error),
+--            snoozed (number: delay), released, cancelled (text: reason)
+--   returns  msgpack of [[index, word]* for what was refused: LEASE_LOST, NOT_FOUND; then what claim returns]
+--@use claims, prune
+local outcomes = cmsgpack.unpack(ARGV[3])
+local refused, ended = {}, {}
+
+local function count(route, state)
+  local key = route.queue .. ' ' .. state
+  ended[key] = (ended[key] or 0) + 1
+end
+
+local settle = {}
+
+function settle.completed(id, route, job, outcome)
+  move(id, route, 'running', 'completed', nil, 'result', outcome[6], 'took', outcome[4], 'tries', (job[4] or 0) + 1)
+  tally(route.queue, 'run:' .. bucket_of(outcome[4]), 1)
+  count(route, 'completed')
+end
+
+function settle.cancelled(id, route, job, outcome)
+  move(id, route, 'running', 'cancelled', NOW, 'reason', outcome[6] or 'cancelled', 'took', outcome[4])
+  count(route, 'cancelled')
+end
+
+-- What would run again does not, when somebody asked to cancel it meanwhile.
+local function unless_cancelled(verb)
+  return function(id, route, job, outcome)
+    if job[5] then return settle.cancelled(id, route, job, { id, 0, '', outcome[4], 0, 'cancelled' }) end
+    return verb(id, route, job, outcome)
+  end
+end
+
+settle.retrying = unless_cancelled(function(id, route, job, outcome)
+  move(id, route, 'running', 'retrying', NOW + outcome[5], 'error', outcome[6], 'took', outcome[4], 'tries', (job[4] or 0) + 1, 'lost', 0)
+  tally(route.queue, 'failed', 1)
+end)
+
+function settle.dead(id, route, job, outcome)
+  move(id, route, 'running', 'dead', NOW, 'error', outcome[6], 'took', outcome[4], 'tries', (job[4] or 0) + 1, 'lost', 0)
+  tally(route.queue, 'failed', 1)
+  count(route, 'dead')
+end
+
+settle.snoozed = unless_cancelled(
+  function(id, route, _, outcome) move(id, route, 'running', 'scheduled', NOW + outcome[5], 'lost', 0) end
+)
+
+settle.released = unless_cancelled(function(id, route) move(id, route, 'running', 'queued', 'head') end)
+
+-- Backwards: what is released goes to the head of its queue, the first one last, so that it stays the first.
+for i = #outcomes, 1, -1 do
+  local outcome = outcomes[i]
+  local id = outcome[1]
+  local job = call('HMGET', job_key(id), 'state', 'n', 'route', 'tries', 'cancel')
+  if not job[1] then
+    refused[#refused + 1] = { i - 1, 'NOT_FOUND' }
+  elseif job[1] ~= 'running' or tonumber(job[2]) ~= outcome[2] then
+    refused[#refused + 1] = { i - 1, 'LEASE_LOST' }
+  else
+    settle[outcome[3]](id, route_of(job[3]), job, outcome)
+  end
+end
+flush()
+
+for key, n in pairs(ended) do
+  local queue, state = string.match(key, '^(%S+) (%S+)$')
+  call('HINCRBY', queue_key(queue), state, n)
+  tally(queue, state, n)
+  prune(queue, state)
+end
+
+local reply = claim(ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]))
+commit()
+return cmsgpack.pack({ refused, unpack(reply) })

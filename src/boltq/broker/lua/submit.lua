@@ -1,0 +1,77 @@
+-- submit: new jobs -> queued, or scheduled when they have a time.
+--   ARGV     now, msgpack of [id, route, data, spec, delay, run_at, expires_in, expires_at, idempotency key, digest]*
+--   returns  msgpack of [index, word, id]* for each that was not created: EXISTS, DUPLICATE, CONFLICT, FULL
+--@use claims
+local jobs = cmsgpack.unpack(ARGV[2])
+local verdicts, depths = {}, {}
+
+-- How many more jobs the queue may take; nil when it has no limit.
+local function room_in(queue)
+  local room = depths[queue]
+  if room == nil then
+    room = false
+    local limit = tonumber(call('HGET', queue_key(queue), 'limit') or call('HGET', partition_key, 'max_depth'))
+    if limit and limit > 0 then
+      room = limit - call('ZCARD', index_key(queue, 'scheduled'))
+      for priority = 0, 2 do
+        room = room - call('LLEN', list_key(queue, ready_name(priority)))
+      end
+    end
+    depths[queue] = room
+    call('SADD', queues_key, queue)
+  end
+  return room
+end
+
+-- The earlier use of an idempotency key, as a word and the id of its job.
+local function earlier_use(key, digest)
+  local used = call('GET', idem_key(key))
+  if not used then return nil end
+  local id, was = string.match(used, '^(%S+) (%S+)$')
+  return was == digest and 'DUPLICATE' or 'CONFLICT', id
+end
+
+local function create(job, route)
+  local id, due = job[1], job[6] > 0 and job[6] or (job[5] > 0 and NOW + job[5] or 0)
+  local expires = job[8] > 0 and job[8] or (job[7] > 0 and NOW + job[7] or 0)
+  local fields = { 'route', job[2], 'data', job[3], 'at', NOW }
+  if job[4] ~= '' then
+    fields[#fields + 1] = 'spec'
+    fields[#fields + 1] = job[4]
+  end
+  if expires > 0 then
+    fields[#fields + 1] = 'expires'
+    fields[#fields + 1] = expires
+  end
+  if due > NOW then
+    move(id, route, 'new', 'scheduled', due, unpack(fields))
+  else
+    move(id, route, 'new', 'queued', 'tail', unpack(fields))
+  end
+  tally(route.queue, 'submitted', 1)
+end
+
+for i = 1, #jobs do
+  local job = jobs[i]
+  local route = route_of(job[2])
+  local room = room_in(route.queue)
+  local word, id = nil, job[1]
+  if call('EXISTS', job_key(id)) == 1 then
+    word = 'EXISTS'
+  elseif job[9] ~= '' then
+    word, id = earlier_use(job[9], job[10])
+  end
+  if not word and room and room <= 0 then word = 'FULL' end
+  if word then
+    verdicts[#verdicts + 1] = { i - 1, word, id or job[1] }
+  else
+    if room then depths[route.queue] = room - 1 end
+    if job[9] ~= '' then
+      local keep = tonumber(call('HGET', partition_key, 'keep_keys_ms')) or 86400000
+      call('SET', idem_key(job[9]), job[1] .. ' ' .. job[10], 'PX', keep)
+    end
+    create(job, route)
+  end
+end
+commit()
+return cmsgpack.pack(verdicts)

@@ -1,0 +1,18 @@
+#!lua flags=no-writes
+-- workers: who is here, until when, and what it said of itself; and the job types that workers have published.
+--   ARGV     now
+--   returns  msgpack of [[worker, lease ends, info, queues, types, vitals, since]*, [type, JSON]*]
+--@use reading
+local rows = {}
+local ends = call('ZRANGE', workers_key, 0, 999, 'WITHSCORES')
+for i = 1, #ends, 2 do
+  local f = call('HMGET', worker_key(ends[i]), 'info', 'queues', 'types', 'vitals', 'since')
+  rows[#rows + 1] = {
+    ends[i], tonumber(ends[i + 1]), f[1] or '', f[2] or '', f[3] or '', f[4] or '', tonumber(f[5]) or 0,
+  }
+end
+local types, flat = {}, call('HGETALL', types_key)
+for i = 1, #flat, 2 do
+  types[#types + 1] = { flat[i], flat[i + 1] }
+end
+return cmsgpack.pack({ rows, types })

@@ -1,0 +1,90 @@
+"""Every error that BoltQ raises on purpose.
+
+BoltQError
+├── InvalidJob          the submission is wrong; `errors` says which field and why
+├── Refused             the store said no, and nothing was changed
+│   ├── NotFound        no such job, queue or workflow (or it has been pruned)
+│   ├── Conflict        the job's state, or an earlier use of the key, does not allow it
+│   ├── LeaseLost       this run of the job is not the worker's any more
+│   ├── UnknownWorker   the worker's lease ran out, or it never registered
+│   └── QueueFull       the queue has reached its limit
+├── StoreError          the store cannot do its work now
+│   ├── StoreUnavailable  not reachable, or it did not answer: the call may have been carried out
+│   ├── StoreFull       out of memory: nothing was written
+│   └── StoreUnfit      too old, evicts keys, or does not persist
+├── JobFailed           `job.result()`: the job ended dead
+├── JobCancelled        `job.result()`: the job was cancelled
+└── WaitTimeout         `job.result(timeout=…)`: the job goes on, the waiting ended
+
+What a task raises to say how its run ends is in `outcome.py`.
+"""
+
+from collections.abc import Sequence
+
+
+class BoltQError(Exception):
+    """The root of all errors that BoltQ raises on purpose."""
+
+
+class InvalidJob(BoltQError, ValueError):
+    """A submission that cannot be accepted; `errors` has a JSON pointer and a reason for each bad field."""
+
+    def __init__(self, errors: Sequence[tuple[str, str]]) -> None:
+        self.errors = list(errors)
+        super().__init__("; ".join(f"{pointer or '/'}: {reason}" for pointer, reason in self.errors))
+
+
+class Refused(BoltQError):
+    """The store said no, and nothing was changed."""
+
+
+class NotFound(Refused):
+    """There is no such thing, or it has been pruned."""
+
+
+class Conflict(Refused):
+    """The job's state, or an earlier use of the idempotency key, does not allow it."""
+
+
+class LeaseLost(Refused):
+    """This run of the job is not the worker's any more."""
+
+
+class UnknownWorker(Refused):
+    """The worker's lease ran out, or it never registered."""
+
+
+class QueueFull(Refused):
+    """The queue has reached its limit."""
+
+
+class StoreError(BoltQError):
+    """The store cannot do its work now."""
+
+
+class StoreUnavailable(StoreError):
+    """The store is not reachable or did not answer: the call may or may not have been carried out."""
+
+
+class StoreFull(StoreError):
+    """The store is out of memory: nothing was written."""
+
+
+class StoreUnfit(StoreError):
+    """The server is too old, evicts keys, or does not persist."""
+
+
+class JobFailed(BoltQError):
+    """The job ended dead; `error` is the stored error."""
+
+    def __init__(self, message: str, error: object = None) -> None:
+        super().__init__(message)
+        self.error = error
+
+
+class JobCancelled(BoltQError):
+    """The job was cancelled."""
+
+
+class WaitTimeout(BoltQError, TimeoutError):
+    """The waiting ended before the job did; the job goes on."""

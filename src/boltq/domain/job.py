@@ -1,0 +1,192 @@
+"""The job: as it is submitted, as a worker gets it, and as it is shown."""
+
+import hashlib
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+
+from boltq.domain import limits
+from boltq.domain.errors import InvalidJob
+from boltq.domain.states import JobState
+
+
+class Priority(IntEnum):
+    """The three classes of a queue; their names and their numbers are both accepted."""
+
+    LOW = 0
+    NORMAL = 1
+    HIGH = 2
+
+    @property
+    def word(self) -> str:
+        """The name as it is written in JSON."""
+        return self.name.lower()
+
+    @classmethod
+    def parse(cls, value: object) -> "Priority":
+        """From "high", "normal", "low", 2, 1 or 0; ValueError otherwise."""
+        if isinstance(value, str) and value.upper() in cls.__members__:
+            return cls[value.upper()]
+        if isinstance(value, int) and not isinstance(value, bool) and value in (0, 1, 2):
+            return cls(value)
+        raise ValueError(f"{value!r:.40} is no priority: use high, normal, low (or 2, 1, 0)")
+
+
+class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The options of a job that only its worker reads. Stored as JSON text; the empty spec is not stored."""
+
+    max_attempts: int | None = None
+    timeout: float | None = None  # seconds
+    headers: dict[str, str] | None = None  # trace context and the like
+
+
+NO_SPEC = Spec()
+
+
+class NewJob(msgspec.Struct, kw_only=True):
+    """A job that somebody wants done. `data` is JSON text of an object. Times in milliseconds.
+
+    Give `delay` or `run_at`, not both; `expires_in` or `expires_at` is its "not after".
+    """
+
+    type: str
+    data: str = "{}"
+    queue: str = "default"
+    priority: int = Priority.NORMAL
+    delay: int = 0
+    run_at: int = 0
+    expires_in: int = 0
+    expires_at: int = 0
+    idempotency_key: str = ""
+    spec: Spec = NO_SPEC
+    id: str = ""  # made by the broker when empty
+
+    def check(self) -> None:
+        """Raise InvalidJob with every field that is wrong."""
+        errors = [
+            (pointer, reason)
+            for pointer, reason in (
+                ("/type", limits.bad_name(self.type)),
+                ("/queue", limits.bad_name(self.queue)),
+                ("/data", _bad_data(self.data)),
+                ("/idempotency_key", _bad_key(self.idempotency_key)),
+                ("/priority", None if self.priority in (0, 1, 2) else "use 2, 1 or 0"),
+                ("/id", None if not self.id or limits.ID.fullmatch(self.id) else "not a job id (a ULID)"),
+                ("/delay_seconds", _bad_time(self.delay)),
+                ("/run_at", _bad_time(self.run_at, absolute=True)),
+                ("/expires_in_seconds", _bad_time(self.expires_in)),
+                ("/expires_at", _bad_time(self.expires_at, absolute=True)),
+                ("/max_attempts", _bad_attempts(self.spec.max_attempts)),
+                ("/timeout_seconds", _bad_timeout(self.spec.timeout)),
+            )
+            if reason
+        ]
+        if self.delay and self.run_at:
+            errors.append(("/run_at", "give delay_seconds or run_at, not both"))
+        if self.expires_in and self.expires_at:
+            errors.append(("/expires_at", "give expires_in_seconds or expires_at, not both"))
+        if errors:
+            raise InvalidJob(errors)
+
+    def digest(self) -> str:
+        """What makes two submissions with one idempotency key the same."""
+        body = [
+            self.type, self.queue, int(self.priority), self.data, self.delay, self.run_at, self.expires_in,
+            self.expires_at, self.spec,
+        ]  # fmt: skip
+        return hashlib.sha256(msgspec.json.encode(body)).hexdigest()[:32]
+
+
+class Submitted(msgspec.Struct, frozen=True):
+    """The store's answer to one submission. `created` is false when the job was there already."""
+
+    id: str
+    created: bool = True
+
+
+class ClaimedJob(msgspec.Struct, array_like=True):
+    """A job as its worker gets it. `delivery` is the fence; `attempts` counts the runs before this one."""
+
+    id: str
+    route: str  # queue, priority and type in one text: see lua/lib/keys.lua
+    data: str
+    spec: str
+    delivery: int
+    attempts: int
+    waited: int  # milliseconds in the queue
+
+    @property
+    def queue(self) -> str:
+        """The name of its queue."""
+        return self.route.split(" ", 1)[0]
+
+    @property
+    def type(self) -> str:
+        """The job type."""
+        return self.route.rsplit(" ", 1)[1]
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt; 1 is the first."""
+        return self.attempts + 1
+
+
+class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as it is stored. Times in milliseconds since 1970, by the server's clock."""
+
+    id: str
+    state: JobState
+    type: str
+    queue: str
+    priority: Priority
+    data: str  # JSON text
+    spec: Spec
+    created_at: int
+    since: int  # when it entered its state
+    attempts: int  # runs that counted
+    deliveries: int
+    losses: int = 0  # runs whose worker was lost
+    due_at: int | None = None  # scheduled and retrying: when it becomes queued
+    expires_at: int | None = None
+    worker: str | None = None  # the one that runs it, or ran it last
+    started_at: int | None = None
+    finished_at: int | None = None
+    result: str | None = None  # JSON text
+    error: str | None = None  # JSON text of a JobError
+    cancel_requested: bool = False
+    reason: str | None = None  # why it was cancelled
+    progress: float | None = None
+    progress_text: str | None = None
+    log: list[str] = []
+    extra: dict[str, Any] = {}
+
+
+def _bad_data(data: str) -> str | None:
+    if len(data) > limits.MAX_DATA_BYTES or len(data.encode()) > limits.MAX_DATA_BYTES:
+        return f"larger than {limits.MAX_DATA_BYTES} bytes"
+    return None if data.lstrip()[:1] == "{" else "must be a JSON object"
+
+
+def _bad_key(key: str) -> str | None:
+    ok = len(key) <= limits.MAX_KEY_CHARS and key.isascii() and (key.isprintable() or not key)
+    return None if ok else f"at most {limits.MAX_KEY_CHARS} printable ASCII characters"
+
+
+def _bad_time(value: int, *, absolute: bool = False) -> str | None:
+    if value < 0:
+        return "must not be negative"
+    longest = limits.MAX_DELAY_SECONDS * 1_000
+    if absolute:
+        return None if value <= 1 << 47 else "too far away"
+    return None if value <= longest else f"at most {limits.MAX_DELAY_SECONDS} seconds"
+
+
+def _bad_attempts(value: int | None) -> str | None:
+    if value is None or 1 <= value <= limits.MAX_ATTEMPTS:
+        return None
+    return f"from 1 to {limits.MAX_ATTEMPTS}"
+
+
+def _bad_timeout(value: float | None) -> str | None:
+    return None if value is None or 0 < value <= 7 * 86_400 else "more than 0 and at most 604800 seconds"

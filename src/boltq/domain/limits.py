@@ -1,0 +1,27 @@
+"""The bounds of a submission, and the names that are allowed. Everything is bounded and says so."""
+
+import re
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME_RULE = "1 to 100 of A-Z a-z 0-9 . _ -, the first one a letter or a digit"
+
+MAX_BATCH = 1_000  # items of one call to the store
+MAX_DATA_BYTES = 1 << 20
+MAX_RESULT_BYTES = 1 << 20
+MAX_BATCH_BYTES = 8 << 20  # of data in one call: keeps one call's share of the server short
+MAX_DEPTH = 64
+MAX_KEY_CHARS = 200  # an idempotency key
+MAX_ATTEMPTS = 1_000
+MAX_DELAY_SECONDS = 10 * 365 * 86_400
+MAX_ERROR_CHARS = 16_384  # a traceback keeps its end
+MAX_MESSAGE_CHARS = 2_000
+MAX_LOG_LINE_CHARS = 2_000
+MAX_LOG_LINES = 1_000  # a job
+MAX_PAGE = 200
+
+ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+
+
+def bad_name(name: str) -> str | None:
+    """Why the name of a queue or a job type is refused; None when it is fine."""
+    return None if NAME.fullmatch(name) else f"{name!r:.60} is not a name: use {NAME_RULE}"
