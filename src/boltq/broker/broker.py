@@ -200,8 +200,8 @@ class Broker:
             taken += back
         return taken
 
-    async def held(self, partition: int, worker: str) -> list[tuple[str, int]]:
-        """See held.lua."""
+    async def held(self, partition: int, worker: str) -> tuple[list[bytes], list[tuple[str, int]]]:
+        """See held.lua: the unread letters, and (id, delivery) of what the worker holds."""
         return await self.send(calls.held(partition, worker))
 
     async def progress(

@@ -118,7 +118,7 @@ def wire(job: NewJob) -> tuple[str | int, ...]:
         job.id,
         f"{job.queue} {int(job.priority)} {job.type}",
         job.data,
-        "" if job.spec is NO_SPEC else msgspec.json.encode(job.spec).decode().replace("{}", ""),
+        "" if job.spec == NO_SPEC else msgspec.json.encode(job.spec).decode(),
         job.delay,
         job.run_at,
         job.expires_in,
@@ -171,9 +171,9 @@ def retire(partition: int, worker: str, *, lost: bool) -> Call[tuple[int, int]]:
     return Call("retire", partition, (worker, int(lost)), tuple)
 
 
-def held(partition: int, worker: str) -> Call[list[tuple[str, int]]]:
-    """(id, delivery) of all that a worker holds, as the store sees it."""
-    return Call("held", partition, (worker,), _read_pairs)
+def held(partition: int, worker: str) -> Call[tuple[list[bytes], list[tuple[str, int]]]]:
+    """The unread letters of a worker, and (id, delivery) of all that it holds, as the store sees it."""
+    return Call("held", partition, (worker,), lambda reply: (reply[0], _read_pairs(reply[1])))
 
 
 def progress(partition: int, items: Sequence[tuple[str, int, float | str, str, list[str]]]) -> Call[list[Any]]:

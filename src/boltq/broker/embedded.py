@@ -6,6 +6,7 @@ kernel drops a lock when its holder dies, however it dies:
     lock        exclusive, by whoever is starting or stopping the server just now
     users       shared, by every process that uses the store; who gets it exclusively is the last one out
     server.pid  exclusive, by the server itself: it inherits the locked file, so "locked" means "alive"
+                (or that a child rewrites its file; such a child notices within a second that the server died)
 
 A server that lost all its users to `kill -9` stays until the next user attaches and leaves. It must not die with
 the process that launched it, since others may be attached.
@@ -27,7 +28,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +37,7 @@ from urllib.parse import quote
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError
+from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
 from redis.retry import Retry
 
 with suppress(ImportError):  # not on Windows, where `server_binary` says no before it is needed
@@ -51,6 +52,7 @@ SOCKET_BYTES = 103  # what fits into sun_path on Linux (107) and on macOS (103)
 REPLY_SECONDS = 5.0
 UNHEARD_SECONDS = 15.0  # a server that is alive and does not even listen is past help
 RELAUNCH_SECONDS = 5.0  # the longest pause between tries to launch a server that cannot start
+ASK_SECONDS = 1.0  # until we doubt that the server heard us, and send the signal that means the same
 STOP_SECONDS = 30.0  # for the last fsync; after that it is killed, which loses nothing written
 
 HINT = "choose another data directory, or set REDIS_ADDR to use a server of your own"
@@ -199,7 +201,7 @@ class EmbeddedStore:
             os.close(turn)
 
     @property
-    def log(self) -> Path:
+    def log_file(self) -> Path:
         """Where the server writes what it has to say."""
         return self.directory / "store.log"
 
@@ -217,12 +219,12 @@ class EmbeddedStore:
 
     def _launch(self, binary: Path) -> None:
         """Start a server and wait until it has loaded its data."""
-        orders = _pipe_with(self._config())
-        log_start = _set_aside(self.log)
-        life = _lock(self.directory / "server.pid", fcntl.LOCK_EX)
-        output = _open(self.log, os.O_APPEND)
-        try:
-            os.ftruncate(life, 0)
+        log_start = _set_aside(self.log_file)
+        with ExitStack() as files:  # closed in the end: from there on, only the server holds the lock on its life
+            life = _closing(files, _lock(self.directory / "server.pid", fcntl.LOCK_EX))
+            output = _closing(files, _open(self.log_file, os.O_APPEND))
+            orders = _closing(files, _pipe_with(self._config()))
+            _note_process(life, 0, "-")
             server = subprocess.Popen(
                 [binary, "-"],  # the config on standard input: no file to protect, nothing for `ps` to show
                 stdin=orders,
@@ -232,16 +234,13 @@ class EmbeddedStore:
                 start_new_session=True,  # Ctrl-C is for the workers, who still have results to store
                 umask=0o077,
             )
-            os.pwrite(life, f"{server.pid} {_pid_namespace()}\n".encode(), 0)
-        finally:
-            for file in (life, output, orders):  # from here on, only the server holds the lock on its life
-                os.close(file)
+            _note_process(life, server.pid, _pid_namespace())
         # Someone has to take away what is left of it when it ends: the id of a zombie looks alive.
         threading.Thread(target=server.wait, name="boltq-store-wait", daemon=True).start()
         self._launched = server.pid
         if not self._answers():
             last_words = self._last_words(log_start)
-            raise EmbeddedError(f"the store in {self.directory} does not start: {last_words}")
+            raise EmbeddedError(f"the store in {self.directory} does not start ({HINT}); {last_words}")
         log.info("launched the store in %s (process %d)", self.directory, server.pid)
 
     def _answers(self) -> bool:
@@ -249,8 +248,7 @@ class EmbeddedStore:
         last_sign = time.monotonic()
         while self.running:
             silence = time.monotonic() - last_sign
-            lost = self._socket_path() is None or (silence > UNHEARD_SECONDS and not self._listens())
-            if lost or self._is_remnant():
+            if self._socket_path() is None or (silence > UNHEARD_SECONDS and not self._listens()):
                 self._end_unreachable()
                 return False
             try:
@@ -262,8 +260,10 @@ class EmbeddedStore:
                     f"the store in {self.directory} refuses the password in its file {ADMIN}:"
                     f" end process {self.pid}, then start again"
                 ) from error
+            except ResponseError:  # MISCONF (the disk is full) or BUSY: alive, and able to say so to applications
+                return True
             except RedisError as error:
-                if silence > self.options.patience:
+                if silence > self.options.patience and self._listens():
                     raise EmbeddedError(
                         f"the store in {self.directory} (process {self.pid}) is alive but silent: {error}"
                     ) from error
@@ -278,6 +278,8 @@ class EmbeddedStore:
                 application.execute_command("PING")
             except AuthenticationError as error:
                 raise EmbeddedError(f"the store in {self.directory} has another password") from error
+            except ResponseError:
+                pass  # as above
 
     def _leave(self) -> None:
         if self._users is not None:
@@ -289,13 +291,12 @@ class EmbeddedStore:
     def _shut_down(self) -> None:
         """Ask, tell, force."""
         if self.running:
-            try:
-                # Asked by a command: if it is in another container, its process id means nothing here.
-                # NOSAVE is about snapshots, which we do not make: the append-only file is flushed and closed.
+            # By a command first: if the server is in another container, its process id means nothing here.
+            # NOSAVE is about snapshots, which we do not make: the append-only file is flushed and closed.
+            with suppress(RedisError, OSError):  # who shuts down does not reply
                 self._ask("SHUTDOWN", "NOSAVE")
-            except (RedisError, OSError):  # as a rule: who shuts down does not reply
-                if self._listens():
-                    self._signal(signal.SIGTERM)
+            if not self._ends_within(ASK_SECONDS):
+                self._signal(signal.SIGTERM)
             if not self._ends_within(STOP_SECONDS):
                 log.warning("the store in %s does not stop: killing it", self.directory)
                 self._kill()
@@ -303,28 +304,17 @@ class EmbeddedStore:
 
     def _kill(self) -> None:
         self._signal(signal.SIGKILL)
-        if not self._ends_within(UNHEARD_SECONDS):
+        if not self._ends_within(STOP_SECONDS):
             raise EmbeddedError(f"the store in {self.directory} (process {self.pid}) cannot be stopped")
 
     def _end_unreachable(self) -> None:
         """Make room for a new server, unless others still hold connections to this one."""
-        if not self._is_remnant() and self._others_use_it():
+        if self._others_use_it():
             raise EmbeddedError(
                 f"the store in {self.directory} (process {self.pid}) lost its socket: stop its users first"
             )
         log.warning("the store in %s cannot be reached: killing process %d", self.directory, self.pid)
         self._kill()
-
-    def _is_remnant(self) -> bool:
-        """Whether the server was killed, and only the child that rewrote its file is left, with the lock."""
-        pid, namespace = self._server_process()
-        if not pid or namespace != _pid_namespace():
-            return False
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return self.running
-        return False
 
     def _others_use_it(self) -> bool:
         if self._users is None:
@@ -356,8 +346,8 @@ class EmbeddedStore:
         """The server's process id, and the namespace in which it is that."""
         try:
             pid, namespace = (self.directory / "server.pid").read_text().split(" ", 1)
-        except (FileNotFoundError, ValueError):  # launched just now, by one who was killed before writing it
-            return 0, ""
+        except (FileNotFoundError, ValueError):
+            return 0, "-"
         return int(pid), namespace.strip()
 
     # --- talking to it --------------------------------------------------------------------------------------
@@ -390,7 +380,7 @@ class EmbeddedStore:
         return line
 
     def _last_words(self, log_start: int) -> str:
-        lines = self.log.read_bytes()[log_start:].decode(errors="replace").splitlines()[-5:]
+        lines = self.log_file.read_bytes()[log_start:].decode(errors="replace").splitlines()[-5:]
         return "\n  ".join(["it said", *lines]) if lines else "it said nothing; is the disk full?"
 
     # --- the data directory ---------------------------------------------------------------------------------
@@ -597,6 +587,16 @@ def _is_locked(path: Path, against: int) -> bool:
     return False
 
 
+def _closing(files: ExitStack, file: int) -> int:
+    files.callback(os.close, file)
+    return file
+
+
+def _note_process(file: int, pid: int, namespace: str) -> None:
+    """Write over what was there, in its length: on a full disk that still works."""
+    os.pwrite(file, f"{pid} {namespace}".ljust(63).encode() + b"\n", 0)
+
+
 def _write(path: Path, content: bytes) -> None:
     """All or nothing, for our eyes only."""
     draft = path.with_name(path.name + ".new")
@@ -624,7 +624,7 @@ def _quoted(value: Path | str) -> str:
 
 
 def _pipe_with(content: bytes) -> int:
-    """The reading end of a pipe, which has room for some pages."""
+    """The reading end of a pipe, which takes some pages without a reader."""
     reading, writing = os.pipe()
     os.write(writing, content)
     os.close(writing)

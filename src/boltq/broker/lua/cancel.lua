@@ -7,6 +7,7 @@
 local verdicts, letters = {}, {}
 
 local function tell(worker, id)
+  if call('EXISTS', worker_key(worker)) == 0 then return end -- it is gone: the sweep will cancel what it held
   call('SADD', cancels_key(worker), id)
   letters[worker] = letters[worker] or {}
   letters[worker][#letters[worker] + 1] = id

@@ -5,20 +5,25 @@
 --   refuses  UNKNOWN_WORKER: it was reaped, and holds nothing any more
 --@use grace, words
 local worker, lease, elapsed = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local known = call('HMGET', worker_key(worker), 'beat_at')
+local known = call('HMGET', worker_key(worker), 'beat_at', 'idle')
 if not known[1] then refuse('UNKNOWN_WORKER', worker) end
 
 -- It could not beat for long, or the clock says so though it did: nobody could, or the clock jumped.
 local by_server = NOW - tonumber(known[1])
-if clock_was_set or elapsed > lease * 2 / 3 or (elapsed > 0 and by_server - elapsed > lease / 3) then grant_grace() end
+if clock_was_set or elapsed > lease * 2 / 3 or (elapsed > 0 and by_server - elapsed > lease / 3) then
+  grant_grace()
+elseif leases_are_too_long() then
+  grant_grace()
+end
 
+if known[2] and (tonumber(call('ZSCORE', workers_key, worker)) or 0) < NOW then post(worker, { 'look' }) end
 call('ZADD', workers_key, NOW + lease, worker)
 call('HSET', worker_key(worker), 'beat_at', NOW, 'lease', lease, 'vitals', ARGV[5])
 
 local cancels = call('SMEMBERS', cancels_key(worker))
 for i = #cancels, 1, -1 do
-  local job = call('HMGET', job_key(cancels[i]), 'state', 'worker')
-  if job[1] ~= 'running' or job[2] ~= worker then
+  local job = call('HMGET', job_key(cancels[i]), 'state', 'worker', 'cancel')
+  if job[1] ~= 'running' or job[2] ~= worker or not job[3] then
     call('SREM', cancels_key(worker), cancels[i])
     table.remove(cancels, i)
   end
@@ -31,4 +36,4 @@ for i = 1, #ends, 2 do
 end
 local swept = tonumber(call('HGET', partition_key, 'swept_at')) or 0
 call('HSET', partition_key, 'clock', NOW)
-return cmsgpack.pack({ cancels, first, NOW - swept > SWEEP_MS and 1 or 0, NOW })
+return cmsgpack.pack({ cancels, first, (NOW < swept or NOW - swept > SWEEP_MS) and 1 or 0, NOW })

@@ -1,9 +1,10 @@
-#!lua flags=no-writes
--- held: what a worker holds as the store sees it, to find runs whose claim's answer was lost on the way.
+#!lua flags=allow-oom
+-- held: what a worker holds as the store sees it, and the letters that it has not read: by this it finds runs whose
+-- claim's answer was lost on the way. The letters are taken out.
 --   ARGV     now, worker
---   returns  msgpack of [id, delivery]*
---@use reading
-local rows = {}
+--   returns  msgpack of [letter*, [id, delivery]*]
+--@use keys
+local held, letters = {}, call('LRANGE', mail_key(ARGV[2]), 0, -1)
 for queue in string.gmatch(call('HGET', worker_key(ARGV[2]), 'queues') or '', '%S+') do
   local cursor = '0'
   repeat
@@ -11,9 +12,10 @@ for queue in string.gmatch(call('HGET', worker_key(ARGV[2]), 'queues') or '', '%
     cursor = page[1]
     for i = 1, #page[2], 2 do
       if page[2][i + 1] == ARGV[2] then
-        rows[#rows + 1] = { page[2][i], tonumber(call('HGET', job_key(page[2][i]), 'n')) or 0 }
+        held[#held + 1] = { page[2][i], tonumber(call('HGET', job_key(page[2][i]), 'n')) or 0 }
       end
     end
-  until cursor == '0' or #rows >= 1000
+  until cursor == '0' or #held >= 5000
 end
-return cmsgpack.pack(rows)
+if #letters > 0 then call('DEL', mail_key(ARGV[2])) end
+return { letters, cmsgpack.pack(held) }

@@ -32,7 +32,7 @@ function list.queued()
 end
 
 function list.running()
-  local page = call('HSCAN', key, cursor == '' and '0' or cursor, 'COUNT', most)
+  local page = call('HSCAN', key, string.match(cursor, '^%d+$') or '0', 'COUNT', most)
   local ids = {}
   for i = 1, #page[2], 2 do
     ids[#ids + 1] = page[2][i]
@@ -59,7 +59,7 @@ local function sorted(reverse)
   return function()
     local start = 0
     local score, id = string.match(cursor, '^(%S+) (%S+)$')
-    if id then
+    if tonumber(score) then
       local rank = call(reverse and 'ZREVRANK' or 'ZRANK', key, id)
       if rank then
         start = rank + 1

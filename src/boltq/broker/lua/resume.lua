@@ -5,5 +5,9 @@
 --@use claims
 local changed = call('HDEL', queue_key(ARGV[2]), 'paused')
 readied[ARGV[2]] = true
+for _, state in ipairs({ 'scheduled', 'retrying' }) do -- who slept meanwhile has set no alarm for these
+  local head = call('ZRANGE', index_key(ARGV[2], state), 0, 0, 'WITHSCORES')
+  if head[2] then soonest[ARGV[2] .. ' ' .. state] = tonumber(head[2]) end
+end
 commit()
 return changed

@@ -14,14 +14,15 @@ local function hand_back(id, queue)
   elseif job[3] then
     move(id, route_of(job[2]), 'running', 'cancelled', NOW, 'reason', 'cancelled')
     call('HINCRBY', queue_key(queue), 'cancelled', 1)
+    tally(queue, 'cancelled', 1)
   else
     move(id, route_of(job[2]), 'running', 'queued', 'head')
   end
   taken = taken + 1
 end
 
--- It leaves the list of workers first, so that no hand-off can find it.
-call('ZREM', workers_key, worker)
+-- Its lease ends first, so that no hand-off can find it; and the reaper goes on where a broken retirement stopped.
+call('ZADD', workers_key, 'XX', 1, worker)
 for i = 1, #queues do
   call('SREM', idle_key(queues[i]), worker)
 end

@@ -3,9 +3,13 @@
 --   returns  msgpack of [index, word, id]* for each that was not created: EXISTS, DUPLICATE, CONFLICT, FULL
 --@use claims
 local jobs = cmsgpack.unpack(ARGV[2])
-local verdicts, depths = {}, {}
+local verdicts, depths, named = {}, {}, {}
 
--- How many more jobs the queue may take; nil when it has no limit.
+local function waiting_in(queue, list)
+  return call('LLEN', list_key(queue, list)) - (tonumber(call('HGET', queue_key(queue), 'ghosts:' .. list)) or 0)
+end
+
+-- How many more jobs the queue may take; false when it has no limit.
 local function room_in(queue)
   local room = depths[queue]
   if room == nil then
@@ -14,11 +18,13 @@ local function room_in(queue)
     if limit and limit > 0 then
       room = limit - call('ZCARD', index_key(queue, 'scheduled'))
       for priority = 0, 2 do
-        room = room - call('LLEN', list_key(queue, ready_name(priority)))
+        room = room - waiting_in(queue, ready_name(priority))
+      end
+      for _, type in ipairs(call('SMEMBERS', parked_key(queue))) do
+        room = room - waiting_in(queue, parked_name(type))
       end
     end
     depths[queue] = room
-    call('SADD', queues_key, queue)
   end
   return room
 end
@@ -71,7 +77,9 @@ for i = 1, #jobs do
       call('SET', idem_key(job[9]), job[1] .. ' ' .. job[10], 'PX', keep)
     end
     create(job, route)
+    named[route.queue] = true
   end
 end
+if next(named) then call('SADD', queues_key, unpack(keys_of(named))) end
 commit()
 return cmsgpack.pack(verdicts)

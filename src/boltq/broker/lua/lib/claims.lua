@@ -14,23 +14,29 @@ end
 
 local function drop_ghost(id, queue, list)
   count_ghost(queue, list, -1)
-  call('HDEL', job_key(id), 'ghost')
+  call('HDEL', job_key(id), 'ghost', 'parked')
 end
+
+local parked_now = {} -- queues in which this call has parked a job: some sleeper may know its type
 
 -- A type that this worker does not know: it waits for one that does.
 local function park(id, route)
   note('RPUSH', list_key(route.queue, parked_name(route.type)), id)
   call('HSET', job_key(id), 'parked', 1)
   call('SADD', parked_key(route.queue), route.type)
+  parked_now[route.queue] = true
+  readied[route.queue] = true
 end
 
 local function expire(id, route)
   move(id, route, 'queued', 'cancelled', NOW, 'reason', 'expired')
+  call('HDEL', job_key(id), 'parked')
   call('HINCRBY', queue_key(route.queue), 'cancelled', 1)
+  tally(route.queue, 'cancelled', 1)
 end
 
 local function run(worker, id, route, job, jobs)
-  local delivery, tries, waited = (job[5] or 0) + 1, tonumber(job[6]) or 0, NOW - job[7]
+  local delivery, tries, waited = (job[5] or 0) + 1, tonumber(job[6]) or 0, math.max(0, NOW - job[7])
   move(id, route, 'queued', 'running', worker.id, 'n', delivery, 'worker', worker.id)
   tally(route.queue, 'wait:' .. bucket_of(waited), 1)
   jobs[#jobs + 1] = { id, job[2], job[3], job[4] or '', delivery, tries, waited }
@@ -111,22 +117,24 @@ end
 local function head_waited(queue, priority)
   local id = call('LINDEX', list_key(queue, ready_name(priority)), 0)
   if not id then return 0 end
-  return NOW - (tonumber(call('HGET', job_key(id), 'since')) or NOW)
+  local job = call('HMGET', job_key(id), 'state', 'since')
+  if job[1] ~= 'queued' then return math.huge end -- a ghost hides how long the next one has waited
+  return NOW - job[2]
 end
 
--- Of four jobs that are claimed, one goes to a lower class whose head has waited longer than the bound.
+-- Of four jobs that are claimed, one goes to each lower class whose head has waited longer than the bound: the first
+-- of the four to the low one, the third to the normal one.
 local function take_overdue(worker, queue, n, jobs)
   local patience = tonumber(call('HGET', partition_key, 'patience')) or 60000
-  local taken = 0
+  local first, turn = #jobs, nil
   for priority = 0, 1 do
     if head_waited(queue, priority) > patience then
-      local turn = call('HINCRBY', queue_key(queue), 'turn', n)
-      local share = math.floor(turn / 4) - math.floor((turn - n) / 4)
-      if share > 0 then taken = taken + take(worker, queue, ready_name(priority), math.min(share, n - taken), jobs) end
-      break
+      turn = turn or call('HINCRBY', queue_key(queue), 'turn', n)
+      local at = turn + 2 * priority
+      local share = math.min(math.floor(at / 4) - math.floor((at - n) / 4), n - (#jobs - first))
+      if share > 0 then take(worker, queue, ready_name(priority), share, jobs) end
     end
   end
-  return taken
 end
 
 -- queued -> running: up to n jobs of the worker's queues, high before normal before low.
@@ -154,18 +162,11 @@ local function words(text)
   return list
 end
 
--- A registered worker whose lease runs; nil otherwise. `idle`: how many jobs it sleeps for.
+-- A registered worker; nil otherwise. `idle`: how many jobs it sleeps for.
 local function living(id)
   local fields = call('HMGET', worker_key(id), 'queues', 'types', 'idle')
   if not fields[1] then return nil end
   return { id = id, queues = words(fields[1]), types = fields[2], idle = tonumber(fields[3]), knows = {} }
-end
-
-local function asleep(id)
-  local lease = tonumber(call('ZSCORE', workers_key, id))
-  if not lease or lease < NOW then return nil end
-  local worker = living(id)
-  return worker and worker.idle and worker or nil
 end
 
 local function sleep(worker, n)
@@ -177,33 +178,56 @@ end
 
 local function awake(worker)
   if worker.idle then call('HDEL', worker_key(worker.id), 'idle') end
+  worker.idle = nil
+end
+
+local MOST_ASKED = 64 -- sleepers a call
+
+-- Asks one sleeping worker of a queue after the other until `is_enough(worker)`. Who is gone, or awake again, leaves the
+-- set; whose lease ran out stays in it, for it may only be late.
+local function ask_sleepers(queue, is_enough)
+  local back = {}
+  for _ = 1, MOST_ASKED do
+    local id = call('SPOP', idle_key(queue))
+    local worker = id and living(id)
+    if not id then break end
+    if worker and worker.idle then
+      local enough = (tonumber(call('ZSCORE', workers_key, id)) or 0) >= NOW and is_enough(worker)
+      if worker.idle then back[#back + 1] = id end
+      if enough then break end
+    end
+  end
+  if #back > 0 then call('SADD', idle_key(queue), unpack(back)) end
+end
+
+local function is_empty(queue)
+  if parked_now[queue] then return false end
+  return call('EXISTS', list_key(queue, 'ready:2'), list_key(queue, 'ready:1'), list_key(queue, 'ready:0')) == 0
 end
 
 -- Jobs became ready: claim them for a worker that sleeps, and put them into the mailbox on which it blocks.
 -- That saves it the way of a wake-up token and a claim of its own.
 hand_off = function(queue)
-  for _ = 1, 16 do
-    local id = call('SPOP', idle_key(queue))
-    if not id then return end
-    local worker = asleep(id)
-    if worker then
-      local jobs = claim_for(worker, worker.idle, 0)
-      flush()
-      if #jobs == 0 then
-        call('SADD', idle_key(queue), id)
-        return
-      end
+  if call('HGET', queue_key(queue), 'paused') == '1' then return end
+  ask_sleepers(queue, function(worker)
+    local jobs = claim_for(worker, worker.idle, 0)
+    flush()
+    if #jobs > 0 then
       awake(worker)
-      post(id, { 'jobs', jobs, worker.suspect and 2 or 0 })
+      post(worker.id, { 'jobs', jobs, worker.suspect and 2 or 0 })
+    elseif budget <= 0 then
+      post(worker.id, { 'look' }) -- there is more than one call may look at
     end
-  end
+    return budget <= 0 or is_empty(queue)
+  end)
 end
 
 -- When the next waiting job of these queues is due; 0 when none waits.
 local function next_due(queues)
   local first = 0
   for i = 1, #queues do
-    for _, state in ipairs({ 'scheduled', 'retrying' }) do
+    local paused = call('HGET', queue_key(queues[i]), 'paused') == '1' -- or else it would be due now, and for ever
+    for _, state in ipairs(paused and {} or { 'scheduled', 'retrying' }) do
       local head = call('ZRANGE', index_key(queues[i], state), 0, 0, 'WITHSCORES')
       local due = tonumber(head[2])
       if due and (first == 0 or due < first) then first = due end
@@ -216,8 +240,10 @@ end
 tell_sleeper = function(queue, state, due)
   local head = call('ZRANGE', index_key(queue, state), 0, 0, 'WITHSCORES')
   if tonumber(head[2]) ~= due then return end
-  local id = call('SRANDMEMBER', idle_key(queue))
-  if id and asleep(id) then post(id, { 'look' }) end
+  ask_sleepers(queue, function(worker)
+    post(worker.id, { 'look' })
+    return true
+  end)
 end
 
 -- What claim and settle answer: the jobs; when the next one is due; and a flag: 1 there is more than one call may
@@ -227,12 +253,11 @@ local function claim(worker_id, n, start)
   local worker = living(worker_id)
   if not worker then return { {}, 0, -1 } end
   local jobs = claim_for(worker, math.min(n, MOST), start)
-  if worker.suspect then return { jobs, 0, 2 } end
   local more = (budget <= 0 and #jobs < n) and 1 or 0
   if #jobs == 0 and more == 0 then
     sleep(worker, n)
     return { jobs, next_due(worker.queues), 0 }
   end
   awake(worker)
-  return { jobs, 0, more }
+  return { jobs, 0, worker.suspect and 2 or more }
 end

@@ -15,6 +15,7 @@ local function take_back(id, queue)
   if job[4] then
     move(id, route, 'running', 'cancelled', NOW, 'reason', 'cancelled', 'lost', lost)
     call('HINCRBY', queue_key(queue), 'cancelled', 1)
+    tally(queue, 'cancelled', 1)
   elseif lost >= limit then
     move(id, route, 'running', 'dead', NOW, 'error', string.format(POISON, lost), 'lost', lost)
     call('HINCRBY', queue_key(queue), 'dead', 1)

@@ -1,6 +1,6 @@
 --@use moves
 -- History has an end: jobs past their keep time or over the number kept are deleted, record, log and index at once.
-local MOST_PRUNED = 500 -- a call and queue; every settle prunes more than it adds, so this is never behind for long
+local MOST_PRUNED = 1500 -- a call and queue; every settle prunes more than it adds, so this is never behind for long
 
 local KEPT = {
   completed = { 'keep_completed_ms', 'keep_completed', 86400000, 10000 },
@@ -19,7 +19,7 @@ local function delete(ids)
 end
 
 local function too_old_in_list(key, before)
-  local ids = call('LRANGE', key, 0, 99)
+  local ids = call('LRANGE', key, 0, 499)
   local n = 0
   while n < #ids and (tonumber(call('HGET', job_key(ids[n + 1]), 'since')) or 0) < before do
     n = n + 1

@@ -1,0 +1,507 @@
+"""BoltQ: what a user's program makes. It registers tasks and submits jobs, from asynchronous and synchronous code."""
+
+import asyncio
+import atexit
+import inspect
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
+
+import msgspec
+
+from boltq.broker.broker import Broker, raise_if_refused, repeated
+from boltq.broker.events import Watch
+from boltq.broker.inspector import Inspector
+from boltq.broker.store import Store
+from boltq.broker.submitter import Submitter
+from boltq.domain.context import JobContext
+from boltq.domain.errors import InvalidJob, JobCancelled, JobFailed
+from boltq.domain.job import NO_SPEC, JobRecord, NewJob, Priority, Spec
+from boltq.domain.limits import bad_name
+from boltq.domain.outcome import Category, error_of
+from boltq.domain.parameters import Parameters, as_json
+from boltq.domain.retry import Backoff, RetryPolicy
+from boltq.domain.states import JobState
+from boltq.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+Executor = Literal["async", "thread", "process"]
+Seconds = float | timedelta
+When = datetime | float
+
+
+class Options(msgspec.Struct, frozen=True):
+    """How a job is to be run. Every None leaves the choice to the task, and then to the settings."""
+
+    queue: str | None = None
+    priority: str | int | None = None
+    delay: Seconds | None = None
+    run_at: When | None = None  # a datetime with a time zone, or unix seconds
+    expires_in: Seconds | None = None  # not started by then: cancelled
+    expires_at: When | None = None
+    max_attempts: int | None = None
+    timeout: Seconds | None = None
+    idempotency_key: str | None = None
+    headers: dict[str, str] | None = None
+
+    def over(self, defaults: "Options") -> "Options":
+        """These options where they are set, else the defaults."""
+        mine = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
+        return msgspec.structs.replace(defaults, **mine) if mine else defaults
+
+    def new_job(self, job_type: str, data: str) -> NewJob:
+        """A job with these options, checked. Raises InvalidJob."""
+        job = NewJob(
+            type=job_type,
+            data=data,
+            queue=self.queue or "default",
+            priority=_priority(self.priority),
+            delay=_ms(self.delay),
+            run_at=_unix_ms(self.run_at, "/run_at"),
+            expires_in=_ms(self.expires_in),
+            expires_at=_unix_ms(self.expires_at, "/expires_at"),
+            idempotency_key=self.idempotency_key or "",
+            spec=self._spec(),
+        )
+        job.check()
+        return job
+
+    def _spec(self) -> Spec:
+        if self.max_attempts is None and self.timeout is None and not self.headers:
+            return NO_SPEC
+        timeout = None if self.timeout is None else _seconds(self.timeout)
+        return Spec(max_attempts=self.max_attempts, timeout=timeout, headers=self.headers)
+
+
+class Job(Generic[R]):
+    """A submitted job: a handle by which to wait for it, look at it and cancel it."""
+
+    def __init__(self, app: "BoltQ", job_id: str, *, created: bool = True) -> None:
+        self.id = job_id
+        self.created = created  # false: the id or the idempotency key was there already
+        self._app = app
+
+    def __repr__(self) -> str:
+        return f"Job({self.id})"
+
+    async def result(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - waits for another process
+        """What the function returned, as JSON holds it. Does not poll.
+
+        Raises JobFailed, JobCancelled, WaitTimeout, NotFound, StoreUnavailable.
+        """
+        line = await self._app.line()
+        return _result_of(await line.watch.end_of(self.id, timeout))
+
+    async def record(self) -> JobRecord:
+        """The job as it stands. Raises NotFound."""
+        return await (await self._app.line()).inspector.job(self.id)
+
+    async def cancel(self, reason: str = "cancelled") -> JobState:
+        """Cancel it; a running job is asked to stop, and is "running" until it has. Raises NotFound, Conflict."""
+        line = await self._app.line()
+        verdict = (await line.broker.cancel([self.id], reason))[0].check()
+        return JobState(verdict.word)
+
+    def result_sync(self, timeout: float | None = None) -> R:
+        """`result` from synchronous code."""
+        return self._app.run_sync(self.result(timeout))
+
+    def record_sync(self) -> JobRecord:
+        """`record` from synchronous code."""
+        return self._app.run_sync(self.record())
+
+    def cancel_sync(self, reason: str = "cancelled") -> JobState:
+        """`cancel` from synchronous code."""
+        return self._app.run_sync(self.cancel(reason))
+
+
+class Submission(Generic[P, R]):
+    """A task with options of its own for the next submission."""
+
+    def __init__(self, task: "Task[P, R]", options: Options) -> None:
+        self._task = task
+        self._options = options
+
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
+        """The job, not submitted yet: for `submit_many`. Raises TypeError, InvalidJob."""
+        return self._options.new_job(self._task.name, self._task.parameters.pack(args, kwargs))
+
+    async def submit(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """Submit a job; it is durable when this returns. Raises TypeError, InvalidJob, Refused, StoreError."""
+        return await self._task.app.submit_job(self.job(*args, **kwargs))
+
+    def submit_sync(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """`submit` from synchronous code."""
+        return self._task.app.run_sync(self.submit(*args, **kwargs))
+
+
+class Task(Submission[P, R]):
+    """A registered function. Calling it runs it here and now; `submit` has a worker run it."""
+
+    def __init__(
+        self,
+        app: "BoltQ",
+        function: Callable[..., Any],
+        name: str,
+        options: Options,
+        retry: RetryPolicy,
+        executor: Executor,
+    ) -> None:
+        super().__init__(self, options)
+        self.app = app
+        self.function = function
+        self.name = name
+        self.retry = retry
+        self.executor = executor
+        self.timeout_seconds = None if options.timeout is None else _seconds(options.timeout)
+        self.parameters = Parameters(function)
+        self.__doc__ = function.__doc__
+        self.__name__ = getattr(function, "__name__", name)
+        self.__module__ = function.__module__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the function itself."""
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"Task({self.name})"
+
+    def options(
+        self,
+        *,
+        queue: str | None = None,
+        priority: str | int | None = None,
+        delay: Seconds | None = None,
+        run_at: When | None = None,
+        expires_in: Seconds | None = None,
+        expires_at: When | None = None,
+        max_attempts: int | None = None,
+        timeout: Seconds | None = None,
+        idempotency_key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Submission[P, R]:
+        """The task with options for the next submission: `await resize.options(delay=30).submit(image="a.png")`."""
+        chosen = Options(
+            queue, priority, delay, run_at, expires_in, expires_at, max_attempts, timeout, idempotency_key, headers
+        )
+        return Submission(self, chosen.over(self._options))
+
+    def about(self) -> dict[str, Any]:
+        """What a worker publishes of it: description, queue, bounds and the JSON Schema of its data."""
+        doc = inspect.getdoc(self.function) or ""
+        return {
+            "description": doc.split("\n\n")[0].replace("\n", " ")[:500],
+            "queue": self._options.queue or "default",
+            "executor": self.executor,
+            "max_attempts": self.retry.max_attempts,
+            "timeout_seconds": self.timeout_seconds,
+            "schema": self.parameters.schema(),
+        }
+
+
+
+class Line:
+    """One event loop's connections to the store."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.submitter = Submitter(broker)
+        self.inspector = Inspector(broker)
+        self.watch = Watch(broker)
+
+    async def close(self) -> None:
+        """Close them."""
+        await self.watch.close()
+        await self.broker.close()
+
+
+class BoltQ:
+    """An application: its tasks, and the way to its store.
+
+    `address` or `settings` say which store; with neither, the environment does (REDIS_ADDR), and without that it is the
+    embedded Valkey, which is started when it is first needed.
+    """
+
+    def __init__(self, *, settings: Settings | None = None, address: str | None = None) -> None:
+        self._given = settings
+        self._address = address
+        self._settings: Settings | None = None
+        self._store: Store | None = None
+        self._lock = threading.Lock()
+        self._lines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Line]] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._portal: _Portal | None = None
+        self.tasks: dict[str, Task[..., Any]] = {}
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, read when they are first needed. Raises BadSetting."""
+        if self._settings is None:
+            over = {"redis_addr": self._address} if self._address else {}
+            self._settings = replace(self._given, **over) if self._given else Settings.from_env(**over)
+        return self._settings
+
+    # Tasks
+
+    @overload
+    def task(self, function: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    @overload
+    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    @overload
+    def task(self, function: Callable[Concatenate[JobContext, P], R], /) -> Task[P, R]: ...
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    @overload
+    def task(
+        self,
+        *,
+        name: str | None = None,
+        queue: str | None = None,
+        priority: str | int | None = None,
+        timeout: Seconds | None = None,
+        max_attempts: int | None = None,
+        backoff: Backoff | Mapping[Category, Backoff | None] | None = None,
+        errors: Mapping[type[BaseException], Category] | None = None,
+        executor: Executor | None = None,
+    ) -> "_Decorator": ...
+
+    def task(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        queue: str | None = None,
+        priority: str | int | None = None,
+        timeout: Seconds | None = None,
+        max_attempts: int | None = None,
+        backoff: Backoff | Mapping[Category, Backoff | None] | None = None,
+        errors: Mapping[type[BaseException], Category] | None = None,
+        executor: Executor | None = None,
+    ) -> Any:
+        """Register a function as a task, with or without arguments.
+
+        name: the job type (default: the function's name). timeout: seconds a run may take. backoff: one for all
+        categories that are retried, or one for each category named (None: no retry). errors: exception class ->
+        category. executor: "async" for coroutine functions, else "thread"; "process" runs it in a process that can be
+        killed. Raises ValueError for a bad name or one that is taken, TypeError for a function that cannot be a task.
+        """
+        options = Options(queue=queue, priority=priority, timeout=timeout)
+        retry = RetryPolicy(max_attempts, _backoffs(backoff), dict(errors or {}))
+
+        def register(found: Callable[..., Any]) -> Task[..., Any]:
+            return self._register(found, name or found.__name__, options, retry, executor)
+
+        return register if function is None else register(function)
+
+    def _register(
+        self, function: Callable[..., Any], name: str, options: Options, retry: RetryPolicy, executor: Executor | None
+    ) -> Task[..., Any]:
+        if bad := bad_name(name):
+            raise ValueError(f"task name {bad}")
+        if name in self.tasks:
+            raise ValueError(f"there is a task {name!r} already, in {self.tasks[name].__module__}")
+        is_async = inspect.iscoroutinefunction(function)
+        if executor is None:
+            executor = "async" if is_async else "thread"
+        if (executor == "async") != is_async and not (executor == "process" and is_async):
+            raise TypeError(f"{name}: executor={executor!r} does not fit {'an async' if is_async else 'a plain'} function")
+        options.new_job(name, "{}")  # says now what would be wrong with every job
+        self.tasks[name] = Task(self, function, name, options, retry, executor)
+        return self.tasks[name]
+
+    # Submitting
+
+    async def submit(self, job_type: str, data: Mapping[str, Any] | None = None, **options: Any) -> Job[Any]:
+        """Submit a job by its type's name, without importing the task. `options`: see Options.
+
+        Raises InvalidJob, Refused, StoreError.
+        """
+        return await self.submit_job(self.job_of(job_type, data, **options))
+
+    def job_of(self, job_type: str, data: Mapping[str, Any] | None = None, **options: Any) -> NewJob:
+        """The job, not submitted yet: for `submit_many`."""
+        known = self.tasks.get(job_type)
+        chosen = Options(**options)
+        return (chosen.over(known._options) if known else chosen).new_job(job_type, _data(data))  # noqa: SLF001
+
+    async def submit_job(self, job: NewJob) -> Job[Any]:
+        """Submit a job; all that are submitted in one turn of the event loop share one call."""
+        line = await self.line()
+        answer = await line.submitter.submit(job)
+        return Job(self, answer.id, created=answer.created)
+
+    async def submit_many(self, jobs: Sequence[NewJob]) -> list[Job[Any]]:
+        """Submit many jobs, in batches of 1,000. Raises the first refusal; what came before it is submitted."""
+        line = await self.line()
+        answers = await repeated(lambda: line.broker.submit(jobs))
+        accepted = [raise_if_refused(answer) for answer in answers]
+        return [Job(self, answer.id, created=answer.created) for answer in accepted]
+
+    def submit_sync(self, job_type: str, data: Mapping[str, Any] | None = None, **options: Any) -> Job[Any]:
+        """`submit` from synchronous code."""
+        return self.run_sync(self.submit(job_type, data, **options))
+
+    def submit_many_sync(self, jobs: Sequence[NewJob]) -> list[Job[Any]]:
+        """`submit_many` from synchronous code."""
+        return self.run_sync(self.submit_many(jobs))
+
+    def job(self, job_id: str) -> Job[Any]:
+        """The handle of a job that was submitted elsewhere."""
+        return Job(self, job_id)
+
+    # The way to the store
+
+    async def line(self) -> Line:
+        """This event loop's connections, opened when they are first needed. Raises StoreError, EmbeddedError."""
+        loop = asyncio.get_running_loop()
+        opening = self._lines.get(loop)
+        if opening is None or (opening.done() and (opening.cancelled() or opening.exception())):
+            opening = loop.create_task(self._open())
+            self._lines[loop] = opening
+        return opening.result() if opening.done() else await asyncio.shield(opening)
+
+    async def _open(self) -> Line:
+        store = await asyncio.to_thread(self._open_store)
+        broker = store.broker()
+        try:
+            await repeated(broker.open)
+        except BaseException:
+            await broker.close()
+            raise
+        return Line(broker)
+
+    def _open_store(self) -> Store:
+        with self._lock:
+            if self._store is None:
+                store = Store(self.settings)
+                store.open()
+                self._store = store
+                atexit.register(self.close_sync)
+            return self._store
+
+    async def close(self) -> None:
+        """Close this loop's connections, and leave the embedded store."""
+        opening = self._lines.pop(asyncio.get_running_loop(), None)
+        if opening is not None and not opening.cancelled() and opening.exception() is None:
+            await opening.result().close()
+        await asyncio.to_thread(self._leave_store)
+
+    async def __aenter__(self) -> "BoltQ":
+        await self.line()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def run_sync(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on this application's own loop, in a thread of its own, and wait for it."""
+        with self._lock:
+            if self._portal is None:
+                self._portal = _Portal()
+        return self._portal.run(work)
+
+    def close_sync(self) -> None:
+        """`close` from synchronous code."""
+        with self._lock:
+            portal, self._portal = self._portal, None
+        if portal:
+            portal.run(self.close())
+            portal.stop()
+        self._leave_store()
+
+    def _leave_store(self) -> None:
+        with self._lock:
+            store, self._store = self._store, None
+        if store:
+            store.close()
+
+
+class _Decorator:
+    """The type of `@app.task(...)` with arguments: gives a Task of the same parameters."""
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[JobContext, P], Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[JobContext, P], R], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    def __call__(self, function: Callable[..., Any], /) -> Task[..., Any]:
+        """Never called: `task` returns a plain function."""
+        raise NotImplementedError
+
+
+class _Portal:
+    """An event loop in a thread, for callers that have none."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="boltq-portal", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError("a ..._sync call inside of BoltQ's own loop would wait for itself")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+
+
+def _result_of(job: JobRecord) -> Any:
+    if job.state is JobState.COMPLETED:
+        return msgspec.json.decode(job.result or "null")
+    if job.state is JobState.CANCELLED:
+        raise JobCancelled(f"job {job.id} was cancelled: {job.reason}")
+    error = error_of(job.error) if job.error else None
+    raise JobFailed(f"job {job.id} is dead: {error.class_name}: {error.message}" if error else job.id, error)
+
+
+def _data(data: Mapping[str, Any] | None) -> str:
+    try:
+        return as_json(data or {})
+    except (TypeError, ValueError) as error:
+        raise InvalidJob([("/data", str(error))]) from None
+
+
+def _backoffs(backoff: Backoff | Mapping[Category, Backoff | None] | None) -> Mapping[Category, Backoff | None]:
+    if isinstance(backoff, Backoff):
+        never = {Category.DATA, Category.POISON}
+        return {category: backoff for category in Category if category not in never}
+    return dict(backoff or {})
+
+
+def _priority(value: str | int | None) -> int:
+    try:
+        return Priority.NORMAL if value is None else Priority.parse(value)
+    except ValueError as error:
+        raise InvalidJob([("/priority", str(error))]) from None
+
+
+def _seconds(value: Seconds) -> float:
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+
+def _ms(value: Seconds | None) -> int:
+    return 0 if value is None else round(_seconds(value) * 1_000)
+
+
+def _unix_ms(value: When | None, pointer: str) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise InvalidJob([(pointer, "needs a time zone, such as datetime.now(UTC)")])
+        return round(value.astimezone(UTC).timestamp() * 1_000)
+    return round(value * 1_000)

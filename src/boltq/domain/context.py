@@ -1,0 +1,47 @@
+"""What a running function may see of its job, and do: progress, log lines, and whether it shall stop."""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import UTC, datetime
+
+from boltq.domain.limits import MAX_LOG_LINE_CHARS, MAX_MESSAGE_CHARS
+from boltq.domain.outcome import Cancel, clean
+
+Tell = Callable[[float | None, str, str | None], None]  # fraction, text, log line
+
+
+class JobContext:
+    """The job that a function is running for. Its methods may be called from any thread, and never wait."""
+
+    def __init__(self, job_id: str, job_type: str, queue: str, attempt: int, max_attempts: int, tell: Tell) -> None:
+        self.job_id = job_id
+        self.job_type = job_type
+        self.queue = queue
+        self.attempt = attempt  # 1 is the first
+        self.max_attempts = max_attempts
+        self.cancel_requested = False  # somebody asked to cancel, or the worker shuts down
+        self._tell = tell
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Say how far the job is, from 0 to 1, and optionally what it does now."""
+        self._tell(min(1.0, max(0.0, float(fraction))), clean(str(text))[:MAX_MESSAGE_CHARS], None)
+
+    def log(self, message: str) -> None:
+        """Add a line to the job's log; the last 1,000 are kept."""
+        stamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._tell(None, "", f"{stamp} {clean(str(message))[:MAX_LOG_LINE_CHARS]}")
+
+    def check_cancelled(self) -> None:
+        """Raise Cancel when the job shall stop: for plain functions, which nobody can interrupt."""
+        if self.cancel_requested:
+            raise Cancel("cancelled")
+
+
+_current: ContextVar["Callable[[], JobContext] | None"] = ContextVar("boltq_job", default=None)
+enter_job = _current.set
+
+
+def current_job() -> JobContext | None:
+    """The context of the job that this code runs for; None outside of a job."""
+    found = _current.get()
+    return found() if found else None

@@ -1,0 +1,1 @@
+"""Who asks over HTTP: the API. `app.py` lists its calls, `serve.py` runs it."""

@@ -1,0 +1,128 @@
+"""Reads a request's body: bounded while it comes, and refused with a place and a reason when it is not good JSON."""
+
+import json
+import re
+from itertools import accumulate
+from typing import Any, Final, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.types import Receive
+
+from boltq.domain import limits
+from boltq.server.guard import Headers
+from boltq.server.problems import Problem
+
+T = TypeVar("T")
+
+MAX_BYTES: Final = limits.MAX_DATA_BYTES + (64 << 10)  # the data, and all that is around it
+MAX_SMALL_BYTES: Final = 64 << 10  # where no data is expected
+
+BOM: Final = b"\xef\xbb\xbf"
+
+
+class Gone(Exception):  # noqa: N818 - says what happened
+    """The client has left."""
+
+
+async def read_body(headers: Headers, receive: Receive, most: int = MAX_BYTES) -> bytes:
+    """The whole body. Raises Problem when it is too large, Gone when the client left.
+
+    It is counted as it comes: Content-Length is only believed when it says too much.
+    """
+    stated = headers.get(b"content-length", b"0")
+    if len(stated) > 6 and int(stated) > most:  # noqa: PLR2004 - a shorter number is small enough
+        raise _too_large(most)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
+        if len(body) > most:
+            raise _too_large(most)
+        message = await receive()
+        body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise Gone
+    if len(body) > most:
+        raise _too_large(most)
+    return body
+
+
+def check_depth(body: bytes) -> None:
+    """Raise Problem when brackets are nested deeper than MAX_DEPTH. No decoder may see the body before that."""
+    if body.count(b"{") + body.count(b"[") > limits.MAX_DEPTH and _depth(body) > limits.MAX_DEPTH:
+        raise Problem("invalid", f"nested deeper than {limits.MAX_DEPTH}", errors=[("", "nested too deeply")])
+
+
+async def small_body(request: Request) -> bytes:
+    """The body of a call that needs little or none."""
+    return await read_body(dict(request.scope["headers"]), request.receive, MAX_SMALL_BYTES)
+
+
+def decode_small(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """A small body that may be left out; its mistakes are raised as a Problem."""
+    check_depth(body)
+    try:
+        return decoder.decode(body or b"{}")
+    except msgspec.ValidationError as error:
+        raise Problem("invalid", str(error), errors=[pointed(error)]) from None
+    except ValueError as error:
+        raise malformed(error, body) from None
+
+
+def malformed(error: ValueError, body: bytes) -> Problem:
+    """The problem of a body that is no JSON, with the place."""
+    if not body.strip():
+        return Problem("malformed-json", "the body is empty: send a JSON object")
+    if isinstance(error, UnicodeDecodeError):
+        return Problem("malformed-json", f"the body is not UTF-8: {error.reason}")
+    found = re.search(r"\(byte (\d+)\)", str(error))
+    at = int(found.group(1)) if found else len(body)
+    line, column = body.count(b"\n", 0, at) + 1, at - body.rfind(b"\n", 0, at)
+    reason = re.sub(r"^JSON is malformed: | \(byte \d+\)$", "", str(error))
+    reason = "the body ends too early" if reason == "Input data was truncated" else reason
+    return Problem("malformed-json", f"{reason}, at line {line}, column {column}", line=line, column=column)
+
+
+def pointed(error: Exception) -> tuple[str, str]:
+    """A decoder's complaint as a JSON pointer and a reason."""
+    reason, _, path = str(error).partition(" - at `$")
+    steps = re.findall(r"[^.\[\]`]+", path.replace("...", ""))
+    unknown = re.search(r"unknown field `(.*)`", reason)
+    if unknown:
+        return "/" + "/".join([*steps, unknown.group(1)]), "unknown field"
+    return "".join(f"/{step}" for step in steps), _plain(reason)
+
+
+def repeated_key(body: bytes, around: bytes) -> str | None:
+    """A key that stands twice in the body's outermost object; decoders silently take the last one.
+
+    `around` is the body without the job's data, to see quickly that there is nothing to look for.
+    """
+    names = _KEY.findall(around)
+    if len(set(names)) == len(names) and b"\\" not in around:
+        return None
+    pairs: Any = json.loads(body, object_pairs_hook=list, parse_int=str, parse_float=str)
+    keys = [key for key, _ in pairs]
+    return next((key for key in keys if keys.count(key) > 1), None)
+
+
+_KEY: Final = re.compile(rb'"([^"]*)"\s*:')
+_BRACKETS: Final = b"[]{}"
+_OTHERS: Final = bytes(set(range(256)) - set(_BRACKETS))
+_STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+
+
+def _depth(body: bytes) -> int:
+    """How deep the brackets outside of strings are nested."""
+    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    outside = b"".join(unescaped.split(b'"')[::2])
+    brackets = outside.translate(None, _OTHERS)
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+
+
+def _plain(reason: str) -> str:
+    return (reason[:1].lower() + reason[1:]).replace("`", "")
+
+
+def _too_large(most: int) -> Problem:
+    return Problem("too-large", f"the body may have {most} bytes at most")

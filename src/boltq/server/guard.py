@@ -1,0 +1,118 @@
+"""Keeps web pages of other sites away from the API, and says how an answer may be used by a browser.
+
+Whoever can reach a port on this machine includes every page that is open in a browser here. So a loopback server
+answers only to loopback names (a page can point a name of its own at 127.0.0.1), and every method but the safe ones is
+refused when a browser says that another site asks for it (Ray CVE-2025-62593 and CVE-2026-27482 are what happens
+otherwise). The User-Agent plays no part: pages can choose it.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Final
+
+from boltq.server.problems import Problem
+
+Headers = dict[bytes, bytes]
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+OWN_SITES: Final = frozenset({None, b"same-origin", b"none"})  # of Sec-Fetch-Site; no header: not a browser
+ONE_ONLY: Final = (b"host", b"origin", b"sec-fetch-site", b"content-type", b"content-length", b"idempotency-key")
+
+SECURITY_HEADERS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+"""Part of every answer that does not say otherwise."""
+
+
+class Guard:
+    """Judges the headers of a request. `names` None: any Host will do."""
+
+    def __init__(self, names: Iterable[str] | None, origins: Iterable[str] = ()) -> None:
+        self._names = None if names is None else frozenset(name.lower().encode() for name in names)
+        self._origins = frozenset(origin.lower().encode() for origin in origins)
+        self._knows = lru_cache(maxsize=256)(self._judge_host)
+
+    @classmethod
+    def of_bind(cls, host: str, names: Iterable[str] = (), origins: Iterable[str] = ()) -> "Guard":
+        """The guard of a server that is bound to `host`: on loopback, only loopback names and `names` will do."""
+        if not is_loopback(host):
+            return cls(None, origins)
+        own = f"[{host}]" if ":" in host else host
+        return cls({*LOOPBACK_NAMES, own, *names}, origins)
+
+    def check(self, method: str, headers: Headers, raw: RawHeaders) -> None:
+        """Raise the Problem of a request that must not be served. `headers` are the `raw` ones as a dictionary."""
+        if len(headers) != len(raw):
+            _check_repeats(raw)
+        host = headers.get(b"host", b"")
+        if not self._knows(host):
+            raise Problem("wrong-host", f"Host {_shown(host)} is not a name of this server")
+        if method in SAFE_METHODS:
+            return
+        if b"origin" in headers or b"sec-fetch-site" in headers:
+            self._check_site(headers, host)
+        if headers.get(b"content-type") != b"application/json":
+            _check_type(headers)
+
+    def _judge_host(self, host: bytes) -> bool:
+        if self._names is None:
+            return True
+        name, colon, port = host.lower().rpartition(b":")
+        if not colon or not (port.isdigit() or not port):
+            name = host.lower()
+        return name in self._names
+
+    def _check_site(self, headers: Headers, host: bytes) -> None:
+        origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site")
+        if origin is not None:
+            scheme, _, place = origin.lower().partition(b"://")
+            if origin.lower() in self._origins:
+                return
+            if scheme not in {b"http", b"https"} or place != host.lower():
+                raise Problem("cross-site", f"Origin {_shown(origin)} is not this server's own")
+        if site not in OWN_SITES:
+            raise Problem("cross-site", f"Sec-Fetch-Site is {_shown(site or b'')}")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that is bound to `host`."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_type(headers: Headers) -> None:
+    """A body has to be called JSON: what a page can send without asking first is never called so."""
+    stated = headers.get(b"content-type")
+    if _has_no_body(headers):
+        return
+    kind, *parameters = (part.strip().lower() for part in (stated or b"").split(b";"))
+    if kind != b"application/json":
+        got = f", not {_shown(stated)}" if stated else ""
+        raise Problem("not-json", f"send the header Content-Type: application/json{got}")
+    charsets = {text.partition(b"=")[2].strip(b'"') for text in parameters if text.startswith(b"charset=")}
+    if charsets - {b"utf-8", b"utf8", b"us-ascii"}:
+        raise Problem("not-json", "the character set of JSON is UTF-8")
+
+
+def _has_no_body(headers: Headers) -> bool:
+    return b"transfer-encoding" not in headers and headers.get(b"content-length", b"0") == b"0"
+
+
+def _check_repeats(raw: RawHeaders) -> None:
+    names = [name for name, _ in raw]
+    for name in ONE_ONLY:
+        if names.count(name) > 1:
+            raise Problem("bad-request", f"the header {name.decode()} is there more than once")
+
+
+def _shown(value: bytes) -> str:
+    return f"{value[:100].decode('latin-1')!r}"

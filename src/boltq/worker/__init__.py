@@ -1,0 +1,1 @@
+"""Who runs jobs: one process's worker, and the supervisor of several."""

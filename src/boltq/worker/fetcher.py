@@ -1,0 +1,224 @@
+"""One partition's line to the store: settles what has ended and claims into free room, in one round trip.
+
+When there is nothing to do it waits: for a letter in the worker's mailbox, for an outcome, for the time of the next
+scheduled job. It does not poll; once in a while it looks by itself, in case the one who should have been told is dead.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from boltq.broker.broker import Broker
+from boltq.broker.calls import Claim, Settling
+from boltq.domain.errors import BoltQError, StoreError, StoreUnavailable
+from boltq.domain.job import ClaimedJob
+from boltq.worker.buffer import Buffer
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN: Final = 5.0  # seconds, without any reason to
+MAIL_SECONDS: Final = 10.0
+LONGEST_PAUSE: Final = 2.0  # between tries while the store is away
+
+_read_letter = msgspec.msgpack.Decoder(list[Any]).decode
+
+
+class Outbox:
+    """Outcomes on their way to the store; they stay here until it has answered."""
+
+    def __init__(self, wake: Callable[[], object]) -> None:
+        self._items: list[Settling] = []
+        self._wake = wake
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def ids(self) -> list[str]:
+        """The ids of what is in it."""
+        return [item.id for item in self._items]
+
+    def put(self, item: Settling) -> None:
+        """One more outcome."""
+        self._items.append(item)
+        self._wake()
+
+    def take(self, most: int = 1_000) -> list[Settling]:
+        """The oldest ones."""
+        taken, self._items = self._items[:most], self._items[most:]
+        return taken
+
+    def put_back(self, items: list[Settling]) -> None:
+        """They could not be sent."""
+        self._items = items + self._items
+
+
+class Fetcher:
+    """Claims and settles for one worker in one partition."""
+
+    def __init__(self, broker: Broker, partition: int, buffer: Buffer, owner: "FetcherOwner") -> None:
+        self.broker = broker
+        self.partition = partition
+        self.worker_id = ""  # its registration; another one after its lease was lost
+        self._buffer = buffer
+        self._owner = owner
+        self._turn = asyncio.Lock()
+        self._woken = asyncio.Event()
+        self.wake = self._woken.set  # look again: there is an outcome, room, a letter
+        self.outbox = Outbox(self.wake)
+        self._in_doubt = False  # an answer was lost: something may be ours that we do not know of
+        self._suspect = False  # the last job that came has lost a worker before
+        self._start = 0
+        self._pause = 0.0
+        self._look_at = 0.0
+        self.claiming = True
+        self.closed = False  # besides being cancelled: the Redis client may swallow a cancel that comes with a reply
+
+    async def run(self) -> None:
+        """Settle and claim until closed."""
+        while not self.closed:
+            if not await self._take_turn():
+                await self._wait()
+
+    async def flush(self) -> None:
+        """Send what is in the outbox; claims nothing. Raises StoreUnavailable."""
+        while self.outbox:
+            await self._take_turn(alone=True)
+
+    async def _take_turn(self, *, alone: bool = False) -> bool:
+        """One round trip, if there is a reason for it. Answers whether another one may follow at once."""
+        async with self._turn:
+            want = 0 if alone else self._room()
+            items = self.outbox.take()
+            if not items and not want:
+                return False
+            try:
+                claim = await self._send(items, want)
+            except StoreError as error:
+                self.outbox.put_back(items)
+                self._in_doubt = True
+                if alone:
+                    raise
+                await self._ride_out(error)
+                return True
+            except BaseException:
+                self.outbox.put_back(items)
+                raise
+            self._pause = 0.0
+            self._accept(claim, want)
+        if claim.unknown_worker and want:
+            await self._owner.lost(self.partition)
+        return bool(items) or bool(claim.jobs) or claim.more
+
+    def _room(self) -> int:
+        if not self.claiming or (self._suspect and len(self._buffer)):
+            return 0
+        return self._buffer.room()
+
+    async def _send(self, items: list[Settling], want: int) -> Claim:
+        self._start += 1
+        if not items:
+            return await self.broker.claim(self.partition, self.worker_id, want, self._start)
+        settlement = await self.broker.settle(self.partition, self.worker_id, items, want, self._start)
+        for index, word in settlement.refused:
+            log.info("outcome refused", extra={"job_id": items[index].id, "verb": items[index].verb, "word": word})
+        return settlement.claim
+
+    def _accept(self, claim: Claim, want: int) -> None:
+        self.take_in(claim.jobs, suspect=claim.suspect)
+        if want and not claim.jobs:
+            pause = LOOK_AGAIN * random.uniform(0.8, 1.2)  # noqa: S311 - spreads the lookers
+            if claim.next_due:
+                pause = min(pause, max(0.0, (claim.next_due - self._owner.server_ms()) / 1_000))
+            self._look_at = asyncio.get_running_loop().time() + pause
+
+    def take_in(self, jobs: list[ClaimedJob], *, suspect: bool = False) -> None:
+        """Jobs that are ours now."""
+        self._suspect = suspect
+        if not self.claiming:  # a letter that was on its way while we shut down
+            for job in jobs:
+                self.outbox.put(Settling(job.id, job.delivery, "released", 0))
+        elif jobs:
+            self._buffer.add([(self.partition, job) for job in jobs])
+
+    async def _ride_out(self, error: StoreError) -> None:
+        if not self._pause:
+            log.warning("the store cannot be used; going on by ourselves when it can", extra={"error": str(error)})
+        self._pause = min(LONGEST_PAUSE, self._pause * 2 or 0.05)
+        await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311 - spreads the callers
+
+    async def _wait(self) -> None:
+        """Until there is an outcome, room, a letter, or the time has come."""
+        timer = asyncio.get_running_loop().call_at(self._look_at, self.wake) if self._idle() else None
+        await self._woken.wait()
+        self._woken.clear()
+        if timer:
+            timer.cancel()
+
+    def _idle(self) -> bool:
+        return self.claiming and self._buffer.room() > 0
+
+    # The mailbox
+
+    async def read_mail(self) -> None:
+        """Take in what comes by mail, until closed."""
+        while not self.closed:
+            try:
+                if self._in_doubt:
+                    await self._recover()
+                letter = await self.broker.mail(self.partition, self.worker_id, MAIL_SECONDS)
+            except (BoltQError, TimeoutError) as error:
+                if not isinstance(error, StoreUnavailable | TimeoutError):
+                    log.warning("mailbox", extra={"error": str(error)})
+                self._in_doubt = True
+                await asyncio.sleep(random.uniform(0.05, 0.3))  # noqa: S311 - spreads the callers
+                continue
+            if letter:
+                self._open(letter)
+
+    def _open(self, letter: bytes) -> None:
+        kind, *rest = _read_letter(letter)
+        if kind == "jobs":
+            jobs, flag = rest
+            self.take_in([ClaimedJob(*row) for row in jobs], suspect=flag != 0)
+            # We sleep no more as the store sees it. A short job's outcome says so soon; for a long one we look ourselves.
+            asyncio.get_running_loop().call_later(0.002, self.wake)
+        elif kind == "cancel":
+            self._owner.cancel(rest[0])
+        else:
+            self.wake()
+
+    async def _recover(self) -> None:
+        """An answer was lost on the way: give back what the store holds for us and we never got."""
+        async with self._turn:
+            letters, held = await self.broker.held(self.partition, self.worker_id)
+            for letter in letters:
+                self._open(letter)
+            known = self._owner.known(self.partition)
+            for job_id, delivery in held:
+                if job_id not in known:
+                    self.outbox.put(Settling(job_id, delivery, "released", 0))
+            self._in_doubt = False
+
+
+class FetcherOwner:
+    """What a fetcher asks of its worker."""
+
+    def server_ms(self) -> float:
+        """The server's clock, as well as we know it."""
+        raise NotImplementedError
+
+    def known(self, partition: int) -> set[str]:
+        """The ids of all jobs that wait, run or are being settled here."""
+        raise NotImplementedError
+
+    def cancel(self, ids: list[str]) -> None:
+        """Stop these, if they are here."""
+        raise NotImplementedError
+
+    async def lost(self, partition: int) -> None:
+        """The registration is gone, and with it all that we held."""
+        raise NotImplementedError

@@ -1,0 +1,189 @@
+"""Runs functions in processes of their own, which can be killed: for work that must be stoppable, or holds the GIL.
+
+A child is spawned, never forked: a fork would share our sockets. It imports the task's module again and finds the task
+by its name there; nothing is imported because stored data say so.
+"""
+
+import asyncio
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from typing import Any
+
+import msgspec
+
+from boltq.domain.job import ClaimedJob
+from boltq.domain.outcome import Cancelled, Category, Completed, Failed, JobError, Outcome, Released, Snoozed
+from boltq.worker.run import CANCEL, LOST, SHUTDOWN, TIMEOUT, Run
+
+_spawn = multiprocessing.get_context("spawn")
+
+# What travels through the pipe; both ends are ours.
+Telling = tuple[float | None, str, str | None]
+
+
+class Order(msgspec.Struct):
+    """One job for a child."""
+
+    module: str
+    name: str
+    job: ClaimedJob
+    timeout: float
+    max_attempts: int
+
+
+class Report(msgspec.Struct, omit_defaults=True):
+    """What a child says: a telling, or how the run ended."""
+
+    telling: Telling | None = None
+    verb: str = ""
+    text: str = ""
+    number: float | None = None
+    retry: bool = True
+    error: JobError | None = None
+
+
+class ProcessPool:
+    """As many children as run at once; idle ones are kept."""
+
+    def __init__(self) -> None:
+        self._idle: list[_Child] = []
+        self._busy: set[_Child] = set()
+        self._threads = ThreadPoolExecutor(max_workers=1_000, thread_name_prefix="boltq-child")
+
+    async def run(self, run: Run) -> Outcome:
+        """The outcome of a run in a child. Killed on a timeout, a cancel and at shutdown."""
+        loop = asyncio.get_running_loop()
+        child = self._idle.pop() if self._idle else await loop.run_in_executor(self._threads, _Child)
+        self._busy.add(child)
+        run.stop = child.kill
+        try:
+            outcome = await loop.run_in_executor(self._threads, child.work, run)
+        finally:
+            run.stop = None
+            self._busy.discard(child)
+        if child.alive():
+            self._idle.append(child)
+        else:
+            await loop.run_in_executor(self._threads, child.end)
+        return outcome
+
+    def close(self) -> None:
+        """Kill all children."""
+        for child in [*self._idle, *self._busy]:
+            child.kill()
+            child.end()
+        self._threads.shutdown(wait=False)
+
+
+class _Child:
+    """A process and the pipe to it."""
+
+    def __init__(self) -> None:
+        self._pipe, theirs = _spawn.Pipe()
+        self._process = _spawn.Process(target=_serve, args=(theirs, list(sys.path)), daemon=True, name="boltq-job")
+        self._process.start()
+        theirs.close()
+
+    def work(self, run: Run) -> Outcome:
+        """Have one job run; waits for its end. Called in a thread."""
+        task = run.task
+        order = Order(task.function.__module__, task.name, run.job, run.timeout, run.max_attempts)
+        try:
+            self._pipe.send_bytes(msgspec.msgpack.encode(order))
+            while True:
+                report = msgspec.msgpack.decode(self._pipe.recv_bytes(), type=Report)
+                if report.telling is None:
+                    return _outcome(report)
+                run.context()._tell(*report.telling)  # noqa: SLF001 - the other half of the same context
+        except (EOFError, OSError):
+            return self._ended(run)
+
+    def _ended(self, run: Run) -> Outcome:
+        self._process.join(5)
+        if run.stop_reason == TIMEOUT:
+            message = f"ran longer than its timeout of {run.timeout:g} s; its process was killed"
+            return Failed(JobError("JobTimeout", message, Category.TIMEOUT, fingerprint="timeout"))
+        if run.stop_reason == CANCEL:
+            return Cancelled("cancelled")
+        if run.stop_reason in {SHUTDOWN, LOST}:
+            return Released()
+        code = self._process.exitcode
+        how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        return Failed(JobError("ProcessEnded", f"the process ended with {how}", Category.SYSTEM, fingerprint="process"))
+
+    def alive(self) -> bool:
+        """Whether it can take another job."""
+        return self._process.is_alive()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+    def end(self) -> None:
+        """Collect what is left of it."""
+        self._process.join(5)
+        self._pipe.close()
+
+
+def _outcome(report: Report) -> Outcome:
+    match report.verb:
+        case "completed":
+            return Completed(report.text)
+        case "snoozed":
+            return Snoozed(report.number or 0.0)
+        case "cancelled":
+            return Cancelled(report.text)
+        case _:
+            error = report.error or JobError("Unknown", "", Category.UNKNOWN)
+            return Failed(error, retry_after=report.number, retry=report.retry)
+
+
+def _serve(pipe: Connection, path: list[str]) -> None:
+    """The child: one job after the other, until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the worker, which decides
+    sys.path[:] = path
+    while True:
+        try:
+            order = msgspec.msgpack.decode(pipe.recv_bytes(), type=Order)
+        except (EOFError, OSError):
+            os._exit(0)
+        pipe.send_bytes(msgspec.msgpack.encode(_carry_out(order, pipe)))
+
+
+def _carry_out(order: Order, pipe: Connection) -> Report:
+    from boltq.worker.executor import call  # noqa: PLC0415 - executor imports this module
+
+    def tell(_run: Run, fraction: float | None, text: str, line: str | None) -> None:
+        pipe.send_bytes(msgspec.msgpack.encode(Report(telling=(fraction, text, line))))
+
+    task = _find_task(order.module, order.name)
+    if task is None:
+        message = f"no task {order.name!r} in module {order.module!r}: a task of executor='process' must stand at its top"
+        return Report(verb="failed", retry=False, error=JobError("TaskNotFound", message, Category.SYSTEM))
+    return _report(call(Run(0, order.job, task, order.timeout, order.max_attempts, tell)))
+
+
+def _find_task(module: str, name: str) -> Any:
+    from boltq.app import Task  # noqa: PLC0415 - only the child needs it
+
+    found = importlib.import_module(module)
+    return next((item for item in vars(found).values() if isinstance(item, Task) and item.name == name), None)
+
+
+def _report(outcome: Outcome) -> Report:
+    match outcome:
+        case Completed(result):
+            return Report(verb="completed", text=result)
+        case Snoozed(delay):
+            return Report(verb="snoozed", number=delay)
+        case Cancelled(reason):
+            return Report(verb="cancelled", text=reason)
+        case Failed(error, retry_after, retry):
+            return Report(verb="failed", number=retry_after, retry=retry, error=error)
+        case _:
+            return Report(verb="cancelled")

@@ -1,0 +1,74 @@
+"""Progress and log lines on their way to the store: gathered for a moment, and always sent before their job's outcome."""
+
+import asyncio
+import logging
+from typing import Final
+
+from boltq.broker.broker import Broker
+from boltq.domain.errors import BoltQError
+from boltq.domain.limits import MAX_LOG_LINES
+from boltq.worker.run import Run
+
+log = logging.getLogger(__name__)
+
+GATHER: Final = 0.1  # seconds
+
+
+class Telling:
+    """What one run has said since the last time."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.fraction: float | str = ""
+        self.text = ""
+        self.lines: list[str] = []
+
+
+class Tellings:
+    """All that runs have said and the store does not know yet. `add` may be called from any thread."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[str, Telling] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._sending: asyncio.Task[None] | None = None
+
+    def add(self, run: Run, fraction: float | None, text: str, line: str | None) -> None:
+        """One telling of a run."""
+        run.tellings += 1
+        self._loop.call_soon_threadsafe(self._add, run, fraction, text, line)
+
+    def _add(self, run: Run, fraction: float | None, text: str, line: str | None) -> None:
+        telling = self._waiting.setdefault(run.job.id, Telling(run))
+        if fraction is not None:
+            telling.fraction, telling.text = fraction, text
+        if line is not None:
+            telling.lines = [*telling.lines[-MAX_LOG_LINES + 1 :], line]
+        if self._timer is None:
+            self._timer = self._loop.call_later(GATHER, self._begin)
+
+    def _begin(self) -> None:
+        self._timer = None
+        self._sending = self._loop.create_task(self.send())
+
+    async def settle_down(self, run: Run) -> None:
+        """Send what a run has said: before its outcome, after which the store takes no more of it."""
+        if run.tellings:
+            await asyncio.sleep(0)  # what threads said is on its way to the loop
+            if self._sending:
+                await self._sending
+            await self.send()
+
+    async def send(self) -> None:
+        """Send all that waits. What cannot be sent is dropped, with a warning: it must not hold up outcomes."""
+        waiting, self._waiting = self._waiting, {}
+        homes: dict[int, list[Telling]] = {}
+        for telling in waiting.values():
+            homes.setdefault(telling.run.partition, []).append(telling)
+        for partition, tellings in homes.items():
+            items = [(t.run.job.id, t.run.job.delivery, t.fraction, t.text, t.lines) for t in tellings]
+            try:
+                await self._broker.progress(partition, items)
+            except BoltQError as error:
+                log.warning("progress and log lines of jobs were lost", extra={"error": str(error)})
