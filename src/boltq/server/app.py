@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -21,7 +21,7 @@ from boltq.server.answers import json_response
 from boltq.server.backend import Backend
 from boltq.server.body import Gone
 from boltq.server.first_version import FirstVersion
-from boltq.server.guard import SECURITY_HEADERS, Guard, Headers
+from boltq.server.guard import SECURITY_HEADERS, Guard
 from boltq.server.health import Health
 from boltq.server.jobs import Jobs, SubmitJob
 from boltq.server.problems import Problem, internal, problem_of, respond, respond_broken
@@ -32,46 +32,131 @@ from boltq.settings import Settings
 log = logging.getLogger(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-QuickEndpoint = Callable[[Headers, Receive, Send], Awaitable[None]]
 
 
 class Call(NamedTuple):
-    """One call of the API. Its endpoint's docstring says what it does."""
+    """One call of the API."""
 
     method: str
     path: str
-    endpoint: Endpoint
-
-
-class QuickCall(NamedTuple):
-    """A call whose path has no parameters and which is served without Starlette, for speed."""
-
-    method: str
-    path: str
-    endpoint: QuickEndpoint
+    endpoint: Endpoint | SubmitJob
     about: str
 
 
-def calls_of(backend: Backend) -> tuple[list[QuickCall], list[Call]]:
+def calls_of(backend: Backend) -> list[Call]:
     """The API."""
-    job, queue, worker, probe, first = (kind(backend) for kind in (Jobs, Queues, Workers, Health, FirstVersion))
+    job, queue, worker = Jobs(backend), Queues(backend), Workers(backend)
+    first, probe = FirstVersion(backend), Health(backend)
     submit = SubmitJob(backend, JobForm, jobs.submitted)
     first_submit = SubmitJob(backend, FirstJobForm, first_version.submitted)
     return [
-        QuickCall("POST", "/api/v1/jobs", submit, "Submit a job."),
-        QuickCall("POST", "/submit", first_submit, "Submit a job, in the first version's words."),
-    ], [
-        Call("GET", "/api/v1/jobs", job.page),
-        Call("GET", "/api/v1/jobs/{id}", job.one),
-        Call("POST", "/api/v1/jobs/{id}/cancel", job.cancel),
-        Call("POST", "/api/v1/jobs/{id}/replay", job.replay),
-        Call("POST", "/api/v1/jobs/{id}/run-now", job.run_now),
-        Call("GET", "/api/v1/queues/stats", queue.stats),
-        Call("POST", "/api/v1/queues/{queue}/pause", queue.pause),
-        Call("POST", "/api/v1/queues/{queue}/resume", queue.resume),
-        Call("GET", "/api/v1/workers", worker.all),
-        Call("GET", "/api/v1/job-types", worker.job_types),
-        Call("GET", "/status", first.status),
-        Call("GET", "/health", probe.health),
-        Call("GET", "/ready", probe.ready),
+        Call("POST", "/api/v1/jobs", submit, "submit a job"),
+        Call("GET", "/api/v1/jobs", job.page, "list jobs; parameters: state, queue, limit, cursor"),
+        Call("GET", "/api/v1/jobs/{id}", job.one, "a job with its data, result, error, progress and log"),
+        Call("POST", "/api/v1/jobs/{id}/cancel", job.cancel, "cancel a job, or ask its worker to stop it"),
+        Call("POST", "/api/v1/jobs/{id}/replay", job.replay, "queue a dead or cancelled job again"),
+        Call("POST", "/api/v1/jobs/{id}/run-now", job.run_now, "queue a scheduled or retrying job before its time"),
+        Call("GET", "/api/v1/queues/stats", queue.stats, "how many jobs stand where"),
+        Call("POST", "/api/v1/queues/{queue}/pause", queue.pause, "start no more jobs of a queue"),
+        Call("POST", "/api/v1/queues/{queue}/resume", queue.resume, "serve a paused queue again"),
+        Call("GET", "/api/v1/workers", worker.all, "the workers, and their last signs of life"),
+        Call("GET", "/api/v1/job-types", worker.job_types, "the job types that workers have published"),
+        Call("GET", "/health", probe.health, "whether the API's process is alive"),
+        Call("GET", "/ready", probe.ready, "whether the store answers, and what is wrong with its settings"),
+        Call("POST", "/submit", first_submit, "submit a job, in the first version's words"),
+        Call("GET", "/status", first.status, "a job, in the first version's words; parameter: id"),
     ]
+
+
+def create_app(settings: Settings, store: str | Broker) -> ASGIApp:
+    """The application on a store: its address, or a broker that is not opened yet."""
+    backend = Backend(broker_at(store, settings) if isinstance(store, str) else store)
+    calls = calls_of(backend)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with backend:
+            yield
+
+    return Front(Guard.of_bind(settings.api_host), calls, _router(calls, lifespan))
+
+
+class Front:
+    """What every request meets first: the guard, then the quick calls, then Starlette's router."""
+
+    def __init__(self, guard: Guard, calls: Sequence[Call], router: ASGIApp) -> None:
+        self._check = guard.check
+        self._router = router
+        self._quick = {(c.method, c.path): c.endpoint for c in calls if isinstance(c.endpoint, SubmitJob)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._router(scope, receive, send)
+            return
+        method = scope["method"]
+        headers = dict(scope["headers"])
+        try:
+            self._check(method, headers, scope["headers"])
+            quick = self._quick.get((method, scope["path"]))
+            if quick:
+                await quick(headers, receive, send)
+            else:
+                await self._router(scope, receive, _secured(send))
+        except Gone:
+            return
+        except Exception as error:  # noqa: BLE001 - the one place
+            problem = problem_of(error) or _broken(error)
+            await problem.response()(scope, receive, _secured(send))
+
+
+def _router(calls: Sequence[Call], lifespan: Callable[[Starlette], object]) -> Starlette:
+    paths = dict.fromkeys(call.path for call in calls)
+    routes = [_route(path, [call for call in calls if call.path == path]) for path in paths]
+    handlers = dict.fromkeys((BoltQError, Problem, HTTPException), respond)
+    app = Starlette(routes=[_index(calls), *routes], exception_handlers=handlers, lifespan=lifespan)
+    app.router.redirect_slashes = False
+    return app
+
+
+def _route(path: str, calls: Sequence[Call]) -> Route:
+    """All methods of a path in one route, so that a 405 can say what is allowed."""
+    endpoints = {call.method: call.endpoint for call in calls}
+    if "GET" in endpoints:
+        endpoints["HEAD"] = endpoints["GET"]
+
+    async def endpoint(request: Request) -> Response:
+        return await endpoints[request.method](request)
+
+    return Route(path, endpoint, methods=list(endpoints))
+
+
+def _index(calls: Sequence[Call]) -> Route:
+    about = {
+        "name": "BoltQ",
+        "about": "a distributed task queue on Valkey and Redis",
+        "version": metadata.version("boltq"),
+        "calls": [{"method": call.method, "path": call.path, "about": call.about} for call in calls],
+    }
+
+    async def index(_request: Request) -> Response:
+        return json_response(about)
+
+    return Route("/", index, methods=["GET"])
+
+
+def _secured(send: Send) -> Send:
+    """Adds the security headers that an answer does not have."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            there = {name for name, _ in message["headers"]}
+            message["headers"] += [header for header in SECURITY_HEADERS if header[0] not in there]
+        await send(message)
+
+    return sending
+
+
+def _broken(error: Exception) -> Problem:
+    log.error("a request failed", exc_info=error)
+    return internal()

@@ -75,13 +75,18 @@ class Fetcher:
         self._pause = 0.0
         self._look_at = 0.0
         self.claiming = True
-        self.closed = False  # besides being cancelled: the Redis client may swallow a cancel that comes with a reply
+        self.closed = False
 
     async def run(self) -> None:
         """Settle and claim until closed."""
         while not self.closed:
-            if not await self._take_turn():
+            if not await self._take_turn() and not self.closed:
                 await self._wait()
+
+    def close(self) -> None:
+        """End both loops, besides their being cancelled: redis-py may swallow a cancel that comes with a reply."""
+        self.closed = True
+        self.wake()
 
     async def flush(self) -> None:
         """Send what is in the outbox; claims nothing. Raises StoreUnavailable."""

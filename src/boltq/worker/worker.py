@@ -85,7 +85,7 @@ class Worker(FetcherOwner):
                 await self.stopping.wait()
                 await self._drain()
                 for fetcher in self._fetchers:
-                    fetcher.closed = True
+                    fetcher.close()
                 for loop in loops:
                     loop.cancel()
         finally:

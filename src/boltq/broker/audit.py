@@ -1,0 +1,404 @@
+"""The auditor: is every job in exactly one place, does its record say so, do all counts agree? It changes nothing.
+
+It reads page by page and not at one instant, so on a live system a job may move between two reads. What looks wrong is
+looked at again, twice, after a pause; only what is wrong in the same way each time is reported. A count is judged only
+if nothing moved while it was taken. All ids of one partition are kept in memory at once: about 0.3 GB a million jobs.
+
+Legal, though it may look wrong: a queue's set of idle workers may name workers that are gone or awake (whoever asks
+them drops them); a running job may be held by a worker that is gone while a sweep is under way (`sweep` is set).
+"""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from redis import exceptions as redis_errors
+
+from boltq.broker.broker import Broker
+from boltq.broker.scripts import translate
+from boltq.domain.job import Spec
+from boltq.domain.states import JobState
+
+PAUSES: Final = (0.3, 1.0)  # seconds before each further look
+_PAGE: Final = 1_000
+_STEP_BACK: Final = 10_000  # ms: a clock that was set back by more may disorder the history (see lua/lib/clock.lua)
+
+
+class Finding(msgspec.Struct, frozen=True, order=True):
+    """Something that is wrong: what kind, in which key or queue, with which job (or ""), in words."""
+
+    code: str
+    place: str
+    id: str
+    text: str
+
+
+async def audit(broker: Broker, *, pauses: Sequence[float] = PAUSES) -> list[Finding]:
+    """What is wrong in this namespace. Raises StoreUnavailable."""
+    found = await _look(broker)
+    for pause in pauses:
+        if not found:
+            break
+        await asyncio.sleep(pause)
+        again = {_identity(finding) for finding in await _look(broker)}
+        found = [finding for finding in found if _identity(finding) in again]
+    return sorted(found)
+
+
+def _identity(finding: Finding) -> tuple[str, str, str]:
+    return finding.code, finding.place, finding.id
+
+
+async def _look(broker: Broker) -> list[Finding]:
+    partitions = range(broker.layout.partitions)
+    try:
+        looks = await asyncio.gather(*(_Partition(broker, partition).look() for partition in partitions))
+    except (redis_errors.RedisError, OSError) as error:
+        raise translate(error) from error
+    return [finding for look in looks for finding in look]
+
+
+_FIELDS: Final = ("state", "route", "worker", "parked", "ghost", "n", "tries", "lost", "since", "spec")
+_READY: Final = ("ready:2", "ready:1", "ready:0")
+_SORTED: Final = ("scheduled", "retrying", "dead", "cancelled")
+
+_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_KNOWN: Final = re.compile(
+    rf"partition|queues|workers|types|events|job:\w+|log:\w+|queue:{_NAME}"
+    rf"|queue:{_NAME}:(?:ready:[012]|parked|parked:{_NAME}|running|scheduled|retrying|completed|dead|cancelled)"
+    rf"|idle:{_NAME}|worker:.+|cancels:.+|mail:.+"
+)
+_PASSING: Final = re.compile(r"series:\d+:\d+|idem:.+", re.DOTALL)
+
+
+class _Record(msgspec.Struct):
+    """What the auditor reads of a job."""
+
+    state: str
+    route: str
+    worker: str
+    parked: bool
+    ghost: str
+    n: int
+    tries: int
+    lost: int
+    since: int
+    spec: str
+
+    @property
+    def queue(self) -> str:
+        return self.route.split(" ")[0]
+
+    @property
+    def list(self) -> str:
+        """The list in which the job stands when it is queued."""
+        _, priority, job_type = self.route.split(" ")
+        return f"parked:{job_type}" if self.parked else f"ready:{priority}"
+
+
+class _Partition:
+    """One look at one partition."""
+
+    def __init__(self, broker: Broker, partition: int) -> None:
+        self.redis = broker.redis
+        self.prefix = broker.layout.prefix(partition)
+        self.found: list[Finding] = []
+        self.records: dict[str, _Record] = {}
+        self.places: dict[str, list[tuple[str, str, str]]] = {}  # id -> (queue, index, held by or score)
+        self.keys: set[str] = set()
+        self.workers: dict[str, int] = {}
+
+    async def look(self) -> list[Finding]:
+        await self._read_keys()
+        (partition, ends, names) = await self._pipeline(
+            ("HGETALL", "partition"), ("ZRANGE", "workers", 0, -1, "WITHSCORES"), ("SMEMBERS", "queues")
+        )
+        self.partition = _mapping(partition)
+        self.workers = {_text(name): int(end) for name, end in _pairs(ends)}
+        self.queues = sorted(_text(name) for name in names)
+        await self._read_queues()
+        await self._read_records()
+        self._check_jobs()
+        self._check_workers()
+        await self._check_sleepers()
+        return self.found
+
+    def _report(self, code: str, place: str, job_id: str, text: str) -> None:
+        self.found.append(Finding(code, self.prefix + place, job_id, text))
+
+    async def _pipeline(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """The answers to many reads in one round trip; the second word of each is a key without the prefix."""
+        answers: list[Any] = []
+        for start in range(0, len(commands), _PAGE):
+            pipeline = self.redis.pipeline(transaction=False)
+            for verb, key, *rest in commands[start : start + _PAGE]:
+                # By its bare name: redis-py would turn some replies into other types.
+                pipeline.execute_command(verb, self.prefix + key, *rest, NEVER_DECODE=True)
+            answers += await pipeline.execute()
+        return answers
+
+    # Keys
+
+    async def _read_keys(self) -> None:
+        cursor = 0
+        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", self.prefix) + "*"
+        while True:
+            cursor, page = await self.redis.scan(cursor, match=pattern, count=_PAGE)
+            self.keys.update(_text(key)[len(self.prefix) :] for key in page)
+            if not cursor:
+                break
+        passing = [key for key in self.keys if _PASSING.fullmatch(key)]
+        for key, seconds in zip(passing, await self._pipeline(*(("TTL", key) for key in passing)), strict=True):
+            if seconds == -1:
+                self._report("no-expiry", key, "", "this key should expire by itself and does not")
+        for key in self.keys:
+            if not _KNOWN.fullmatch(key) and not _PASSING.fullmatch(key):
+                self._report("unknown-key", key, "", "no key of ours has this name")
+
+    # Queues
+
+    async def _read_queues(self) -> None:
+        parked = await self._pipeline(*((("SMEMBERS", f"queue:{queue}:parked")) for queue in self.queues))
+        self.lists = {
+            queue: [*_READY, *sorted(f"parked:{_text(name)}" for name in types)]
+            for queue, types in zip(self.queues, parked, strict=True)
+        }
+        plan: list[tuple[str, str, tuple[Any, ...]]] = []
+        for queue in self.queues:
+            place = f"queue:{queue}"
+            plan += [(queue, "", ("HGETALL", place))]
+            plan += [(queue, name, ("LRANGE", f"{place}:{name}", 0, _PAGE - 1)) for name in self.lists[queue]]
+            plan += [(queue, "completed", ("LRANGE", f"{place}:completed", 0, _PAGE - 1))]
+            plan += [(queue, "running", ("HSCAN", f"{place}:running", 0, "COUNT", _PAGE))]
+            plan += [(q, s, ("ZRANGE", f"{place}:{s}", 0, _PAGE - 1, "WITHSCORES")) for q, s in _each(queue, _SORTED)]
+            plan += [(queue, "again", ("HGETALL", place))]
+        answers = await self._pipeline(*(command for _, _, command in plan))
+        self.facts: dict[str, dict[str, str]] = {}
+        self.steady: dict[str, bool] = {}
+        self.history: dict[str, list[str]] = {}
+        self.parked_lists = [(queue, name) for queue, names in self.lists.items() for name in names[len(_READY) :]]
+        for (queue, name, _), answer in zip(plan, answers, strict=True):
+            if name == "":
+                self.facts[queue] = _mapping(answer)
+            elif name == "again":
+                self.steady[queue] = self.facts[queue] == _mapping(answer)
+            else:
+                await self._take_index(queue, name, answer)
+
+    async def _take_index(self, queue: str, name: str, first: Any) -> None:
+        key = f"queue:{queue}:{name}"
+        if name == "running":
+            cursor, page = first
+            self._place(queue, name, _pairs(page))
+            while int(cursor):
+                cursor, page = (await self._pipeline(("HSCAN", key, int(cursor), "COUNT", _PAGE)))[0]
+                self._place(queue, name, _pairs(page))
+            return
+        verb, tail = ("ZRANGE", ("WITHSCORES",)) if name in _SORTED else ("LRANGE", ())
+        start, page = 0, first
+        while page:
+            rows = _pairs(page) if name in _SORTED else [(member, b"") for member in page]
+            self._place(queue, name, rows)
+            if name == "completed":
+                self.history.setdefault(queue, []).extend(_text(member) for member, _ in rows)
+            start += _PAGE
+            if len(rows) < _PAGE:
+                break
+            page = (await self._pipeline((verb, key, start, start + _PAGE - 1, *tail)))[0]
+
+    def _place(self, queue: str, name: str, rows: Sequence[tuple[Any, Any]]) -> None:
+        for member, value in rows:
+            self.places.setdefault(_text(member), []).append((queue, name, _text(value)))
+
+    async def _read_records(self) -> None:
+        ids = sorted({*self.places, *(key[4:] for key in self.keys if key.startswith("job:"))})
+        for job_id, row in zip(ids, await self._pipeline(*(("HMGET", f"job:{i}", *_FIELDS) for i in ids)), strict=True):
+            if row[1] is not None:
+                state, route, worker, parked, ghost, n, tries, lost, since, spec = (_text(value) for value in row)
+                counts = (int(n or 0), int(tries or 0), int(lost or 0), int(since or 0))
+                self.records[job_id] = _Record(state, route, worker, bool(parked), ghost, *counts, spec)
+
+    # Jobs
+
+    def _check_jobs(self) -> None:
+        ghosts: Counter[tuple[str, str]] = Counter()
+        for job_id, places in self.places.items():
+            record = self.records.get(job_id)
+            standing = []
+            for queue, name, value in places:
+                if _is_list(name) and (record is None or record.state != "queued"):
+                    ghosts[queue, name] += 1
+                    self._check_ghost(job_id, record, queue, name)
+                else:
+                    standing.append((queue, name, value))
+            self._check_standing(job_id, record, standing)
+        for job_id, record in self.records.items():
+            if job_id not in self.places:
+                self._report("nowhere", f"job:{job_id}", job_id, f"{record.state}, and in no index of its queue")
+            self._check_record(job_id, record)
+        self._check_counts(ghosts)
+
+    def _check_ghost(self, job_id: str, record: _Record | None, queue: str, name: str) -> None:
+        if record is None or record.ghost == name:
+            return  # of a job that is gone, or is cancelled: the claim that comes upon it drops it
+        self._report("ghost", f"queue:{queue}:{name}", job_id, f"{record.state}, and its id stands in this list")
+
+    def _check_standing(self, job_id: str, record: _Record | None, places: list[tuple[str, str, str]]) -> None:
+        if len(places) > 1:
+            names = ", ".join(f"{queue}:{name}" for queue, name, _ in places)
+            self._report("two-places", f"queue:{places[0][0]}", job_id, f"stands in {names}")
+        for queue, name, value in places:
+            key = f"queue:{queue}:{name}"
+            if record is None:
+                self._report("no-record", key, job_id, "in this index, and there is no such job")
+            elif record.queue != queue or (record.list if record.state == "queued" else record.state) != name:
+                where = f"{record.state} in {record.queue}, list {record.list}"
+                self._report("wrong-place", key, job_id, f"in this index; its record says {where}")
+            elif name == "running":
+                self._check_holder(job_id, record, key, value)
+            elif name in _SORTED:
+                self._check_score(job_id, record, key, value)
+        if record is not None and not places and job_id in self.places:
+            held = record.state == "cancelled" or record.state == "queued"
+            why = "only its ghost is left" if held else "not in the index of its state"
+            self._report("nowhere", f"job:{job_id}", job_id, f"{record.state}: {why}")
+
+    def _check_holder(self, job_id: str, record: _Record, key: str, holder: str) -> None:
+        if record.worker != holder:
+            self._report("holder", key, job_id, f"held by {holder}; its record says {record.worker or 'nobody'}")
+        elif holder not in self.workers and not self.partition.get("sweep"):
+            self._report("unheld", key, job_id, f"held by {holder}, which is gone, and no sweep is under way")
+
+    def _check_score(self, job_id: str, record: _Record, key: str, score: str) -> None:
+        if not score.isdigit():
+            self._report("score", key, job_id, f"its time is {score}, not whole milliseconds")
+        elif key.endswith((":dead", ":cancelled")) and int(score) != record.since:
+            self._report("score", key, job_id, f"ended at {score}; its record says {record.since}")
+
+    def _check_record(self, job_id: str, record: _Record) -> None:
+        key = f"job:{job_id}"
+        if record.state not in set(JobState):
+            self._report("state", key, job_id, f"{record.state or 'no state'} is no state")
+            return
+        if record.queue not in self.lists:
+            self._report("queue", key, job_id, f"its queue {record.queue} is not among the queues")
+        if record.ghost and record.state != "cancelled":
+            self._report("ghost", key, job_id, f"{record.state}, and marked as a ghost in {record.ghost}")
+        if record.ghost and (record.queue, record.ghost, "") not in self.places.get(job_id, ()):
+            self._report("ghost", key, job_id, f"marked as a ghost in {record.ghost}, which does not have it")
+        if record.parked and record.state not in {"queued", "cancelled"}:
+            self._report("parked", key, job_id, f"{record.state}, and marked as parked")
+        if record.tries + record.lost > record.n or min(record.n, record.tries, record.lost) < 0:
+            text = f"{record.n} deliveries, {record.tries} attempts, {record.lost} losses"
+            self._report("attempts", key, job_id, text)
+        most = msgspec.json.decode(record.spec, type=Spec).max_attempts if record.spec else None
+        if most is not None and record.tries > most:
+            self._report("attempts", key, job_id, f"{record.tries} attempts of at most {most}")
+        limit = int(self.partition.get("poison_limit", 3))
+        if record.lost >= limit and record.state not in {"dead", "cancelled"}:
+            self._report("poison", key, job_id, f"{record.lost} lost workers, and {record.state}")
+
+    def _check_counts(self, ghosts: Counter[tuple[str, str]]) -> None:
+        here = Counter((queue, name) for places in self.places.values() for queue, name, _ in places)
+        for queue, facts in self.facts.items():
+            if not self.steady[queue]:
+                continue
+            lists = {*self.lists[queue], *(field[7:] for field in facts if field.startswith("ghosts:"))}
+            for name in sorted(lists):
+                counted = int(facts.get(f"ghosts:{name}", 0))
+                if counted != ghosts[queue, name]:
+                    text = f"counts {counted} ghosts and has {ghosts[queue, name]}"
+                    self._report("ghosts", f"queue:{queue}:{name}", "", text)
+            for state in ("completed", "dead", "cancelled"):
+                if int(facts.get(state, 0)) < here[queue, state]:
+                    text = f"{here[queue, state]} are here, and {facts.get(state, 0)} ever were"
+                    self._report("totals", f"queue:{queue}:{state}", "", text)
+            self._check_history(queue)
+        for queue, name in self.parked_lists:
+            if not here[queue, name]:
+                self._report("parked", f"queue:{queue}:{name}", "", "named in the parked set, and empty")
+        for key in self.keys:
+            queue, _, job_type = key.partition(":parked:")
+            if job_type and key.startswith("queue:") and (queue[6:], f"parked:{job_type}") not in self.parked_lists:
+                self._report("parked", key, "", "not named in the parked set")
+
+    def _check_history(self, queue: str) -> None:
+        before = 0
+        for job_id in self.history.get(queue, ()):
+            since = self.records[job_id].since if job_id in self.records else before
+            if before - _STEP_BACK < since < before:
+                self._report("order", f"queue:{queue}:completed", job_id, "completed before the job ahead of it")
+            before = since
+
+    # Workers
+
+    def _check_workers(self) -> None:
+        for key in sorted(self.keys):
+            kind, _, worker = key.partition(":")
+            if kind in {"worker", "mail", "cancels"} and worker not in self.workers:
+                self._report("worker", key, "", "this worker is not registered")
+        for worker in self.workers:
+            if f"worker:{worker}" not in self.keys:
+                self._report("worker", f"worker:{worker}", "", "registered, and nothing is known of it")
+
+    async def _check_sleepers(self) -> None:
+        """A worker that sleeps can be found from all its queues, and no job that it could run waits."""
+        workers = sorted(self.workers)
+        commands = [("HMGET", f"worker:{worker}", "queues", "types", "idle") for worker in workers]
+        commands += [("LLEN", f"mail:{worker}") for worker in workers]
+        answers = await self._pipeline(*commands, *(("SMEMBERS", f"idle:{queue}") for queue in self.queues))
+        fields, mail, idle = answers[: len(workers)], answers[len(workers) :][: len(workers)], answers[2 * len(workers) :]
+        sleepers = {queue: {_text(name) for name in names} for queue, names in zip(self.queues, idle, strict=True)}
+        now = int(self.partition.get("clock", 0))
+        for worker, (queues, types, is_idle), letters in zip(workers, fields, mail, strict=True):
+            if is_idle is None or letters:
+                continue
+            served = _text(queues).split()
+            for queue in served:
+                if worker not in sleepers.get(queue, ()):
+                    self._report("sleeper", f"idle:{queue}", "", f"{worker} sleeps, and is not among the sleepers")
+            if self.workers[worker] >= now:
+                self._check_work(worker, served, _text(types))
+
+    def _check_work(self, worker: str, served: list[str], types: str) -> None:
+        for job_id, record in self.records.items():
+            if record.state != "queued" or record.queue not in served:
+                continue
+            knows = types == "*" or f" {record.route.split(' ')[2]} " in types
+            if knows and self.facts[record.queue].get("paused") != "1":
+                self._report("asleep", f"worker:{worker}", job_id, "it sleeps, and this job waits for it")
+
+
+def _is_list(name: str) -> bool:
+    return name.startswith(("ready:", "parked:"))
+
+
+def _each(queue: str, names: Sequence[str]) -> list[tuple[str, str]]:
+    return [(queue, name) for name in names]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
+
+
+def _pairs(flat: Any) -> list[tuple[Any, Any]]:
+    """[a, 1, b, 2] as pairs; pairs stay pairs."""
+    if isinstance(flat, dict):
+        return list(flat.items())
+    if flat and isinstance(flat[0], list | tuple):
+        return [(first, _number(second)) for first, second in flat]
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _number(value: Any) -> Any:
+    """redis-py reads scores as floats."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _mapping(answer: Any) -> dict[str, str]:
+    return {_text(field): _text(value) for field, value in _pairs(answer)}

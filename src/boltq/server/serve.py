@@ -1,0 +1,135 @@
+"""Runs the API: uvicorn on uvloop and httptools, bounded, with one line that says where it listens."""
+
+import asyncio
+import contextlib
+import errno
+import gc
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from boltq.broker.broker import Broker
+from boltq.server.app import create_app
+from boltq.server.guard import is_loopback
+from boltq.server.protocol import PATIENCE_SECONDS, BoundedProtocol, patrol
+from boltq.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS: Final = 10_000
+MAX_SOCKET_MESSAGE: Final = 64 << 10
+SHUTDOWN_SECONDS: Final = 10
+
+Announce = Callable[[str], object]
+
+
+class CannotListen(RuntimeError):  # noqa: N818 - says what happened
+    """The address cannot be had; the message says why, and what to do."""
+
+
+def run(settings: Settings, store: str | Broker) -> None:
+    """Serve the API until the process is told to stop, by Ctrl-C or SIGTERM."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner, contextlib.suppress(KeyboardInterrupt):
+        runner.run(_run(settings, store))
+
+
+async def serve(settings: Settings, store: str | Broker, *, announce: Announce = log.info) -> None:
+    """Serve the API until cancelled; what is under way then may finish. Raises CannotListen."""
+    listener = listen(settings.api_host, settings.api_port)
+    url = url_of(listener)
+    if not is_loopback(settings.api_host):
+        log.warning("%s can be reached by other machines, and nobody has to log in", url)
+    server = _Server(_config(create_app(settings, store)), lambda: announce(f"BoltQ's API listens on {url}"))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises CannotListen."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2_048)
+    except OSError as error:
+        raise CannotListen(f"cannot listen on {host}, port {port}: {_why(error)}") from None
+
+
+def url_of(listener: socket.socket) -> str:
+    """The address under which a server that listens there is found."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to whoever runs it, and tells when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._ready = ready
+        config.callback_notify = self._patrol
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
+        return contextlib.nullcontext()
+
+    async def _patrol(self) -> None:
+        await patrol(self.server_state.connections)
+
+
+async def _run(settings: Settings, store: str | Broker) -> None:
+    main = asyncio.current_task()
+    if main and sys.platform != "win32":
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
+    gc.freeze()  # what is there now stays: it need not be looked through again and again
+    with contextlib.suppress(asyncio.CancelledError):
+        await serve(settings, store, announce=lambda line: sys.stdout.write(f"{line}\n") and sys.stdout.flush())
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        ws="websockets-sansio",
+        ws_max_size=MAX_SOCKET_MESSAGE,
+        ws_per_message_deflate=False,  # costs megabytes a socket
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # who asks is not judged by what he says of himself
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_notify=PATIENCE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+
+
+def _why(error: OSError) -> str:
+    reasons = {
+        errno.EADDRINUSE: "another program listens there, perhaps another BoltQ. Stop it, or choose another API_PORT",
+        errno.EACCES: "this user may not use that port. Choose an API_PORT above 1023",
+        errno.EADDRNOTAVAIL: "this machine does not have that address. Set BOLTQ_HOST to one that it has",
+    }
+    return reasons.get(error.errno or 0, str(error))
+
+
+def _loop_factory() -> Any:
+    """uvloop where there is one."""
+    try:
+        import uvloop  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
