@@ -22,8 +22,8 @@ from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
     ConnectionError as RedisConnectionError,
-    NoPermissionError,
     RedisError,
+    ResponseError,
 )
 from redis.retry import Retry
 
@@ -233,29 +233,29 @@ def test_e2_threads_that_start_at_once_share_one_server(stores):
 
 
 def test_e2_a_server_killed_while_it_rewrote_its_file_is_replaced(store, stores, connect):
-    """The child that rewrites outlives it, and holds the inherited lock."""
+    """The child that rewrites outlives it for a moment, and holds the inherited lock."""
     admin = connect(store.admin_url)
     admin.mset({f"job:{n}": "here" for n in range(1000)})
     admin.config_set("rdb-key-save-delay", 1_000_000)  # microseconds a key: it would take a quarter of an hour
     admin.bgrewriteaof()
-    (child,) = wait_for(psutil.Process(store.pid).children)
+    wait_for(psutil.Process(store.pid).children)
 
     os.kill(store.pid, signal.SIGKILL)
     assert store.ensure_running()
-    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
     assert connect(store.url).get("job:999") == "here"
 
 
 # --- E3, E4: the launcher's server dies first, and ungracefully -------------------------------------------------
 
 
-def test_e3_ctrl_c_does_not_reach_the_server(users, stores):
+def test_e3_ctrl_c_does_not_reach_the_server(users, stores, connect):
     user = users()
     server = user.wait_for_server()
     os.killpg(user.process.pid, signal.SIGINT)
-    user.process.wait()
-    assert psutil.pid_exists(server)
-    assert stores().running
+    store = stores()
+    assert connect(store.url).ping()  # a signal would have arrived before the reply
+    assert "SIGINT" not in store.log_file.read_text()
+    assert os.getsid(server) == server
 
 
 def test_e4_the_last_one_out_shuts_the_server_down_gracefully(stores, monkeypatch):
@@ -271,8 +271,8 @@ def test_e4_the_last_one_out_shuts_the_server_down_gracefully(stores, monkeypatc
         assert store.running
     (server,) = launched
     assert server.wait() == 0
-    assert "Calling fsync() on the AOF file" in store.log.read_text()
-    assert "ready to exit" in store.log.read_text()
+    assert "Calling fsync() on the AOF file" in store.log_file.read_text()
+    assert "ready to exit" in store.log_file.read_text()
 
 
 # --- E5, E6: the launcher's server does not start in some directories -------------------------------------------
@@ -421,10 +421,10 @@ def test_e9_no_port_is_open(store, connect):
 )
 def test_e10_an_application_can_do_nothing_to_the_server(shared, connect, command):
     client = connect(shared.url)
-    with pytest.raises(NoPermissionError):
+    with pytest.raises(ResponseError, match=r"no permissions|not allowed"):
         client.execute_command(*command.split())
     script = "return redis.call(unpack(ARGV))"
-    with pytest.raises(RedisError, match="not allowed from script|ACL failure"):
+    with pytest.raises(RedisError, match=r"not allowed from script|ACL failure"):
         client.eval(script, 0, *command.split())
     assert connect(shared.url).ping()
 
@@ -435,7 +435,7 @@ def test_e10_an_application_can_do_nothing_to_the_server(shared, connect, comman
         ["EVAL", "#!lua flags=allow-oom\nreturn redis.call('SET', KEYS[1], 1)", 1, "{boltq:0}:x"],
         ["EVAL", "return redis.call('INFO', 'server')", 0],
         ["EVAL", "return redis.call('TIME')", 0],
-        ["EVAL", "return cmsgpack.pack({1})", 0],
+        ["EVAL", "return #cmsgpack.pack({1})", 0],
         ["SCRIPT", "LOAD", "return 1"],
         ["SCRIPT", "EXISTS", "a" * 40],
         ["BLPOP", "nothing", 0.01],
@@ -452,7 +452,7 @@ def test_e10_an_application_can_do_nothing_to_the_server(shared, connect, comman
         ["CONFIG", "GET", "maxmemory"],
         ["SLOWLOG", "GET"],
         ["LATENCY", "LATEST"],
-        ["COMMAND", "COUNT"],
+        ["COMMAND COUNT"],
         ["CLIENT", "ID"],
         ["CLIENT", "SETNAME", "worker"],
         ["PUBLISH", "channel", "message"],
@@ -567,7 +567,7 @@ def test_many_watch_and_one_relaunches(store, users, connect):
     for user in crowd:
         user.stop()
     assert ask(connect, store) == "here"
-    assert store.log.read_text().count("Valkey is starting") == 2
+    assert store.log_file.read_text().count("Valkey is starting") == 2
 
 
 def test_watching_ends_with_the_store(store):
@@ -599,33 +599,81 @@ def ask(connect, store):
 def test_a_store_that_loads_is_waited_for(store, stores, connect, monkeypatch):
     """Loading is not silence, so it may take longer than our patience."""
     with connect(store.url).pipeline(transaction=False) as pipe:
-        for n in range(3000):
+        for n in range(50_000):
             pipe.set(f"job:{n}", "here")
         pipe.execute()
     store.stop()
 
-    config, answers = EmbeddedStore._config, []
-    monkeypatch.setattr(EmbeddedStore, "_config", lambda self: config(self) + b"key-load-delay 200\n")
+    config = EmbeddedStore._config
+    monkeypatch.setattr(EmbeddedStore, "_config", lambda self: config(self) + b"key-load-delay 100\n")
     patient = stores(options=StoreOptions(patience=0))
     ask = patient._ask
+    seen = []
 
-    def recording(*command):
+    def hurrying(*command):
         try:
             ask(*command)
-        except RedisError as error:
-            answers.append(type(error))
+        except BusyLoadingError:
+            if not seen:
+                seen.append("loading")
+                ask("CONFIG", "SET", "key-load-delay", "0")
             raise
 
-    monkeypatch.setattr(patient, "_ask", recording)
-    assert connect(patient.start()).get("job:2999") == "here"
-    assert BusyLoadingError in answers
+    monkeypatch.setattr(patient, "_ask", hurrying)
+    assert connect(patient.start()).get("job:49999") == "here"
+    assert seen == ["loading"]
+
+
+def test_a_busy_server_is_attached_to(store, stores, connect):
+    admin = connect(store.admin_url)
+    admin.config_set("busy-reply-threshold", 1)
+    looping = threading.Thread(target=loop_in_script, args=[connect(store.url)])
+    looping.start()
+    try:
+        wait_for(lambda: refusal(admin).startswith("BUSY"))
+        other = stores()
+        other.start()
+        assert other.pid == store.pid
+    finally:
+        admin.script_kill()
+        looping.join()
+
+
+def loop_in_script(client):
+    with suppress(ResponseError):
+        client.eval("while true do end", 0)
+
+
+def refusal(client) -> str:
+    try:
+        client.ping()
+    except ResponseError as error:
+        return str(error)
+    return ""
+
+
+def test_a_server_whose_socket_was_removed_is_replaced_by_its_only_user(store, stores, connect, monkeypatch):
+    monkeypatch.setattr(embedded, "UNHEARD_SECONDS", 0)
+    connect(store.url).set("job", "here")
+    (store.directory / "store.sock").unlink()
+    with pytest.raises(EmbeddedError, match="stop its users first"):
+        stores().start()
+    monkeypatch.setattr(embedded, "UNHEARD_SECONDS", 15.0)
+    store.stop()
+    assert not store.running
+
+    store.start()
+    (store.directory / "store.sock").unlink()
+    monkeypatch.setattr(embedded, "UNHEARD_SECONDS", 0.1)
+    assert store.ensure_running()
+    assert connect(store.url).get("job") == "here"
 
 
 def test_a_server_that_hangs_is_named(store, stores, monkeypatch):
     monkeypatch.setattr(embedded, "REPLY_SECONDS", 0.1)
     os.kill(store.pid, signal.SIGSTOP)
     try:
-        with pytest.raises(EmbeddedError, match=f"process {store.pid}.* is alive but silent"):
+        with pytest.raises(EmbeddedError, match=rf"process {store.pid}.* is alive but silent"):
             stores(options=StoreOptions(patience=0)).start()
     finally:
         os.kill(store.pid, signal.SIGCONT)
@@ -654,17 +702,17 @@ def test_the_last_words_of_a_server_that_does_not_start_are_told(store, stores, 
 
 def test_a_platform_without_a_server_is_named(stores, monkeypatch):
     monkeypatch.setattr(embedded.platform, "machine", lambda: "pdp11")
-    with pytest.raises(EmbeddedError, match="pdp11.*set REDIS_ADDR"):
+    with pytest.raises(EmbeddedError, match=r"pdp11.*set REDIS_ADDR"):
         stores().start()
 
 
 def test_a_long_log_is_set_aside(store):
     store.stop()
-    with store.log.open("ab") as log:
+    with store.log_file.open("ab") as log:
         log.truncate(embedded.LOG_BYTES + 1)
     store.start()
-    assert store.log.stat().st_size < 10_000
-    assert store.log.with_name("store.log.1").stat().st_size == embedded.LOG_BYTES + 1
+    assert store.log_file.stat().st_size < 10_000
+    assert store.log_file.with_name("store.log.1").stat().st_size == embedded.LOG_BYTES + 1
 
 
 def test_git_ignores_the_data(store):

@@ -1,21 +1,18 @@
 """The API as an ASGI application: every call that it has, in one list."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib import metadata
 from typing import NamedTuple
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from boltq.broker.broker import Broker
 from boltq.broker.store import broker_at
-from boltq.domain.errors import BoltQError
 from boltq.server import first_version, jobs
 from boltq.server.answers import json_response
 from boltq.server.backend import Backend
@@ -24,7 +21,7 @@ from boltq.server.first_version import FirstVersion
 from boltq.server.guard import SECURITY_HEADERS, Guard
 from boltq.server.health import Health
 from boltq.server.jobs import Jobs, SubmitJob
-from boltq.server.problems import Problem, internal, problem_of, respond, respond_broken
+from boltq.server.problems import Problem, internal, problem_of
 from boltq.server.queues import Queues, Workers
 from boltq.server.shapes import FirstJobForm, JobForm
 from boltq.settings import Settings
@@ -74,11 +71,12 @@ def create_app(settings: Settings, store: str | Broker) -> ASGIApp:
     calls = calls_of(backend)
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_app: object) -> AsyncIterator[None]:
         async with backend:
             yield
 
-    return Front(Guard.of_bind(settings.api_host), calls, _router(calls, lifespan))
+    router = Router([_index(calls), *_routes(calls)], redirect_slashes=False, default=_nothing_here, lifespan=lifespan)
+    return Front(Guard.of_bind(settings.api_host), calls, router)
 
 
 class Front:
@@ -92,7 +90,7 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
-            await self._router(scope, receive, send)
+            await self._other(scope, receive, send)
             return
         method = scope["method"]
         headers = dict(scope["headers"])
@@ -102,6 +100,7 @@ class Front:
             if quick:
                 await quick(headers, receive, send)
             else:
+                scope["app"] = self  # makes the router raise what it refuses
                 await self._router(scope, receive, _secured(send))
         except Gone:
             return
@@ -109,26 +108,34 @@ class Front:
             problem = problem_of(error) or _broken(error)
             await problem.response()(scope, receive, _secured(send))
 
-
-def _router(calls: Sequence[Call], lifespan: Callable[[Starlette], object]) -> Starlette:
-    paths = dict.fromkeys(call.path for call in calls)
-    routes = [_route(path, [call for call in calls if call.path == path]) for path in paths]
-    handlers = dict.fromkeys((BoltQError, Problem, HTTPException), respond)
-    app = Starlette(routes=[_index(calls), *routes], exception_handlers=handlers, lifespan=lifespan)
-    app.router.redirect_slashes = False
-    return app
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._router(scope, receive, send)
+        else:
+            await send({"type": "websocket.close"})
 
 
-def _route(path: str, calls: Sequence[Call]) -> Route:
-    """All methods of a path in one route, so that a 405 can say what is allowed."""
-    endpoints = {call.method: call.endpoint for call in calls}
-    if "GET" in endpoints:
-        endpoints["HEAD"] = endpoints["GET"]
+def _routes(calls: Sequence[Call]) -> Iterator[Route]:
+    """One route for each path, so that a 405 can say which methods there are."""
+    paths: dict[str, dict[str, Endpoint | SubmitJob]] = {}
+    for call in calls:
+        paths.setdefault(call.path, {})[call.method] = call.endpoint
+    for path, endpoints in paths.items():
+        yield Route(path, _by_method(endpoints), methods=list(endpoints))
 
+
+def _by_method(endpoints: Mapping[str, Endpoint | SubmitJob]) -> Endpoint:
     async def endpoint(request: Request) -> Response:
-        return await endpoints[request.method](request)
+        chosen = endpoints["GET" if request.method == "HEAD" else request.method]
+        if isinstance(chosen, SubmitJob):
+            raise TypeError("a quick call came to the router")
+        return await chosen(request)
 
-    return Route(path, endpoint, methods=list(endpoints))
+    return endpoint
+
+
+async def _nothing_here(scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise Problem("not-found", f"there is no {scope['path']:.200}; GET / lists what there is")
 
 
 def _index(calls: Sequence[Call]) -> Route:

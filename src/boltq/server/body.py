@@ -21,7 +21,7 @@ MAX_SMALL_BYTES: Final = 64 << 10  # where no data is expected
 BOM: Final = b"\xef\xbb\xbf"
 
 
-class Gone(Exception):  # noqa: N818 - says what happened
+class Gone(Exception):
     """The client has left."""
 
 

@@ -1,11 +1,10 @@
 """Every answer that says no, as a problem document (RFC 9457) with a JSON pointer to each bad field."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
 from boltq.domain import errors
@@ -41,7 +40,7 @@ UNKNOWN_OUTCOME: Final = (
 Errors = Sequence[tuple[str, str]]  # (JSON pointer, what is wrong)
 
 
-class Problem(Exception):  # noqa: N818 - the word of RFC 9457
+class Problem(Exception):
     """An answer that says no. `members` are added to the document."""
 
     def __init__(
@@ -85,26 +84,9 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
 
 def problem_of(error: Exception) -> Problem | None:
     """What to answer when this was raised; None for what nobody raises on purpose."""
-    match error:
-        case Problem():
-            return error
-        case errors.InvalidJob():
-            return invalid(error.errors)
-        case errors.NotFound():
-            return Problem("not-found", str(error))
-        case errors.QueueFull():
-            return Problem("queue-full", f"{error}: try again when its workers have caught up")
-        case errors.Refused():
-            return Problem("conflict", str(error))
-        case errors.StoreFull():
-            return Problem("store-full", "the store is out of memory; nothing was written")
-        case errors.StoreUnavailable():
-            return Problem("store-unavailable", UNKNOWN_OUTCOME)
-        case errors.StoreError():
-            return Problem("store-unfit", "see /ready")
-        case HTTPException():
-            return _of_starlette(error)
-    return None
+    if isinstance(error, Problem):
+        return error
+    return next((make(error) for kind, make in _ANSWERS if isinstance(error, kind)), None)
 
 
 def invalid(mistakes: Errors) -> Problem:
@@ -118,22 +100,21 @@ def internal() -> Problem:
     return Problem("internal", "this is a bug in BoltQ or in its installation; the server's log has the details")
 
 
-async def respond(request: Request, error: Exception) -> Response:
-    """Starlette's way to ask for the answer to an exception."""
-    problem = problem_of(error)
-    if problem is None:
-        raise error
-    if problem.kind == "not-found" and isinstance(error, HTTPException):
-        problem = Problem("not-found", f"there is no {request.url.path:.200}; GET / lists what there is")
-    return problem.response()
-
-
-async def respond_broken(_request: Request, _error: Exception) -> Response:
-    """The answer to an exception that nobody raises on purpose; it is logged by whoever calls the application."""
-    return internal().response()
-
-
 def _of_starlette(error: HTTPException) -> Problem:
     kinds = {404: "not-found", 405: "method-not-allowed"}
     detail = f"use {error.headers['Allow']}" if error.headers and "Allow" in error.headers else error.detail
     return Problem(kinds.get(error.status_code, "bad-request"), detail, headers=error.headers)
+
+
+_ANSWERS: Final[Sequence[tuple[type[Exception], Callable[[Any], Problem]]]] = [
+    (errors.InvalidJob, lambda error: invalid(error.errors)),
+    (errors.NotFound, lambda error: Problem("not-found", str(error))),
+    (errors.QueueFull, lambda error: Problem("queue-full", f"{error}: try again when its workers have caught up")),
+    (errors.Refused, lambda error: Problem("conflict", str(error))),
+    (errors.StoreFull, lambda _: Problem("store-full", "the store is out of memory; nothing was written")),
+    (errors.StoreUnavailable, lambda _: Problem("store-unavailable", UNKNOWN_OUTCOME)),
+    (errors.StoreError, lambda _: Problem("store-unfit", "see /ready")),
+    (HTTPException, _of_starlette),
+]
+"""Which exception becomes which problem; the first that fits counts. What the store said may name its address, so it
+is not repeated to everyone."""

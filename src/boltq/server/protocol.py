@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with the bounds that it lacks: on the size of a request's head, and on the time to send one."""
+"""The HTTP protocol of uvicorn, with bounds: on the size of a request's head, and on the time that it may take."""
 
 import asyncio
 from typing import Any, Final
@@ -11,7 +11,7 @@ MAX_HEAD_BYTES: Final = 16 << 10
 PATIENCE_SECONDS: Final = 10  # a request that takes longer than one to two of them to arrive is given up
 
 
-class HeadTooLarge(Exception):  # noqa: N818 - says what happened
+class HeadTooLarge(Exception):
     """Stops the parser."""
 
 
@@ -57,14 +57,20 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _unfinished(self) -> object:
         """The request that is still arriving; None when there is none."""
-        if self.scope is None:
+        scope, cycle = self._current()
+        if scope is None:
             return self.transport  # connected, and nothing said
-        if self._in_head():
-            return self.scope
-        return self.cycle if self.cycle is not None and self.cycle.more_body else None
+        if "method" not in scope:
+            return scope
+        return cycle if cycle is not None and cycle.more_body else None
 
     def _in_head(self) -> bool:
-        return self.scope is not None and "method" not in self.scope
+        scope, _ = self._current()
+        return scope is not None and "method" not in scope
+
+    def _current(self) -> tuple[Any, Any]:
+        """The request whose head was begun last, and the one whose head is complete; None before the first."""
+        return self.scope, self.cycle
 
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)

@@ -29,7 +29,7 @@ SHUTDOWN_SECONDS: Final = 10
 Announce = Callable[[str], object]
 
 
-class CannotListen(RuntimeError):  # noqa: N818 - says what happened
+class CannotListen(RuntimeError):
     """The address cannot be had; the message says why, and what to do."""
 
 
@@ -127,7 +127,7 @@ def _why(error: OSError) -> str:
 
 
 def _loop_factory() -> Any:
-    """uvloop where there is one."""
+    """The loop of uvloop, where there is one."""
     try:
         import uvloop  # noqa: PLC0415 - not on Windows
     except ImportError:
