@@ -1,37 +1,41 @@
 """BoltQ: a distributed task queue on Valkey and Redis."""
 
-from boltq.app import BoltQ, Job, Task
-from boltq.domain.context import JobContext, current_job
-from boltq.domain.errors import (
-    BoltQError,
-    Conflict,
-    InvalidJob,
-    JobCancelled,
-    JobFailed,
-    NotFound,
-    QueueFull,
-    Refused,
-    StoreError,
-    StoreFull,
-    StoreUnavailable,
-    StoreUnfit,
-    WaitTimeout,
-)
-from boltq.domain.job import JobRecord, NewJob, Priority
-from boltq.domain.outcome import (
-    Cancel,
-    Category,
-    DataError,
-    JobError,
-    RateLimited,
-    RetryLater,
-    Snooze,
-    TransientError,
-)
-from boltq.domain.retry import Backoff, RetryPolicy
-from boltq.domain.states import JobState
-from boltq.settings import Settings
-from boltq.worker.worker import Worker
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from boltq.app import BoltQ, Job, Task
+    from boltq.domain.context import JobContext, current_job
+    from boltq.domain.errors import (
+        BoltQError,
+        Conflict,
+        InvalidJob,
+        JobCancelled,
+        JobFailed,
+        NotFound,
+        QueueFull,
+        Refused,
+        StoreError,
+        StoreFull,
+        StoreUnavailable,
+        StoreUnfit,
+        WaitTimeout,
+    )
+    from boltq.domain.job import JobRecord, NewJob, Priority
+    from boltq.domain.outcome import (
+        Cancel,
+        Category,
+        DataError,
+        JobError,
+        RateLimited,
+        RetryLater,
+        Snooze,
+        TransientError,
+    )
+    from boltq.domain.retry import Backoff, RetryPolicy
+    from boltq.domain.states import JobState
+    from boltq.settings import Settings
+    from boltq.worker.worker import Worker
 
 __all__ = [
     "Backoff",
@@ -69,3 +73,30 @@ __all__ = [
     "Worker",
     "current_job",
 ]
+
+# The cheap ones first: a name is looked for in each until it is found, so `boltq --help` need not load a Redis client.
+_HOMES = (
+    "domain.errors",
+    "domain.states",
+    "domain.outcome",
+    "domain.context",
+    "domain.job",
+    "domain.retry",
+    "settings",
+    "app",
+    "worker.worker",
+)
+
+
+def __getattr__(name: str) -> object:
+    """A public name, imported when it is first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module 'boltq' has no attribute {name!r}")
+    homes = (import_module(f"boltq.{home}") for home in _HOMES)
+    found: object = next(vars(home)[name] for home in homes if name in vars(home))
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -172,7 +172,7 @@ class _Partition:
             plan += [(queue, "", ("HGETALL", place))]
             plan += [(queue, name, ("LRANGE", f"{place}:{name}", 0, _PAGE - 1)) for name in self.lists[queue]]
             plan += [(queue, "completed", ("LRANGE", f"{place}:completed", 0, _PAGE - 1))]
-            plan += [(queue, "running", ("HSCAN", f"{place}:running", 0, "COUNT", _PAGE))]
+            plan += [(queue, "running", ("SSCAN", f"{place}:running", 0, "COUNT", _PAGE))]
             plan += [(q, s, ("ZRANGE", f"{place}:{s}", 0, _PAGE - 1, "WITHSCORES")) for q, s in _each(queue, _SORTED)]
             plan += [(queue, "again", ("HGETALL", place))]
         answers = await self._pipeline(*(command for _, _, command in plan))
@@ -192,10 +192,11 @@ class _Partition:
         key = f"queue:{queue}:{name}"
         if name == "running":
             cursor, page = first
-            self._place(queue, name, _pairs(page))
+            ids = set(page)  # a scan may show a member twice
             while int(cursor):
-                cursor, page = (await self._pipeline(("HSCAN", key, int(cursor), "COUNT", _PAGE)))[0]
-                self._place(queue, name, _pairs(page))
+                cursor, page = (await self._pipeline(("SSCAN", key, int(cursor), "COUNT", _PAGE)))[0]
+                ids.update(page)
+            self._place(queue, name, [(member, b"") for member in ids])
             return
         verb, tail = ("ZRANGE", ("WITHSCORES",)) if name in _SORTED else ("LRANGE", ())
         start, page = 0, first
@@ -258,7 +259,7 @@ class _Partition:
                 where = f"{record.state} in {record.queue}, list {record.list}"
                 self._report("wrong-place", key, job_id, f"in this index; its record says {where}")
             elif name == "running":
-                self._check_holder(job_id, record, key, value)
+                self._check_holder(job_id, record, key)
             elif name in _SORTED:
                 self._check_score(job_id, record, key, value)
         if record is not None and not places and job_id in self.places:
@@ -266,11 +267,10 @@ class _Partition:
             why = "only its ghost is left" if held else "not in the index of its state"
             self._report("nowhere", f"job:{job_id}", job_id, f"{record.state}: {why}")
 
-    def _check_holder(self, job_id: str, record: _Record, key: str, holder: str) -> None:
-        if record.worker != holder:
-            self._report("holder", key, job_id, f"held by {holder}; its record says {record.worker or 'nobody'}")
-        elif holder not in self.workers and not self.partition.get("sweep"):
-            self._report("unheld", key, job_id, f"held by {holder}, which is gone, and no sweep is under way")
+    def _check_holder(self, job_id: str, record: _Record, key: str) -> None:
+        if record.worker not in self.workers and not self.partition.get("sweep"):
+            holder = record.worker or "nobody"
+            self._report("unheld", key, job_id, f"held by {holder}, which is not here, and no sweep is under way")
 
     def _check_score(self, job_id: str, record: _Record, key: str, score: str) -> None:
         if not score.isdigit():

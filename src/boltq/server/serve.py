@@ -94,9 +94,16 @@ async def _run(settings: Settings, store: str | Broker) -> None:
     main = asyncio.current_task()
     if main and sys.platform != "win32":
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
-    gc.freeze()  # what is there now stays: it need not be looked through again and again
+    _relax_collector()
     with contextlib.suppress(asyncio.CancelledError):
         await serve(settings, store, announce=lambda line: sys.stdout.write(f"{line}\n") and sys.stdout.flush())
+
+
+def _relax_collector() -> None:
+    """Look for cycles less often: a request makes none, and looking after every 700 objects took a fifth of the time."""
+    gc.collect()
+    gc.freeze()  # what is there now stays
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:

@@ -8,12 +8,11 @@ local held, letters = {}, call('LRANGE', mail_key(ARGV[2]), 0, -1)
 for queue in string.gmatch(call('HGET', worker_key(ARGV[2]), 'queues') or '', '%S+') do
   local cursor = '0'
   repeat
-    local page = call('HSCAN', index_key(queue, 'running'), cursor, 'COUNT', 500)
+    local page = call('SSCAN', index_key(queue, 'running'), cursor, 'COUNT', 500)
     cursor = page[1]
-    for i = 1, #page[2], 2 do
-      if page[2][i + 1] == ARGV[2] then
-        held[#held + 1] = { page[2][i], tonumber(call('HGET', job_key(page[2][i]), 'n')) or 0 }
-      end
+    for _, id in ipairs(page[2]) do
+      local job = call('HMGET', job_key(id), 'worker', 'n')
+      if job[1] == ARGV[2] then held[#held + 1] = { id, tonumber(job[2]) or 0 } end
     end
   until cursor == '0' or #held >= 5000
 end

@@ -32,12 +32,8 @@ function list.queued()
 end
 
 function list.running()
-  local page = call('HSCAN', key, string.match(cursor, '^%d+$') or '0', 'COUNT', most)
-  local ids = {}
-  for i = 1, #page[2], 2 do
-    ids[#ids + 1] = page[2][i]
-  end
-  return ids, page[1] == '0' and '' or page[1]
+  local page = call('SSCAN', key, string.match(cursor, '^%d+$') or '0', 'COUNT', most)
+  return page[2], page[1] == '0' and '' or page[1]
 end
 
 -- The cursor counts from the first job that ever completed here, so that it stays true while the list moves on.

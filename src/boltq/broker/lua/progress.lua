@@ -15,6 +15,7 @@ for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
       announce(id, route_of(job[3]), 'running', 'progress')
     end
     if #item[5] > 0 then
+      call('HSET', partition_key, 'logs', 1) -- from now on there may be logs to delete
       call('RPUSH', log_key(id), unpack(item[5]))
       call('LTRIM', log_key(id), -MAX_LOG_LINES, -1)
       announce(id, route_of(job[3]), 'running', 'log')

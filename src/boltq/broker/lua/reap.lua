@@ -45,6 +45,7 @@ end
 
 local alive = {}
 local function is_lost(worker)
+  if not worker then return true end
   if alive[worker] == nil then alive[worker] = call('ZSCORE', workers_key, worker) and true or false end
   return not alive[worker]
 end
@@ -57,7 +58,7 @@ for i = 1, #queues do
     end
     repeat
       local lost
-      cursor, lost = scan_running(at, cursor, is_lost)
+      cursor, lost = scan_running(at, cursor, is_lost, take_back)
       taken, scanned = taken + lost, scanned + 500
     until cursor == '0' or scanned >= MOST_SCANNED
     if cursor ~= '0' then break end

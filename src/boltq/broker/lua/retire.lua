@@ -26,15 +26,13 @@ call('ZADD', workers_key, 'XX', 1, worker)
 for i = 1, #queues do
   call('SREM', idle_key(queues[i]), worker)
 end
+local function is_its(holder) return holder == worker and taken < MOST end
+
 local more = 0
 for i = 1, #queues do
-  local cursor, scanned = '0', 0
+  local cursor = '0'
   repeat
-    local page = call('HSCAN', index_key(queues[i], 'running'), cursor, 'COUNT', 500)
-    cursor, scanned = page[1], scanned + 500
-    for j = 1, #page[2], 2 do
-      if page[2][j + 1] == worker and taken < MOST then hand_back(page[2][j], queues[i]) end
-    end
+    cursor = scan_running(queues[i], cursor, is_its, hand_back)
   until cursor == '0' or taken >= MOST
   if taken >= MOST then more = 1 end
 end

@@ -6,18 +6,18 @@
 --   returns  msgpack of [[index, word]* for what was refused: LEASE_LOST, NOT_FOUND; then what claim returns]
 --@use claims, prune
 local outcomes = cmsgpack.unpack(ARGV[3])
-local refused, ended = {}, {}
+local refused, ended = {}, { completed = {}, dead = {}, cancelled = {} }
 
 local function count(route, state)
-  local key = route.queue .. ' ' .. state
-  ended[key] = (ended[key] or 0) + 1
+  local by_queue = ended[state]
+  by_queue[route.queue] = (by_queue[route.queue] or 0) + 1
 end
 
 local settle = {}
 
 function settle.completed(id, route, job, outcome)
   move(id, route, 'running', 'completed', nil, 'result', outcome[6], 'took', outcome[4], 'tries', (job[4] or 0) + 1)
-  tally(route.queue, 'run:' .. bucket_of(outcome[4]), 1)
+  time(route, 'run', outcome[4])
   count(route, 'completed')
 end
 
@@ -66,11 +66,12 @@ for i = #outcomes, 1, -1 do
 end
 flush()
 
-for key, n in pairs(ended) do
-  local queue, state = string.match(key, '^(%S+) (%S+)$')
-  call('HINCRBY', queue_key(queue), state, n)
-  tally(queue, state, n)
-  prune(queue, state)
+for state, by_queue in pairs(ended) do
+  for queue, n in pairs(by_queue) do
+    call('HINCRBY', queue_key(queue), state, n)
+    tally(queue, state, n)
+    prune(queue, state)
+  end
 end
 
 local reply = claim(ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]))

@@ -27,7 +27,7 @@ for _, queue in ipairs(queues) do
   rows[#rows + 1] = {
     queue, set[1] == '1' and 1 or 0, tonumber(set[2]) or 0,
     waiting_in(queue, ready_name(2)), waiting_in(queue, ready_name(1)), waiting_in(queue, ready_name(0)), parked,
-    call('HLEN', index_key(queue, 'running')),
+    call('SCARD', index_key(queue, 'running')),
     call('ZCARD', index_key(queue, 'scheduled')), call('ZCARD', index_key(queue, 'retrying')),
     call('LLEN', index_key(queue, 'completed')),
     call('ZCARD', index_key(queue, 'dead')), call('ZCARD', index_key(queue, 'cancelled')),

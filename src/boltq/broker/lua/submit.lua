@@ -3,7 +3,7 @@
 --   returns  msgpack of [index, word, id]* for each that was not created: EXISTS, DUPLICATE, CONFLICT, FULL
 --@use claims
 local jobs = cmsgpack.unpack(ARGV[2])
-local verdicts, depths, named = {}, {}, {}
+local verdicts, depths, made = {}, {}, {} -- made: new jobs by queue
 
 local function waiting_in(queue, list)
   return call('LLEN', list_key(queue, list)) - (tonumber(call('HGET', queue_key(queue), 'ghosts:' .. list)) or 0)
@@ -40,21 +40,18 @@ end
 local function create(job, route)
   local id, due = job[1], job[6] > 0 and job[6] or (job[5] > 0 and NOW + job[5] or 0)
   local expires = job[8] > 0 and job[8] or (job[7] > 0 and NOW + job[7] or 0)
-  local fields = { 'route', job[2], 'data', job[3], 'at', NOW }
-  if job[4] ~= '' then
-    fields[#fields + 1] = 'spec'
-    fields[#fields + 1] = job[4]
-  end
-  if expires > 0 then
-    fields[#fields + 1] = 'expires'
-    fields[#fields + 1] = expires
-  end
+  local to, at = 'queued', 'tail'
   if due > NOW then
-    move(id, route, 'new', 'scheduled', due, unpack(fields))
-  else
-    move(id, route, 'new', 'queued', 'tail', unpack(fields))
+    to, at = 'scheduled', due
   end
-  tally(route.queue, 'submitted', 1)
+  if job[4] == '' and expires == 0 then
+    move(id, route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', NOW)
+  elseif expires == 0 then
+    move(id, route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', NOW, 'spec', job[4])
+  else
+    move(id, route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', NOW, 'spec', job[4], 'expires', expires)
+  end
+  made[route.queue] = (made[route.queue] or 0) + 1
 end
 
 for i = 1, #jobs do
@@ -77,9 +74,11 @@ for i = 1, #jobs do
       call('SET', idem_key(job[9]), job[1] .. ' ' .. job[10], 'PX', keep)
     end
     create(job, route)
-    named[route.queue] = true
   end
 end
-if next(named) then call('SADD', queues_key, unpack(keys_of(named))) end
+for queue, n in pairs(made) do
+  call('SADD', queues_key, queue)
+  tally(queue, 'submitted', n)
+end
 commit()
 return cmsgpack.pack(verdicts)

@@ -21,7 +21,7 @@ local parked_now = {} -- queues in which this call has parked a job: some sleepe
 
 -- A type that this worker does not know: it waits for one that does.
 local function park(id, route)
-  note('RPUSH', list_key(route.queue, parked_name(route.type)), id)
+  push(noted('RPUSH', list_key(route.queue, parked_name(route.type))), id)
   call('HSET', job_key(id), 'parked', 1)
   call('SADD', parked_key(route.queue), route.type)
   parked_now[route.queue] = true
@@ -37,8 +37,8 @@ end
 
 local function run(worker, id, route, job, jobs)
   local delivery, tries, waited = (job[5] or 0) + 1, tonumber(job[6]) or 0, math.max(0, NOW - job[7])
-  move(id, route, 'queued', 'running', worker.id, 'n', delivery, 'worker', worker.id)
-  tally(route.queue, 'wait:' .. bucket_of(waited), 1)
+  move(id, route, 'queued', 'running', nil, 'n', delivery, 'worker', worker.id)
+  time(route, 'wait', waited)
   jobs[#jobs + 1] = { id, job[2], job[3], job[4] or '', delivery, tries, waited }
   if delivery - 1 > tries then worker.suspect = (tonumber(call('HGET', job_key(id), 'lost')) or 0) > 0 end
 end
@@ -88,7 +88,7 @@ local function promote_state(queue, state)
     if text then
       move(due[i], route_of(text), state, 'queued', 'tail')
     else
-      note('ZREM', key, due[i])
+      push(noted('ZREM', key), due[i])
     end
   end
   budget = budget - #due

@@ -2,7 +2,7 @@
 local P = KEYS[1] -- the prefix "{namespace:number}:"; the braces keep a partition in one cluster slot
 local call = redis.call
 
-local partition_key = P .. 'partition' -- HASH   clock, event_bytes, run_id, swept_at and the stored settings
+local partition_key = P .. 'partition' -- HASH   clock, event_bytes, run_id, swept_at, logs, and the stored settings
 local queues_key = P .. 'queues' -- SET    names of queues seen
 local workers_key = P .. 'workers' -- ZSET   worker -> when its lease runs out
 local types_key = P .. 'types' -- HASH   job type -> JSON: its schema, its description
@@ -19,7 +19,7 @@ local function log_key(id) return P .. 'log:' .. id end -- LIST   its log lines
 --       are queued no more
 local function queue_key(queue) return P .. 'queue:' .. queue end
 
--- LIST  completed (oldest first) | HASH running: id -> worker | ZSET scheduled, retrying (score: when due),
+-- LIST  completed (oldest first) | SET running | ZSET scheduled, retrying (score: when due),
 --       dead, cancelled (score: when they ended)
 local function index_key(queue, state) return P .. 'queue:' .. queue .. ':' .. state end
 

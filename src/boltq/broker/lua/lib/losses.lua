@@ -7,7 +7,7 @@ local POISON = '{"class":"WorkerLost","message":"%d workers were lost while they
 local function take_back(id, queue)
   local job = call('HMGET', job_key(id), 'state', 'route', 'lost', 'cancel')
   if job[1] ~= 'running' then
-    note('HDEL', index_key(queue, 'running'), id)
+    push(noted('SREM', index_key(queue, 'running')), id)
     return
   end
   local route, lost = route_of(job[2]), (tonumber(job[3]) or 0) + 1
@@ -25,13 +25,13 @@ local function take_back(id, queue)
   end
 end
 
--- Looks at one stretch of a queue's running jobs and calls `lost(id, worker)` for each; answers the next cursor.
-local function scan_running(queue, cursor, is_lost)
-  local page = call('HSCAN', index_key(queue, 'running'), cursor, 'COUNT', 500)
+-- Looks at one stretch of a queue's running jobs and takes back those whose worker `is_lost`; answers the next cursor.
+local function scan_running(queue, cursor, is_lost, back)
+  local page = call('SSCAN', index_key(queue, 'running'), cursor, 'COUNT', 500)
   local taken = 0
-  for i = 1, #page[2], 2 do
-    if is_lost(page[2][i + 1]) then
-      take_back(page[2][i], queue)
+  for _, id in ipairs(page[2]) do
+    if is_lost(call('HGET', job_key(id), 'worker')) then
+      back(id, queue)
       taken = taken + 1
     end
   end

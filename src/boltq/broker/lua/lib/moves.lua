@@ -1,92 +1,131 @@
 --@use keys, words, clock
 -- The one door: move() alone changes a state. It writes the record and notes the rest; commit() writes the notes
 -- with one variadic command per index, and one event.
-local notes = { HSET = {}, HDEL = {}, ZADD = {}, ZREM = {}, RPUSH = {}, LPUSH = {} }
+local notes = { SADD = {}, SREM = {}, ZADD = {}, ZREM = {}, RPUSH = {}, LPUSH = {} }
+local moved = {} -- route -> what to note where; so that the loop over a batch makes no strings and looks nothing up
 local readied, soonest, events, tallies = {}, {}, {}, {}
+local rows = {} -- the events by their text: a row for each kind of move
 
-local function note(verb, key, first, second)
+-- Lists count by themselves: #list is a search.
+local function push(list, item)
+  local n = list.n + 1
+  list.n = n
+  list[n] = item
+end
+
+-- The list of further arguments for one variadic command.
+local function noted(verb, key)
   local list = notes[verb][key]
   if not list then
-    list = {}
+    list = { n = 0 }
     notes[verb][key] = list
   end
-  list[#list + 1] = first
-  if second then list[#list + 1] = second end
+  return list
 end
 
 -- A ghost is an id that stands in a ready list though its job is queued no more: taking it out of a long list
 -- would cost as much as the list is long, so the claim that comes upon it drops it.
 local function count_ghost(queue, list, by) call('HINCRBY', queue_key(queue), 'ghosts:' .. list, by) end
 
-local function leave(id, route, from)
-  if from == 'running' then
-    note('HDEL', index_key(route.queue, from), id)
-  elseif from ~= 'queued' and from ~= 'new' then
-    note('ZREM', index_key(route.queue, from), id)
-  end
-end
+local LEAVE = { running = 'SREM', scheduled = 'ZREM', retrying = 'ZREM', dead = 'ZREM', cancelled = 'ZREM' }
+local ENTER = { running = 'SADD', completed = 'RPUSH', scheduled = 'ZADD', retrying = 'ZADD', dead = 'ZADD', cancelled = 'ZADD' }
 
--- `at`: for queued 'head', 'tail' or 'ghost' (its id stands in a list still); for running the worker; else the score.
-local function enter(id, route, to, at)
-  local queue = route.queue
-  if to == 'queued' then
-    if at == 'head' then
-      note('LPUSH', list_key(queue, route.list), id)
-    elseif at ~= 'ghost' then
-      note('RPUSH', list_key(queue, route.list), id)
-    end
-    readied[queue] = true
-  elseif to == 'completed' then
-    note('RPUSH', index_key(queue, to), id)
-  elseif to == 'running' then
-    note('HSET', index_key(queue, to), id, at)
-  else
-    note('ZADD', index_key(queue, to), at, id)
-    if to == 'scheduled' or to == 'retrying' then
-      local key = queue .. ' ' .. to
-      if at < (soonest[key] or math.huge) then soonest[key] = at end
-    end
-  end
-end
-
-local function announce(id, route, from, to)
-  local key = from .. ' ' .. to
-  local ids = route.events[key]
+local function row_of(text)
+  local ids = rows[text]
   if not ids then
-    ids = {}
-    route.events[key] = ids
-    events[#events + 1] = { route.text .. ' ' .. key, ids }
+    ids = { n = 0 }
+    rows[text] = ids
+    events[#events + 1] = { text, ids }
   end
-  ids[#ids + 1] = id
+  return ids
 end
+
+-- Where the jobs of one route note one move: what to leave, what to enter, whom to tell. Made once a call.
+local function path_of(route, from, to)
+  local paths = moved[route]
+  if not paths then
+    paths = {}
+    moved[route] = paths
+  end
+  local path = paths[from] and paths[from][to]
+  if path then return path end
+  if not (MOVES[from] and MOVES[from][to]) then refuse('CONFLICT', from .. ' -> ' .. to) end
+  path = { ids = row_of(route.text .. ' ' .. from .. ' ' .. to) }
+  if LEAVE[from] then path.leave = noted(LEAVE[from], index_key(route.queue, from)) end
+  if ENTER[to] then path.enter = noted(ENTER[to], index_key(route.queue, to)) end
+  path.scored = ENTER[to] == 'ZADD'
+  path.timed = (to == 'scheduled' or to == 'retrying') and route.queue .. ' ' .. to
+  paths[from] = paths[from] or {}
+  paths[from][to] = path
+  return path
+end
+
+local PUSH = { head = 'LPUSH', tail = 'RPUSH' }
+
+-- `at`: 'head', 'tail' or 'ghost': its id stands in a list still.
+local function enter_ready(id, route, at, path)
+  if PUSH[at] then
+    path[at] = path[at] or noted(PUSH[at], list_key(route.queue, route.list))
+    push(path[at], id)
+  end
+  readied[route.queue] = true
+end
+
+local function announce(id, route, from, to) push(row_of(route.text .. ' ' .. from .. ' ' .. to), id) end
 
 local function tally(queue, what, by)
   local field = queue .. ' ' .. what
   tallies[field] = (tallies[field] or 0) + by
 end
 
--- The only way a job changes its state: its record, both indexes and the event, together. `...`: further fields.
+-- The only way a job changes its state: its record, both indexes and the event, together. `at` is the score of the
+-- state's index, or the place in the ready list. `...`: further fields.
 local function move(id, route, from, to, at, ...)
-  if not (MOVES[from] and MOVES[from][to]) then refuse('CONFLICT', from .. ' -> ' .. to) end
+  local path = path_of(route, from, to)
   call('HSET', job_key(id), 'state', to, 'since', NOW, ...)
-  leave(id, route, from)
-  enter(id, route, to, at)
-  announce(id, route, from, to)
+  if path.leave then push(path.leave, id) end
+  if path.enter then
+    if path.scored then push(path.enter, at) end
+    push(path.enter, id)
+    if path.timed and at < (soonest[path.timed] or math.huge) then soonest[path.timed] = at end
+  else
+    enter_ready(id, route, at, path)
+  end
+  push(path.ids, id)
 end
+
+local MOST_ARGUMENTS = 4000 -- of one command; unpack() ends at 8,000
 
 local function flush()
   for verb, lists in pairs(notes) do
     for key, list in pairs(lists) do
-      call(verb, key, unpack(list))
+      for i = 1, list.n, MOST_ARGUMENTS do
+        call(verb, key, unpack(list, i, math.min(list.n, i + MOST_ARGUMENTS - 1)))
+      end
     end
     notes[verb] = {}
   end
+  moved = {}
 end
 
--- Latency buckets are powers of two: bucket n holds what took less than 2^n ms.
-local function bucket_of(ms)
-  local _, exponent = math.frexp(ms)
-  return exponent > 0 and exponent or 0
+-- How long something took, by route until the end. Buckets are powers of two: bucket n holds less than 2^n ms.
+local function time(route, what, ms)
+  local counts = route[what]
+  if not counts then
+    counts = {}
+    route[what] = counts
+  end
+  counts[ms] = (counts[ms] or 0) + 1
+end
+
+local function tally_times(what)
+  for _, route in pairs(routes) do
+    for ms, n in pairs(route[what] or {}) do
+      local _, exponent = math.frexp(ms)
+      tally(route.queue, what .. ':' .. math.max(0, exponent), n)
+    end
+    route[what] = nil
+  end
 end
 
 local function write_tallies()
@@ -105,10 +144,13 @@ end
 local function write_events()
   local row, size = {}, 0
   for i = 1, #events do
-    local ids = table.concat(events[i][2], ' ')
-    row[#row + 1] = events[i][1]
-    row[#row + 1] = ids
-    size = size + #ids + #events[i][1]
+    local text, list = events[i][1], events[i][2]
+    if list.n > 0 then
+      local ids = table.concat(list, ' ', 1, list.n)
+      row[#row + 1] = text
+      row[#row + 1] = ids
+      size = size + #ids + #text
+    end
   end
   local mean = (tonumber(stored[2]) or size) * 0.95 + size * 0.05
   local most = math.min(MAX_EVENTS, math.max(100, math.floor(MAX_EVENT_BYTES / mean)))
@@ -136,6 +178,8 @@ local function commit()
     hand_off(queue)
   end
   flush()
+  tally_times('wait')
+  tally_times('run')
   if next(tallies) then write_tallies() end
   if #events > 0 then
     call('HSET', partition_key, 'clock', NOW, 'event_bytes', write_events())

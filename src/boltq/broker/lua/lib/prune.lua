@@ -8,13 +8,17 @@ local KEPT = {
   cancelled = { 'keep_completed_ms', 'keep_completed', 86400000, 10000 },
 }
 
-local function delete(ids)
-  local keys = {}
+local function delete(ids, with_logs)
+  local keys, n = {}, 0
   for i = 1, #ids do
-    keys[2 * i - 1] = job_key(ids[i])
-    keys[2 * i] = log_key(ids[i])
+    n = n + 1
+    keys[n] = job_key(ids[i])
+    if with_logs then
+      n = n + 1
+      keys[n] = log_key(ids[i])
+    end
   end
-  if #keys > 0 then call('UNLINK', unpack(keys)) end
+  if n > 0 then call('UNLINK', unpack(keys)) end
   return #ids
 end
 
@@ -27,29 +31,29 @@ local function too_old_in_list(key, before)
   return n
 end
 
-local function prune_list(key, before, most)
+local function prune_list(key, before, most, logs)
   local over = call('LLEN', key) - most
   if over <= 0 then
     local head = call('LINDEX', key, 0)
     if not head or (tonumber(call('HGET', job_key(head), 'since')) or 0) >= before then return 0 end
     over = too_old_in_list(key, before)
   end
-  return delete(call('LPOP', key, math.min(over, MOST_PRUNED)) or {})
+  return delete(call('LPOP', key, math.min(over, MOST_PRUNED)) or {}, logs)
 end
 
-local function prune_zset(key, before, most)
+local function prune_zset(key, before, most, logs)
   local over = call('ZCARD', key) - most
   local ids = call('ZRANGE', key, 0, math.min(over, MOST_PRUNED) - 1)
   if over <= 0 then ids = call('ZRANGE', key, '-inf', '(' .. before, 'BYSCORE', 'LIMIT', 0, MOST_PRUNED) end
   if #ids > 0 then call('ZREM', key, unpack(ids)) end
-  return delete(ids)
+  return delete(ids, logs)
 end
 
 -- The history of one queue in one terminal state. Answers how many jobs it deleted.
 local function prune(queue, state)
   local kept = KEPT[state]
-  local set = call('HMGET', partition_key, kept[1], kept[2])
+  local set = call('HMGET', partition_key, kept[1], kept[2], 'logs')
   local before, most = NOW - (tonumber(set[1]) or kept[3]), tonumber(set[2]) or kept[4]
   local shorten = state == 'completed' and prune_list or prune_zset
-  return shorten(index_key(queue, state), before, most)
+  return shorten(index_key(queue, state), before, most, set[3])
 end

@@ -7,7 +7,7 @@ local function route_of(text)
   local route = routes[text]
   if not route then
     local queue, priority, type = string.match(text, '^(%S+) (%d) (%S+)$')
-    route = { text = text, queue = queue, priority = priority, type = type, list = ready_name(priority), events = {} }
+    route = { text = text, queue = queue, priority = priority, type = type, list = ready_name(priority) }
     routes[text] = route
   end
   return route

@@ -1,0 +1,96 @@
+"""One worker process, as the supervisor starts it."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+from boltq.app import BoltQ
+from boltq.broker.store import check_server
+from boltq.cli import failures, life
+from boltq.cli.find_app import BUILT_IN, find_app
+from boltq.domain.errors import StoreUnavailable
+from boltq.worker.supervisor import Whereabouts, tell_whereabouts
+from boltq.worker.worker import WORN_OUT, Worker, WornOutError
+
+log = logging.getLogger(__name__)
+
+_LONGEST_PAUSE = 5.0  # seconds between tries while the store does not answer at the start
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run jobs until told to stop. Does not return: a thread that nobody can stop would keep the process alive."""
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            code = runner.run(_run(args))
+    except BaseException as error:  # noqa: BLE001 - the end of the process
+        code = _code_of(error)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+async def _run(args: argparse.Namespace) -> int:
+    app = find_app(args.app or BUILT_IN)
+    queues = args.queues.split(",") if args.queues else None
+    worker = Worker(app, queues=queues, slots=args.slots, name=args.name, exit_when_wedged=True)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, worker.stop)
+    life.follow(args.life)
+    try:
+        if await _wait_for_store(app, worker, args.life):
+            log.info("worker %s runs: %s", worker.name, ", ".join(sorted(app.tasks)))
+            await worker.run()
+    finally:
+        with contextlib.suppress(Exception):  # what went wrong before is what counts
+            await app.close()
+    return 0
+
+
+async def _wait_for_store(app: BoltQ, worker: Worker, fd: int | None) -> bool:
+    """Whether the store answers, before we were told to stop. Raises StoreUnfit, EmbeddedError."""
+    pause = 0.2
+    while not worker.stopping.is_set():
+        try:
+            broker = (await app.line()).broker
+            await check_server(broker)
+        except StoreUnavailable as error:
+            pause = min(_LONGEST_PAUSE, pause * 2)
+            log.warning("%s; trying again in %g s", error, pause)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await worker.stopping.wait()
+        else:
+            if fd is not None:
+                layout = broker.layout
+                home = Whereabouts(broker.address, layout.namespace, layout.partitions, app.settings.grace)
+                tell_whereabouts(fd, home)
+            return True
+    return False
+
+
+def _code_of(error: BaseException) -> int:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, WornOutError):
+        log.error("%s", error)
+        return WORN_OUT
+    try:
+        return failures.tell(error)
+    except BaseException:
+        log.exception("this worker ends")
+        return failures.FAILED
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:  # on Windows
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,77 @@
+"""Expected failures: each is one line on standard error, with a hint, and an exit code. Others keep their traceback."""
+
+import os
+import sys
+import traceback
+from typing import Final
+
+OK: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+NO_STORE: Final = 3
+STILL_WAITING: Final = 4
+INTERRUPTED: Final = 130  # what shells say of a program that Ctrl-C ended
+
+
+class CommandFailed(Exception):
+    """A command cannot do what it was asked for; the message says why and what to do."""
+
+    def __init__(self, message: str, code: int = FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def tell(error: BaseException) -> int:
+    """Say what went wrong; the exit code. Raises what nobody expected."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):  # `boltq jobs | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    known = _known(error)
+    if known is None:
+        raise error
+    code, text = known
+    complain(text)
+    return code
+
+
+def complain(text: str) -> None:
+    """One line on standard error."""
+    from boltq.cli.show import clean
+
+    print(f"boltq: {clean(text)}", file=sys.stderr)
+
+
+def trace(error: BaseException) -> None:
+    """The traceback of an error in the user's own code, without our frames."""
+    frames = error.__traceback__
+    while frames and frames.tb_frame.f_globals.get("__name__", "").startswith(("boltq.", "importlib")):
+        frames = frames.tb_next
+    traceback.print_exception(type(error), error, frames)
+
+
+def _known(error: BaseException) -> tuple[int, str] | None:
+    from boltq.broker.embedded import EmbeddedError
+    from boltq.domain.errors import BoltQError, InvalidJob, StoreError, StoreUnavailable
+    from boltq.settings import BadSetting
+
+    match error:
+        case CommandFailed(code=code):
+            return code, str(error)
+        case BadSetting() | InvalidJob():
+            return USAGE, str(error)
+        case StoreUnavailable():
+            return NO_STORE, f"{error} (does the store run? `boltq doctor` looks)"
+        case EmbeddedError() | StoreError():
+            return NO_STORE, str(error)
+        case BoltQError():
+            return FAILED, str(error)
+        case _:
+            return _cannot_listen(error)
+
+
+def _cannot_listen(error: BaseException) -> tuple[int, str] | None:
+    """The server's own class is known only where the server is loaded."""
+    server = sys.modules.get("boltq.server.serve")
+    return (FAILED, str(error)) if server and isinstance(error, server.CannotListen) else None

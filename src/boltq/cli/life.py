@@ -1,0 +1,24 @@
+"""Ends this process when the one that started it has died: a pipe that only death closes."""
+
+import argparse
+import os
+import signal
+import threading
+
+
+def add_argument(parser: argparse.ArgumentParser) -> None:
+    """The file descriptor of our end of the pipe; only for processes that BoltQ itself starts."""
+    parser.add_argument("--life", type=int, help=argparse.SUPPRESS)
+
+
+def follow(fd: int | None) -> None:
+    """Send this process SIGTERM when the pipe closes, however the other end died."""
+    if fd is not None:
+        threading.Thread(target=_wait, args=(fd,), name="boltq-life", daemon=True).start()
+
+
+def _wait(fd: int) -> None:
+    os.set_inheritable(fd, False)  # noqa: FBT003
+    while os.read(fd, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,82 @@
+"""What commands print: tables for people, lines with tabs for pipes, JSON for programs."""
+
+import re
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+# Escape sequences (ECMA-48), then whatever else a terminal would obey, and what reorders text.
+_ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])?")
+_CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_BREAKS: Final = re.compile(r"[\r\n\t]+")
+
+
+def clean(text: object) -> str:
+    """A text as one line, without anything that a terminal would obey: stored text comes from strangers."""
+    return clean_lines(_BREAKS.sub(" ", str(text)))
+
+
+def clean_lines(text: str) -> str:
+    """The same for a text whose line breaks count."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()) -> None:
+    """Rows under headings: drawn in a terminal, separated by tabs elsewhere."""
+    cells = [[clean("" if cell is None else cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for row in [list(columns), *cells]:
+            print("\t".join(row))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        is_number = column in set(right)
+        drawn.add_column(column, justify="right" if is_number else "left", no_wrap=is_number or column == "id")
+    for row in cells:
+        drawn.add_row(*(Text(cell) for cell in row))
+    Console().print(drawn)
+
+
+def facts(pairs: Iterable[tuple[str, object]]) -> None:
+    """Names and values, one a line."""
+    shown = [(name, value) for name, value in pairs if value not in {None, ""}]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        print(f"{name:<{width}}  {clean(value)}")
+
+
+def document(value: Any) -> None:
+    """A value as one JSON document. Control characters are escaped in it, as JSON wants it."""
+    import msgspec
+
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    print(text if not sys.stdout.isatty() else _CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
+
+
+def note(text: str) -> None:
+    """A remark for people, beside the output."""
+    print(clean(text), file=sys.stderr)
+
+
+def moment(millis: int | None) -> str:
+    """A time as the clock on the wall shows it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(millis / 1_000)) if millis else ""
+
+
+def age(millis: float | None, now: float) -> str:
+    """How long ago, or how long until."""
+    return "" if millis is None else span(abs(now - millis) / 1_000)
+
+
+def span(seconds: float) -> str:
+    """A duration in its largest unit that fits."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds * 1_000:.0f} ms"

@@ -1,0 +1,300 @@
+"""The supervisor: keeps worker processes alive, and gives back at once what a dead one held.
+
+Each child has a socket to the supervisor. It tells its whereabouts through it (which store, which namespace), and the
+socket's end tells the child that the supervisor has died, however that happened.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from boltq.broker import calls
+from boltq.broker.broker import Broker, SyncBroker
+from boltq.broker.calls import Call
+from boltq.domain.errors import BoltQError
+from boltq.worker.worker import WORN_OUT
+
+log = logging.getLogger(__name__)
+
+USAGE: Final = 2  # exit code: what the child was told to run cannot be run
+NO_STORE: Final = 3  # exit code: the store cannot be used, and waiting does not help
+HOPELESS: Final = (USAGE, NO_STORE)
+
+LAST_SECONDS: Final = 2.0  # beyond the grace time, until a child that was told to end is killed
+_QUICK: Final = 10.0  # seconds: who dies sooner is started again with a pause
+_PAUSES: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_GIVE_BACK_PAUSES: Final = (0.1, 0.5, 1.0, 2.0)  # between tries while the store is away; the last one repeats
+_FAREWELL: Final = 5.0  # seconds for the last hand-backs, when we end
+
+
+class Whereabouts(msgspec.Struct):
+    """What a child tells of itself: where its jobs live, and how long its running ones may take at the end."""
+
+    address: str
+    namespace: str
+    partitions: int
+    grace: float
+
+
+class Supervisor:
+    """Runs a command `processes` times, and each again when it ends. Belongs to one event loop.
+
+    The command gets `--name` and `--life` (a file descriptor) appended. The registrations of a child's worker begin
+    with its name and a dot: see Worker.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        processes: int = 1,
+        name: str | None = None,
+        grace: float = 30.0,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._command = list(command)
+        self._processes = processes
+        self._name = name or f"{socket.gethostname()}-{os.getpid()}"
+        self._grace = grace
+        self._environment = environment
+        self._children: dict[int, Child] = {}
+        self._stopping = asyncio.Event()
+        self._hurrying = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._waits_for_change = False
+        self.exit_code = 0
+
+    async def run(self) -> int:
+        """Keep the children alive until told to stop; the exit code."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(1, self._processes + 1):
+                group.create_task(self._keep(number, group))
+        return self.exit_code
+
+    def stop(self) -> None:
+        """Let the children finish what they run, and end. The second time: kill them."""
+        if self._stopping.is_set():
+            self._hurrying.set()
+        self._stopping.set()
+        self._changed.set()
+        for child in self._children.values():
+            child.tell_to_end()
+
+    def renew(self) -> None:
+        """Replace every child, each when it has finished what it runs: the code has changed."""
+        self._changed.set()
+        for child in self._children.values():
+            child.tell_to_end()
+
+    def wait_for_changes(self) -> None:
+        """From now on, a child that cannot run waits for `renew` instead of ending everything."""
+        self._waits_for_change = True
+
+    # One place
+
+    async def _keep(self, number: int, group: asyncio.TaskGroup) -> None:
+        """One child after the other, in one place."""
+        quick_deaths = 0
+        while not self._stopping.is_set():
+            self._changed.clear()
+            child = await Child.start(self._command, self._new_name(number), self._environment)
+            self._children[number] = child
+            if self._stopping.is_set():
+                child.tell_to_end()
+            code = await self._wait_for_end(child)
+            del self._children[number]
+            self._note_end(child, code)
+            group.create_task(self._give_back(child, lost=code not in {0, WORN_OUT} and not self._stopping.is_set()))
+            if code in HOPELESS and not self._stopping.is_set():
+                await self._give_up(code)
+                continue
+            quick_deaths = quick_deaths + 1 if code != 0 and child.age() < _QUICK else 0
+            await self._pause(_PAUSES[min(max(0, quick_deaths - 1), len(_PAUSES) - 1)])
+
+    def _new_name(self, number: int) -> str:
+        return f"{self._name}-{number}-{secrets.token_hex(3)}"
+
+    async def _wait_for_end(self, child: "Child") -> int:
+        """The exit code of a child that ended by itself, or did so when it was told to, or had to be killed."""
+        ended = asyncio.create_task(child.wait())
+        await asyncio.wait({ended, *(told := [asyncio.create_task(child.told.wait())])}, return_when=_FIRST)
+        if not ended.done():
+            grace = child.whereabouts.grace if child.whereabouts else self._grace
+            hurry = asyncio.create_task(self._hurrying.wait())
+            await asyncio.wait({ended, hurry}, timeout=grace + LAST_SECONDS, return_when=_FIRST)
+            told.append(hurry)
+        for task in told:
+            task.cancel()
+        if not ended.done():
+            log.warning("worker %s does not end: killing it", child.name)
+            child.kill()
+        return await ended
+
+    def _note_end(self, child: "Child", code: int) -> None:
+        if code == WORN_OUT:
+            log.warning("worker %s is worn out: starting another", child.name)
+        elif code < 0 and not child.killed:
+            log.error("worker %s died by signal %d", child.name, -code)
+        elif code > 0 and code not in HOPELESS:
+            log.error("worker %s ended with exit code %d", child.name, code)
+
+    async def _give_up(self, code: int) -> None:
+        if self._waits_for_change:
+            log.info("waiting for a change of the code")
+            await self._changed.wait()
+        else:
+            self.exit_code = code
+            self.stop()
+
+    async def _pause(self, seconds: float) -> None:
+        if seconds and not self._changed.is_set():
+            log.warning("it died soon: the next one starts in %g s", seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._changed.wait()
+
+    # What it held
+
+    async def _give_back(self, child: "Child", *, lost: bool) -> None:
+        """Hand back what a dead child held; tries until the store has answered."""
+        if child.whereabouts is None:  # it never came so far as to hold anything
+            return
+        farewell = 0.0
+        for pause in _repeating_last(_GIVE_BACK_PAUSES):
+            try:
+                taken = await asyncio.to_thread(give_back, child.name, child.whereabouts, lost=lost)
+            except BoltQError as error:
+                log.warning("cannot give back yet what worker %s held: %s", child.name, error)
+            else:
+                if taken:
+                    log.warning("gave back %d jobs of worker %s", taken, child.name)
+                return
+            if self._stopping.is_set():
+                farewell = farewell or time.monotonic() + _FAREWELL
+                if time.monotonic() > farewell:
+                    log.error("the store is away: the leases of worker %s will run out by themselves", child.name)
+                    return
+            await asyncio.sleep(pause)
+
+
+class Child:
+    """One process, and our end of the socket to it."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process, line: socket.socket) -> None:
+        self.name = name
+        self.told = asyncio.Event()  # to end
+        self.killed = False
+        self._process = process
+        self._line = line
+        self._heard = b""
+        self._started = time.monotonic()
+
+    @classmethod
+    async def start(cls, command: Sequence[str], name: str, environment: Mapping[str, str] | None) -> "Child":
+        """A new process, in a session of its own: Ctrl-C is for us, who then tell it."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)  # noqa: FBT003
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                "--name",
+                name,
+                "--life",
+                str(theirs.fileno()),
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env=environment,
+            )
+        return cls(name, process, ours)
+
+    async def wait(self) -> int:
+        """Its exit code, once it has ended; what it had started ends with it, unless it left in good order."""
+        code = await self._process.wait()
+        if code != 0:
+            self._signal(signal.SIGKILL)
+        self._listen()
+        self._line.close()
+        return code
+
+    def tell_to_end(self) -> None:
+        """Have it finish what it runs."""
+        if not self.told.is_set():
+            self.told.set()
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+
+    def kill(self) -> None:
+        """End it, and what it has started."""
+        self.killed = True
+        self._signal(signal.SIGKILL)
+
+    def age(self) -> float:
+        """Seconds since it was started."""
+        return time.monotonic() - self._started
+
+    @property
+    def whereabouts(self) -> Whereabouts | None:
+        """What it has told; None when it has not come so far."""
+        self._listen()
+        return msgspec.json.decode(self._heard, type=Whereabouts) if self._heard.endswith(b"\n") else None
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError):  # nothing new, or closed
+            while piece := self._line.recv(4_096):
+                self._heard += piece
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+
+def give_back(name: str, home: Whereabouts, *, lost: bool) -> int:
+    """Retire every registration of a child, in every partition; how many jobs went back. Raises StoreError."""
+    broker = SyncBroker(Broker(home.address, namespace=home.namespace, partitions=home.partitions))
+    try:
+        return sum(_give_back_in(broker, partition, name, lost=lost) for partition in range(home.partitions))
+    finally:
+        broker.close()
+
+
+def tell_whereabouts(fd: int, whereabouts: Whereabouts) -> None:
+    """For the child: say where its jobs live, before it takes the first one."""
+    with contextlib.suppress(OSError):  # the supervisor is gone; we hear of that in another way
+        os.write(fd, msgspec.json.encode(whereabouts) + b"\n")
+
+
+def child_command(*words: str) -> list[str]:
+    """The command line of a child: this BoltQ, in this Python."""
+    return [sys.executable, "-m", "boltq", *words]
+
+
+def _give_back_in(broker: SyncBroker, partition: int, name: str, *, lost: bool) -> int:
+    rows, _types = broker.send(Call("workers", partition, (), msgspec.msgpack.decode))
+    taken = 0
+    for worker in (row[0] for row in rows if row[0].startswith(f"{name}.")):
+        more = 1
+        while more:
+            back, more = broker.send(calls.retire(partition, worker, lost=lost))
+            taken += back
+    return taken
+
+
+_FIRST: Final = asyncio.FIRST_COMPLETED
+
+
+def _repeating_last(pauses: Sequence[float]) -> Iterator[float]:
+    yield from pauses
+    while True:
+        yield pauses[-1]
