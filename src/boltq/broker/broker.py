@@ -133,6 +133,16 @@ class Broker:
         for partition in range(1, stored):
             await self.send(Call("open", partition, (stored, settings), int))
 
+    async def look_in(self) -> bool:
+        """Learn the number of partitions and write nothing; whether the namespace is there. Raises StoreUnavailable."""
+        try:
+            stored = await self.redis.hget(f"{self.layout.prefix(0)}partition", "partitions")
+        except (redis_errors.RedisError, OSError) as error:
+            raise translate(error) from error
+        if stored:
+            self.layout = Layout(self.layout.namespace, int(stored))
+        return bool(stored)
+
     async def close(self) -> None:
         """Close the connections."""
         await self.redis.aclose()

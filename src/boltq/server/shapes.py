@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from boltq.broker.inspector import QueueStats, WorkerInfo
+from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
 from boltq.domain.job import NO_SPEC, JobRecord, NewJob, Priority, Spec
 from boltq.domain.states import JobState, actions
@@ -19,6 +20,7 @@ Seconds = int | float
 Moment = int | float | str  # unix seconds, or RFC 3339
 
 NO_DATA: Final = msgspec.Raw(b"{}")
+MAX_REMEMBERED: Final = 1_000  # names of job types and queues
 
 
 class JobForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +54,7 @@ class FormReader:
         self._form = form
         self._fields = {field.encode_name: (field.name, msgspec.json.Decoder(field.type)) for field in fields}
         self._data = next(field.encode_name for field in fields if field.name == "data")
+        self._names: set[str] = set()  # that were found good; bounded
 
     def read(self, body: bytes, headers: Headers) -> NewJob:
         """The job that is asked for. Raises InvalidJob, or Problem for what is no JSON."""
@@ -60,15 +63,39 @@ class FormReader:
         mistakes: Mistakes = []
         form = self._decoded(body, mistakes)
         self._check_repeats(body, form, mistakes)
-        job = self._job(form, headers, mistakes)
+        data = _data(form.data, mistakes)
+        if not mistakes and (plain := self._plain(form, data, headers)):
+            return plain
+        job = self._job(form, data, headers, mistakes)
         try:
             job.check()
         except InvalidJob as error:
             known = {pointer for pointer, _ in mistakes}
             mistakes += [mistake for mistake in error.errors if mistake[0] not in known]
         if mistakes:
-            raise InvalidJob([(f"/{self._data}" if at == "/data" else at, why) for at, why in mistakes])
+            raise InvalidJob([(_DATA_POINTER.sub(f"/{self._data}", at), why) for at, why in mistakes])
+        self._remember(job)
         return job
+
+    def _plain(self, form: JobForm, data: str, headers: Headers) -> NewJob | None:
+        """The job, when it is of the usual kind and its names have been checked before; None: look at it closely."""
+        if (
+            form.type in self._names
+            and form.queue in self._names
+            and not form.delay_seconds
+            and form.run_at is form.expires_in_seconds is form.expires_at is None
+            and form.max_attempts is form.timeout_seconds is form.idempotency_key is None
+            and b"idempotency-key" not in headers
+            and b"traceparent" not in headers
+            and (priority := _PRIORITIES.get(form.priority)) is not None
+            and len(data) <= limits.MAX_DATA_BYTES >> 2  # so it is no more in bytes either
+        ):
+            return NewJob(type=form.type, data=data, queue=form.queue, priority=priority)
+        return None
+
+    def _remember(self, job: NewJob) -> None:
+        if len(self._names) < MAX_REMEMBERED:
+            self._names.update((job.type, job.queue))
 
     def _decoded(self, body: bytes, mistakes: Mistakes) -> JobForm:
         try:
@@ -102,14 +129,14 @@ class FormReader:
         return f"unknown field; did you mean {close}?" if close else f"unknown field; known: {', '.join(self._fields)}"
 
     def _check_repeats(self, body: bytes, form: JobForm, mistakes: Mistakes) -> None:
-        around = body if form.data is NO_DATA else body.replace(bytes(form.data), b"", 1)
+        around = body if form.data is NO_DATA else body.replace(form.data, b"", 1)  # type: ignore[arg-type] # a buffer
         if (key := repeated_key(body, around)) is not None:
             mistakes.append((f"/{_escaped(key)}", "given more than once"))
 
-    def _job(self, form: JobForm, headers: Headers, mistakes: Mistakes) -> NewJob:
+    def _job(self, form: JobForm, data: str, headers: Headers, mistakes: Mistakes) -> NewJob:
         return NewJob(
             type=form.type,
-            data=_data(form.data, mistakes),
+            data=data,
             queue=form.queue,
             priority=_priority(form.priority, mistakes),
             delay=_span(form.delay_seconds, "/delay_seconds", mistakes),
@@ -123,8 +150,10 @@ class FormReader:
 
 _PIECES: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _DATA: Final = msgspec.json.Decoder(dict[str, Any])
+_DATA_POINTER: Final = re.compile(r"^/data(?=/|$)")
 _RFC3339 = Annotated[datetime, msgspec.Meta(tz=True)]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_PRIORITIES: Final[dict[int | str, int]] = {key: int(p) for p in Priority for key in (p.value, p.word)}
 _FAR: Final = 1e15  # seconds: beyond every limit, and still a number that can be multiplied
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 

@@ -115,7 +115,7 @@ class Supervisor:
             code = await self._wait_for_end(child)
             del self._children[number]
             self._note_end(child, code)
-            group.create_task(self._give_back(child, lost=code not in {0, WORN_OUT} and not self._stopping.is_set()))
+            group.create_task(self._see_off(child, code))
             if code in HOPELESS and not self._stopping.is_set():
                 await self._give_up(code)
                 continue
@@ -166,24 +166,34 @@ class Supervisor:
 
     # What it held
 
-    async def _give_back(self, child: "Child", *, lost: bool) -> None:
-        """Hand back what a dead child held; tries until the store has answered."""
-        if child.whereabouts is None:  # it never came so far as to hold anything
+    async def _see_off(self, child: "Child", code: int) -> None:
+        """Hand back what a dead child held."""
+        home = child.whereabouts
+        if home is None:  # it never came so far as to hold anything
             return
+        if code in {0, WORN_OUT}:  # it has done so itself, and may have been the store's last user
+            with contextlib.suppress(BoltQError):
+                await asyncio.to_thread(give_back, child.name, home, lost=False)
+        else:
+            lost = not child.killed  # whom we killed was not taken down by its jobs
+            await self._give_back(child.name, home, lost=lost)
+
+    async def _give_back(self, name: str, home: Whereabouts, *, lost: bool) -> None:
+        """Hand back; again until the store has answered."""
         farewell = 0.0
         for pause in _repeating_last(_GIVE_BACK_PAUSES):
             try:
-                taken = await asyncio.to_thread(give_back, child.name, child.whereabouts, lost=lost)
+                taken = await asyncio.to_thread(give_back, name, home, lost=lost)
             except BoltQError as error:
-                log.warning("cannot give back yet what worker %s held: %s", child.name, error)
+                log.warning("cannot give back yet what worker %s held: %s", name, error)
             else:
                 if taken:
-                    log.warning("gave back %d jobs of worker %s", taken, child.name)
+                    log.warning("gave back %d jobs of worker %s", taken, name)
                 return
             if self._stopping.is_set():
                 farewell = farewell or time.monotonic() + _FAREWELL
                 if time.monotonic() > farewell:
-                    log.error("the store is away: the leases of worker %s will run out by themselves", child.name)
+                    log.error("the store is away: the leases of worker %s will run out by themselves", name)
                     return
             await asyncio.sleep(pause)
 
