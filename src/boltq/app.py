@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
 
 import msgspec
 
@@ -90,13 +90,14 @@ class Job(Generic[R]):
     def __repr__(self) -> str:
         return f"Job({self.id})"
 
-    async def result(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - waits for another process
+    async def result(self, timeout: float | None = None) -> R:
         """What the function returned, as JSON holds it. Does not poll.
 
         Raises JobFailed, JobCancelled, WaitTimeout, NotFound, StoreUnavailable.
         """
         line = await self._app.line()
-        return _result_of(await line.watch.end_of(self.id, timeout))
+        result: R = _result_of(await line.watch.end_of(self.id, timeout))
+        return result
 
     async def record(self) -> JobRecord:
         """The job as it stands. Raises NotFound."""
@@ -205,7 +206,6 @@ class Task(Submission[P, R]):
         }
 
 
-
 class Line:
     """One event loop's connections to the store."""
 
@@ -244,7 +244,7 @@ class BoltQ:
     def settings(self) -> Settings:
         """The settings, read when they are first needed. Raises BadSetting."""
         if self._settings is None:
-            over = {"redis_addr": self._address} if self._address else {}
+            over: dict[str, Any] = {"redis_addr": self._address} if self._address else {}
             self._settings = replace(self._given, **over) if self._given else Settings.from_env(**over)
         return self._settings
 
@@ -312,7 +312,8 @@ class BoltQ:
         if executor is None:
             executor = "async" if is_async else "thread"
         if (executor == "async") != is_async and not (executor == "process" and is_async):
-            raise TypeError(f"{name}: executor={executor!r} does not fit {'an async' if is_async else 'a plain'} function")
+            kind = "an async" if is_async else "a plain"
+            raise TypeError(f"{name}: executor={executor!r} does not fit {kind} function")
         options.new_job(name, "{}")  # says now what would be wrong with every job
         self.tasks[name] = Task(self, function, name, options, retry, executor)
         return self.tasks[name]
@@ -394,7 +395,7 @@ class BoltQ:
             await opening.result().close()
         await asyncio.to_thread(self._leave_store)
 
-    async def __aenter__(self) -> "BoltQ":
+    async def __aenter__(self) -> Self:
         await self.line()
         return self
 

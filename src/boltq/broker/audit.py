@@ -350,7 +350,11 @@ class _Partition:
         commands = [("HMGET", f"worker:{worker}", "queues", "types", "idle") for worker in workers]
         commands += [("LLEN", f"mail:{worker}") for worker in workers]
         answers = await self._pipeline(*commands, *(("SMEMBERS", f"idle:{queue}") for queue in self.queues))
-        fields, mail, idle = answers[: len(workers)], answers[len(workers) :][: len(workers)], answers[2 * len(workers) :]
+        fields, mail, idle = (
+            answers[: len(workers)],
+            answers[len(workers) :][: len(workers)],
+            answers[2 * len(workers) :],
+        )
         sleepers = {queue: {_text(name) for name in names} for queue, names in zip(self.queues, idle, strict=True)}
         now = int(self.partition.get("clock", 0))
         for worker, (queues, types, is_idle), letters in zip(workers, fields, mail, strict=True):

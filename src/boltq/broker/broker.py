@@ -3,7 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 from redis import exceptions as redis_errors
@@ -117,7 +117,7 @@ class Broker:
         self.redis = connect(address)
         self.blocking = connect(address, blocking=True)
 
-    async def __aenter__(self) -> "Broker":
+    async def __aenter__(self) -> Self:
         await self.open()
         return self
 
@@ -253,11 +253,12 @@ class Broker:
         """Run one call's script. Raises the refusal, StoreUnavailable or StoreFull."""
         script, prefix = self.scripts[call.script], self.layout.prefix(call.partition)
         now = str(self.now()) if self.now else ""
+        execute: Any = self.redis.execute_command  # untyped in redis-py
         try:
             try:
-                reply = await self.redis.execute_command(*arguments(script, prefix, now, call.args, whole=False))
+                reply = await execute(*arguments(script, prefix, now, call.args, whole=False))
             except redis_errors.NoScriptError:
-                reply = await self.redis.execute_command(*arguments(script, prefix, now, call.args, whole=True))
+                reply = await execute(*arguments(script, prefix, now, call.args, whole=True))
         except (redis_errors.RedisError, OSError) as error:
             raise translate(error) from error
         return call.read(reply)
@@ -267,7 +268,7 @@ class Broker:
         key = f"{self.layout.prefix(partition)}mail:{worker}"
         try:
             async with asyncio.timeout(seconds * 2 + 1):
-                letter = await self.blocking.blpop([key], timeout=seconds)
+                letter: Any = await self.blocking.blpop([key], timeout=seconds)
         except (redis_errors.RedisError, OSError) as error:
             raise translate(error) from error
         return letter[1] if letter else None
@@ -305,11 +306,12 @@ class SyncBroker:
         """Run one call's script. Raises the refusal, StoreUnavailable or StoreFull."""
         script, prefix = self._scripts[call.script], self._layout.prefix(call.partition)
         now = str(self._now()) if self._now else ""
+        execute: Any = self._redis.execute_command  # untyped in redis-py
         try:
             try:
-                reply = self._redis.execute_command(*arguments(script, prefix, now, call.args, whole=False))
+                reply = execute(*arguments(script, prefix, now, call.args, whole=False))
             except redis_errors.NoScriptError:
-                reply = self._redis.execute_command(*arguments(script, prefix, now, call.args, whole=True))
+                reply = execute(*arguments(script, prefix, now, call.args, whole=True))
         except (redis_errors.RedisError, OSError) as error:
             raise translate(error) from error
         return call.read(reply)

@@ -1,4 +1,4 @@
-"""Every call of a script as data: which script, its arguments, how to read the reply. Broker and SyncBroker send them."""
+"""Every call of a script as data: which script, its arguments, how to read the reply. Two brokers send them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
@@ -6,8 +6,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from boltq.domain.job import NO_SPEC, ClaimedJob, NewJob
-from boltq.domain.outcome import Cancelled, Completed, Released, Snoozed
-from boltq.domain.outcome import Outcome as Outcome
+from boltq.domain.outcome import Cancelled, Completed, Outcome, Released, Snoozed
 
 T = TypeVar("T")
 
@@ -133,9 +132,7 @@ def claim(partition: int, worker: str, n: int, start: int = 0) -> Call[Claim]:
     return Call("claim", partition, (worker, n, start), _read_claim)
 
 
-def settle(
-    partition: int, worker: str, outcomes: Sequence[Settling], n: int = 0, start: int = 0
-) -> Call[Settlement]:
+def settle(partition: int, worker: str, outcomes: Sequence[Settling], n: int = 0, start: int = 0) -> Call[Settlement]:
     """Outcomes, and then a claim of up to n jobs, in one round trip."""
     return Call("settle", partition, (worker, pack(outcomes), n, start), _read_settlement)
 

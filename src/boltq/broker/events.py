@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 from redis import exceptions as redis_errors
@@ -34,7 +35,7 @@ class Moved(msgspec.Struct, frozen=True):
 async def last_cursor(broker: Broker, partition: int) -> str:
     """The newest entry of a partition's stream."""
     try:
-        newest = await broker.redis.xrevrange(_stream(broker, partition), count=1)
+        newest: Any = await broker.redis.xrevrange(_stream(broker, partition), count=1)
     except (redis_errors.RedisError, OSError) as error:
         raise translate(error) from error
     return newest[0][0].decode() if newest else "0-0"
@@ -45,7 +46,7 @@ async def follow(broker: Broker, partition: int, after: str) -> AsyncIterator[Mo
     stream = _stream(broker, partition)
     while True:
         try:
-            pages = await broker.blocking.xread({stream: after}, count=_PAGE, block=BLOCK_SECONDS * 1_000)
+            pages: Any = await broker.blocking.xread({stream: after}, count=_PAGE, block=BLOCK_SECONDS * 1_000)
         except (redis_errors.RedisError, OSError) as error:
             raise translate(error) from error
         for _, entries in pages or []:
@@ -70,7 +71,7 @@ class Watch:
         self._waiters: dict[str, int] = {}
         self._readers: dict[int, asyncio.Task[None]] = {}
 
-    async def end_of(self, job_id: str, timeout: float | None = None) -> JobRecord:  # noqa: ASYNC109 - part of the API
+    async def end_of(self, job_id: str, timeout: float | None = None) -> JobRecord:
         """The job once it has ended. Raises NotFound, WaitTimeout, StoreUnavailable."""
         try:
             async with asyncio.timeout(timeout):
@@ -128,9 +129,9 @@ class Watch:
 
     async def close(self) -> None:
         """Stop reading."""
-        for reader in self._readers.values():
-            reader.cancel()
+        readers = set(self._readers.values())
+        while readers:  # again and again: redis-py may swallow a cancel that comes with a reply
+            for reader in readers:
+                reader.cancel()
+            _, readers = await asyncio.wait(readers, timeout=0.1)
         await asyncio.gather(*self._readers.values(), return_exceptions=True)
-
-
-

@@ -198,7 +198,8 @@ _LISTING_ORDER = [
 
 def _record(row: Sequence[Any], log: list[str]) -> JobRecord:
     """A row of lua/lib/reading.lua as a record. A list's row has no payload."""
-    job_id, due, state, route, at, since, n, tries, lost, worker, took, error, reason, cancel, progress, expires, *rest = row
+    job_id, due, state, route, at, since, n, tries, lost, worker, took, error, *rest = row
+    reason, cancel, progress, expires, *rest = rest
     spec, data, result = rest or ("", "", "")
     queue, priority, job_type = route.split(" ")
     standing, moved = JobState(state), int(since)

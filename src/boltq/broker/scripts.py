@@ -66,8 +66,7 @@ def _assemble(name: str, read: Callable[[str], str]) -> str:
     body = read(name)
     shebang = _SHEBANG.match(body)
     parts = [shebang.group() if shebang else "#!lua\n", _constants()]
-    for library in _libraries(body, read, []):
-        parts.append(_stripped(read(f"lib/{library}.lua")))
+    parts += [_stripped(read(f"lib/{library}.lua")) for library in _libraries(body, read, [])]
     parts.append(_stripped(_SHEBANG.sub("", body)))
     return "".join(parts)
 

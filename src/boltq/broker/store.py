@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from boltq.broker.broker import Broker, Knobs
-from boltq.broker.embedded import EmbeddedStore
+from boltq.broker.embedded import EmbeddedStore, Fsync
 from boltq.broker.inspector import Server, inspect_server
 from boltq.domain.errors import StoreUnfit
 from boltq.settings import Settings, runtime_dir
@@ -27,7 +27,7 @@ class Store:
     def open(self) -> str:
         """The address; starts or attaches to the embedded store where it is wanted."""
         if not self.address:
-            fsync = "always" if self.settings.fsync == "always" else "everysec"
+            fsync: Fsync = "always" if self.settings.fsync == "always" else "everysec"
             self.embedded = EmbeddedStore(self.settings.data_path, fsync=fsync, runtime_dir=runtime_dir())
             self.address = self.embedded.start()
             self.embedded.watch()

@@ -1,4 +1,4 @@
-"""Batches submits by itself: all that are made in one turn of the event loop, or while a call is on its way, share one."""
+"""Batches submits by itself: all that come in one turn of the event loop, or during a call, share the next call."""
 
 import asyncio
 from collections.abc import Sequence

@@ -87,7 +87,7 @@ def _store(settings: Settings) -> Iterator[str]:
 
 
 def _run_loop(work: Any) -> Any:
-    import uvloop  # noqa: PLC0415 - not everywhere
+    import uvloop
 
     return uvloop.run(work)
 
@@ -139,7 +139,8 @@ async def _submit_awaited(broker: Broker, _: Settings, args: argparse.Namespace)
     began = time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(CALLERS)))
     rate = n / (time.perf_counter() - began)
-    return [Row("submit_awaited", f"submit from Python, awaited one by one by {CALLERS} callers", rate, "jobs/s", "≥ 40,000")]
+    what = f"submit from Python, awaited one by one by {CALLERS} callers"
+    return [Row("submit_awaited", what, rate, "jobs/s", "≥ 40,000")]
 
 
 async def _submit_http(broker: Broker, settings: Settings, args: argparse.Namespace) -> list[Row]:
@@ -155,9 +156,8 @@ async def _submit_http(broker: Broker, settings: Settings, args: argparse.Namesp
     stored = sum(stats.queued for stats in await Inspector(broker).queues())
     if stored != n:
         raise StoreError(f"{n} jobs were accepted over HTTP, {stored} are stored")
-    return [
-        Row("submit_http", f"submit over HTTP, a job a request, {CONNECTIONS} connections", n / seconds, "jobs/s", "≥ 20,000")
-    ]
+    what = f"submit over HTTP, a job a request, {CONNECTIONS} connections"
+    return [Row("submit_http", what, n / seconds, "jobs/s", "≥ 20,000")]
 
 
 async def _drain_one(broker: Broker, settings: Settings, args: argparse.Namespace) -> list[Row]:
@@ -255,9 +255,7 @@ async def _fill(broker: Broker, n: int, pad: str = "") -> float:
     return time.perf_counter() - began
 
 
-async def _start_workers(
-    broker: Broker, settings: Settings, slots: int, workers: int, cpu: str
-) -> list[SpawnProcess]:
+async def _start_workers(broker: Broker, settings: Settings, slots: int, workers: int, cpu: str) -> list[SpawnProcess]:
     args = (broker.address, settings.namespace, slots, cpu)
     processes = [_spawn.Process(target=_work, args=args) for _ in range(workers)]
     for process in processes:
@@ -329,7 +327,7 @@ async def _listens(port: int) -> bool:
 
 def _work(address: str, namespace: str, slots: int, cpu: str) -> None:
     """A worker process; writes its processor time when it ends."""
-    import signal  # noqa: PLC0415 - only here
+    import signal
 
     async def work() -> None:
         bench = BoltQ(settings=Settings.from_env(namespace=namespace, redis_addr=address))
@@ -340,16 +338,20 @@ def _work(address: str, namespace: str, slots: int, cpu: str) -> None:
         await worker.started.wait()
         began = time.process_time()
         await running
-        with Path(cpu).open("a") as file:
-            file.write(f"{time.process_time() - began}\n")
+        _append(cpu, time.process_time() - began)
         await bench.close()
 
     _run_loop(work())
 
 
+def _append(path: str, number: float) -> None:
+    with Path(path).open("a") as file:
+        file.write(f"{number}\n")
+
+
 def _serve(address: str, namespace: str, port: int) -> None:
     """An API process."""
-    from boltq.server import serve  # noqa: PLC0415 - only here
+    from boltq.server import serve
 
     serve.run(Settings.from_env(namespace=namespace, redis_addr=address, api_port=port), address)
 
@@ -417,10 +419,9 @@ def _say(text: str) -> None:
 
 def _table(report: dict[str, Any]) -> str:
     where = report["where"]
-    lines = [f"{where['server']}, {where['cores']} cores, {report['jobs']:,} jobs a figure, rounds: {where['rounds']}", ""]
+    head = f"{where['server']}, {where['cores']} cores, {report['jobs']:,} jobs a figure, rounds: {where['rounds']}"
+    lines = [head, ""]
     for row in report["figures"]:
         value = f"{row['value']:,.0f}" if row["value"] >= 100 else f"{row['value']:.2f}"  # noqa: PLR2004
         lines.append(f"{row['what']:<68} {value:>10} {row['unit']:<7} {'goal ' + row['goal'] if row['goal'] else ''}")
     return "\n".join(lines)
-
-

@@ -107,7 +107,7 @@ def result_json(value: Any) -> str:
 
 
 def _write_foreign(value: Any) -> Any:
-    """pydantic models, and whatever else can dump itself in the same way."""
+    """Models of pydantic, and whatever else can dump itself in the same way."""
     dump = getattr(value, "model_dump", None)
     if dump is None:
         raise TypeError(f"a {type(value).__name__} is not JSON")

@@ -100,7 +100,7 @@ async def _run(settings: Settings, store: str | Broker) -> None:
 
 
 def _relax_collector() -> None:
-    """Look for cycles less often: a request makes none, and looking after every 700 objects took a fifth of the time."""
+    """Look for cycles less often: requests make none, and looking after every 700 objects took a fifth of the time."""
     gc.collect()
     gc.freeze()  # what is there now stays
     gc.set_threshold(20_000, 20, 50)

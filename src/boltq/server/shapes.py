@@ -83,8 +83,12 @@ class FormReader:
             form.type in self._names
             and form.queue in self._names
             and not form.delay_seconds
-            and form.run_at is form.expires_in_seconds is form.expires_at is None
-            and form.max_attempts is form.timeout_seconds is form.idempotency_key is None
+            and form.run_at is None
+            and form.expires_in_seconds is None
+            and form.expires_at is None
+            and form.max_attempts is None
+            and form.timeout_seconds is None
+            and form.idempotency_key is None
             and b"idempotency-key" not in headers
             and b"traceparent" not in headers
             and (priority := _PRIORITIES.get(form.priority)) is not None
@@ -129,7 +133,7 @@ class FormReader:
         return f"unknown field; did you mean {close}?" if close else f"unknown field; known: {', '.join(self._fields)}"
 
     def _check_repeats(self, body: bytes, form: JobForm, mistakes: Mistakes) -> None:
-        around = body if form.data is NO_DATA else body.replace(form.data, b"", 1)  # type: ignore[arg-type] # a buffer
+        around = body if form.data is NO_DATA else body.replace(form.data, b"", 1)
         if (key := repeated_key(body, around)) is not None:
             mistakes.append((f"/{_escaped(key)}", "given more than once"))
 

@@ -139,4 +139,3 @@ def timed_out(run: Run) -> Failed:
 def _pass_on(done: "concurrent.futures.Future[Outcome]", ended: "asyncio.Future[Outcome]") -> None:
     if not ended.done():
         ended.set_result(done.result())
-

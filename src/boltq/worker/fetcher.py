@@ -189,7 +189,7 @@ class Fetcher:
         if kind == "jobs":
             jobs, flag = rest
             self.take_in([ClaimedJob(*row) for row in jobs], suspect=flag != 0)
-            # We sleep no more as the store sees it. A short job's outcome says so soon; for a long one we look ourselves.
+            # As the store sees it we sleep no more. A short job's outcome changes that soon; for a long one we look.
             asyncio.get_running_loop().call_later(0.002, self.wake)
         elif kind == "cancel":
             self._owner.cancel(rest[0])

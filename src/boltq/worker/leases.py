@@ -98,7 +98,9 @@ class Leases:
                 self._reap(line)
         except UnknownWorker:
             line.lost = True
-            log.error("lease lost: what this worker held was given to others", extra={"worker": line.worker_id})
+            log.error(  # noqa: TRY400 - the trace says nothing
+                "lease lost: what this worker held was given to others", extra={"worker": line.worker_id}
+            )
             self._on_lost(line.partition)
         except BoltQError as error:
             log.warning("no beat", extra={"worker": line.worker_id, "error": str(error)})

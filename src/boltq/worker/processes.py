@@ -163,7 +163,7 @@ def _carry_out(order: Order, pipe: Connection) -> Report:
 
     task = _find_task(order.module, order.name)
     if task is None:
-        message = f"no task {order.name!r} in module {order.module!r}: a task of executor='process' must stand at its top"
+        message = f"no task {order.name!r} at the top of module {order.module!r}, where executor='process' needs it"
         return Report(verb="failed", retry=False, error=JobError("TaskNotFound", message, Category.SYSTEM))
     return _report(call(Run(0, order.job, task, order.timeout, order.max_attempts, tell)))
 

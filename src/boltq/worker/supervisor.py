@@ -214,7 +214,7 @@ class Child:
     async def start(cls, command: Sequence[str], name: str, environment: Mapping[str, str] | None) -> "Child":
         """A new process, in a session of its own: Ctrl-C is for us, who then tell it."""
         ours, theirs = socket.socketpair()
-        ours.setblocking(False)  # noqa: FBT003
+        ours.setblocking(False)
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 *command,

@@ -1,4 +1,4 @@
-"""Progress and log lines on their way to the store: gathered for a moment, and always sent before their job's outcome."""
+"""Progress and log lines on their way to the store: gathered for a moment, and sent before their job's outcome."""
 
 import asyncio
 import logging

@@ -158,7 +158,7 @@ class Worker(FetcherOwner):
 
     async def _all_ended(self, seconds: float) -> bool:
         until = self._loop.time() + seconds
-        while self._runs and self._loop.time() < until:
+        while self._runs and self._loop.time() < until:  # noqa: ASYNC110 - an event would cost each run something
             await asyncio.sleep(0.02)
         return not self._runs
 
@@ -317,7 +317,8 @@ class Worker(FetcherOwner):
     async def _rejoin(self, partition: int) -> None:
         while not self.stopping.is_set():
             with contextlib.suppress(StoreError):
-                return await self.lost(partition)
+                await self.lost(partition)
+                return
             await asyncio.sleep(1)
 
     def _vitals(self) -> str:

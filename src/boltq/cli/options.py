@@ -1,0 +1,48 @@
+"""Arguments that several commands take, and how their texts are read."""
+
+import argparse
+import math
+from datetime import datetime
+from typing import Final
+
+_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """For programs."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def seconds(text: str) -> float:
+    """A duration: 90, 90s, 5m, 2h, 1d."""
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+    factor = _UNITS.get(text[len(number) :] or "s")
+    try:
+        value = float(number) * factor if factor else math.nan
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration: use 90, 90s, 5m, 2h or 1d")
+    return value
+
+
+def moment(text: str) -> datetime | float:
+    """A time: RFC 3339 with its zone, or unix seconds."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a time with its zone, such as 2030-01-31T09:30:00Z")
+    return found
+
+
+def count(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number")
+    return int(text)
