@@ -11,7 +11,7 @@ from redis import exceptions as redis_errors
 from boltq.broker import calls
 from boltq.broker.calls import Beat, Call, Claim, Reaped, Settlement, Settling
 from boltq.broker.connect import connect, connect_sync
-from boltq.broker.scripts import Rewrite, Script, arguments, load_scripts, translate
+from boltq.broker.scripts import Library, Rewrite, is_known, is_unknown, translate
 from boltq.domain import limits
 from boltq.domain.errors import BoltQError, Conflict, NotFound, QueueFull, Refused, StoreUnavailable
 from boltq.domain.ids import MAX_PARTITIONS, new_id, partition_of
@@ -113,8 +113,9 @@ class Broker:
         self.layout = Layout(namespace, partitions)
         self.knobs = knobs or Knobs()
         self.now = now
-        self.scripts = load_scripts(rewrite)
+        self.library = Library(rewrite)
         self.redis = connect(address)
+        self._execute: Any = self.redis.execute_command  # untyped in redis-py
         self.blocking = connect(address, blocking=True)
 
     async def __aenter__(self) -> Self:
@@ -251,17 +252,25 @@ class Broker:
 
     async def send(self, call: Call[T]) -> T:
         """Run one call's script. Raises the refusal, StoreUnavailable or StoreFull."""
-        script, prefix = self.scripts[call.script], self.layout.prefix(call.partition)
         now = str(self.now()) if self.now else ""
-        execute: Any = self.redis.execute_command  # untyped in redis-py
+        command = self.library.call(call.script, self.layout.prefix(call.partition), now, call.args)
         try:
-            try:
-                reply = await execute(*arguments(script, prefix, now, call.args, whole=False))
-            except redis_errors.NoScriptError:
-                reply = await execute(*arguments(script, prefix, now, call.args, whole=True))
+            return call.read(await self._execute(*command))
+        except (redis_errors.RedisError, OSError) as error:
+            if not is_unknown(error):
+                raise translate(error) from error
+        try:
+            await self._load()
+            return call.read(await self._execute(*command))
         except (redis_errors.RedisError, OSError) as error:
             raise translate(error) from error
-        return call.read(reply)
+
+    async def _load(self) -> None:
+        try:
+            await self._execute(*self.library.load())
+        except redis_errors.ResponseError as error:
+            if not is_known(error):
+                raise
 
     async def mail(self, partition: int, worker: str, seconds: float) -> bytes | None:
         """Wait for a letter in a worker's mailbox; None when none came in time. Raises StoreUnavailable."""
@@ -299,22 +308,31 @@ class SyncBroker:
 
     def __init__(self, broker: Broker, *, timeout: float = 5.0) -> None:
         self._redis = connect_sync(broker.address, timeout=timeout)
-        self._scripts: dict[str, Script] = broker.scripts
+        self._execute: Any = self._redis.execute_command  # untyped in redis-py
+        self._library = broker.library
         self._layout, self._now = broker.layout, broker.now
 
     def send(self, call: Call[T]) -> T:
         """Run one call's script. Raises the refusal, StoreUnavailable or StoreFull."""
-        script, prefix = self._scripts[call.script], self._layout.prefix(call.partition)
         now = str(self._now()) if self._now else ""
-        execute: Any = self._redis.execute_command  # untyped in redis-py
+        command = self._library.call(call.script, self._layout.prefix(call.partition), now, call.args)
         try:
-            try:
-                reply = execute(*arguments(script, prefix, now, call.args, whole=False))
-            except redis_errors.NoScriptError:
-                reply = execute(*arguments(script, prefix, now, call.args, whole=True))
+            return call.read(self._execute(*command))
+        except (redis_errors.RedisError, OSError) as error:
+            if not is_unknown(error):
+                raise translate(error) from error
+        try:
+            self._load()
+            return call.read(self._execute(*command))
         except (redis_errors.RedisError, OSError) as error:
             raise translate(error) from error
-        return call.read(reply)
+
+    def _load(self) -> None:
+        try:
+            self._execute(*self._library.load())
+        except redis_errors.ResponseError as error:
+            if not is_known(error):
+                raise
 
     def close(self) -> None:
         """Close the connection."""

@@ -61,7 +61,8 @@ HINT = "choose another data directory, or set REDIS_ADDR to use a server of your
 # `CONFIG SET tls-port` crashes a server that was built without TLS, as this one is.
 APPLICATION_RIGHTS = (
     "~* &* -@all +@read +@write +@transaction +@pubsub +@connection -@dangerous"
-    " +eval +eval_ro +evalsha +evalsha_ro +script|load +script|exists -function"
+    " +eval +eval_ro +evalsha +evalsha_ro +script|load +script|exists"
+    " +fcall +fcall_ro -function +function|load +function|list"
     " +time +wait +waitaof +command +client|list -client|import-source"
     " +info +role +config|get +memory|usage +memory|stats +slowlog|get +slowlog|len"
     " +latency|latest +latency|history +latency|doctor"

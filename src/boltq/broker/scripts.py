@@ -1,7 +1,8 @@
-"""Turns lua/*.lua into Python calls: assembles each script, runs it, and maps refusals to exceptions.
+"""Turns lua/*.lua into Python calls: assembles the scripts, and maps refusals to exceptions.
 
-A script names its libraries in a line `--@use a, b`; each is put in front once, with what it uses itself. The table of
-moves and the bounds are rendered in from `domain`, so that Lua has no copy of them.
+A script names the shared parts that it needs in a line `--@use a, b`. Those that keep anything during a call begin anew
+with each (`begin_<name>` in their file). The table of moves and the bounds are rendered in from `domain`, so that Lua
+has no copy of them.
 """
 
 import hashlib
@@ -37,53 +38,88 @@ PASSING = ("LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY
 Rewrite = Callable[[str, str], str]  # file name, text -> text
 
 
-class Script:
-    """One assembled script: its text and the SHA-1 by which the server knows it."""
+class Library:
+    """All scripts as one function library of the server, whose name has the hash of its text.
 
-    def __init__(self, name: str, text: str) -> None:
-        self.name = name
-        self.text = text
-        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    So processes of different versions share a server, and a call costs nothing for the shared parts: with EVALSHA the
+    server builds all their functions anew for each call (measured: more than the work of a lone submit).
+    """
+
+    def __init__(self, rewrite: Rewrite | None = None) -> None:
+        texts = _read_all(rewrite)
+        body = _body(texts)
+        self.name = f"boltq_{hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()[:12]}"
+        self.text = f"#!lua name={self.name}\n{body.replace(_NAME, self.name)}"
+        self.verbs = sorted(name for name in texts if "/" not in name)
+
+    def call(self, verb: str, prefix: str, now: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The command that runs a script."""
+        return ("FCALL", f"{self.name}_{verb}", 1, prefix, now, *args)
+
+    def load(self) -> tuple[str, str, str]:
+        """The command that gives the library to a server that does not know it."""
+        return ("FUNCTION", "LOAD", self.text)
 
 
-def load_scripts(rewrite: Rewrite | None = None) -> dict[str, Script]:
-    """Every script by its name. `rewrite` is for tests: it sees each file's text before it is assembled."""
-    folder = files("boltq.broker").joinpath("lua")
-
-    def read(name: str) -> str:
-        text = folder.joinpath(name).read_text("utf-8")
-        return rewrite(name, text) if rewrite else text
-
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".lua"))
-    return {name[:-4]: Script(name[:-4], _assemble(name, read)) for name in names}
+def is_unknown(error: Exception) -> bool:
+    """Whether the server does not know the library: it is new there, or somebody flushed it."""
+    return isinstance(error, redis_errors.ResponseError) and "Function not found" in str(error)
 
 
-_SHEBANG: Final = re.compile(r"#!lua[^\n]*\n")
+def is_known(error: Exception) -> bool:
+    """Whether another process has loaded the library at the same moment."""
+    return isinstance(error, redis_errors.ResponseError) and "already exists" in str(error)
+
+
+_NAME: Final = "LIBRARY_NAME"
+_SHEBANG: Final = re.compile(r"#!lua(?: flags=([a-z,-]+))?\n")
 _USE: Final = re.compile(r"^--@use (.+)$", re.MULTILINE)
 
 
-def _assemble(name: str, read: Callable[[str], str]) -> str:
-    body = read(name)
-    shebang = _SHEBANG.match(body)
-    parts = [shebang.group() if shebang else "#!lua\n", _constants()]
-    parts += [_stripped(read(f"lib/{library}.lua")) for library in _libraries(body, read, [])]
-    parts.append(_stripped(_SHEBANG.sub("", body)))
-    return "".join(parts)
+def _read_all(rewrite: Rewrite | None) -> dict[str, str]:
+    """Every file under lua/ by its name without the ending; libraries as lib/<name>."""
+    folder = files("boltq.broker").joinpath("lua")
+    found = {f"{entry.name}": entry for entry in folder.iterdir() if entry.name.endswith(".lua")}
+    found |= {f"lib/{entry.name}": entry for entry in folder.joinpath("lib").iterdir() if entry.name.endswith(".lua")}
+    texts = {name: entry.read_text("utf-8") for name, entry in sorted(found.items())}
+    return {name.removesuffix(".lua"): rewrite(name, text) if rewrite else text for name, text in texts.items()}
 
 
-def _libraries(text: str, read: Callable[[str], str], known: list[str]) -> list[str]:
-    """The libraries that a text uses, each after what it uses itself."""
-    for line in _USE.findall(text):
-        for name in line.split(","):
-            library = name.strip()
-            if library not in known:
-                _libraries(read(f"lib/{library}.lua"), read, known)
-                known.append(library)
-    return known
+def _body(texts: dict[str, str]) -> str:
+    shared = [_stripped(texts[f"lib/{name}"]) for name in _in_order(texts, [n[4:] for n in texts if "/" in n])]
+    verbs = [_verb(name, texts) for name in texts if "/" not in name]
+    return "".join([_constants(), *shared, *verbs])
+
+
+def _in_order(texts: dict[str, str], names: list[str], known: list[str] | None = None) -> list[str]:
+    """The libraries of these names and all that they use, each after what it uses itself."""
+    ordered = [] if known is None else known
+    for name in names:
+        if name not in ordered:
+            _in_order(texts, _uses(texts[f"lib/{name}"]), ordered)
+            ordered.append(name)
+    return ordered
+
+
+def _uses(text: str) -> list[str]:
+    return [name.strip() for line in _USE.findall(text) for name in line.split(",")]
+
+
+def _verb(name: str, texts: dict[str, str]) -> str:
+    """One script as a registered function: the libraries that it uses begin anew, then it runs."""
+    shebang = _SHEBANG.match(texts[name])
+    flags = ",".join(f"'{flag}'" for flag in (shebang[1] or "").split(",") if flag) if shebang else ""
+    used = [lib for lib in _in_order(texts, _uses(texts[name])) if f"function begin_{lib}(" in texts[f"lib/{lib}"]]
+    begins = " ".join(f"begin_{library}(keys, argv)" for library in used)
+    return (
+        f"do\nlocal function main()\n{_stripped(_SHEBANG.sub('', texts[name], count=1))}end\n"
+        f"redis.register_function{{function_name='{_NAME}_{name}', flags={{{flags}}}, "
+        f"callback=function(keys, argv) {begins} return main() end}}\nend\n"
+    )
 
 
 def _stripped(text: str) -> str:
-    """Without comments and indents: the server compiles a script once, but keeps and hashes its text."""
+    """Without comments and indents: the server keeps the text."""
     lines = (re.sub(r"(^|\s)--.*$", "", line).strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line) + "\n"
 
@@ -111,7 +147,7 @@ def _row(state: str, targets: Iterable[JobState]) -> str:
     return f"{state}={{{','.join(f'{target}=true' for target in sorted(targets))}}}"
 
 
-_DECORATION: Final = re.compile(r"\s*script: \w+, on @user_script:\d+\.?$")
+_DECORATION: Final = re.compile(r"\s*script: \w+, on @user_(?:script|function):\d+\.?$")
 
 
 def translate(error: Exception) -> Exception:
@@ -127,9 +163,3 @@ def translate(error: Exception) -> Exception:
     if word in PASSING or isinstance(error, redis_errors.ReadOnlyError | redis_errors.BusyLoadingError):
         return errors.StoreUnavailable(f"the store cannot work now: {text}")
     return error
-
-
-def arguments(script: Script, prefix: str, now: str, args: tuple[Any, ...], *, whole: bool) -> tuple[Any, ...]:
-    """The command that runs a script: by its SHA, or `whole` when the server does not know it yet."""
-    head = ("EVAL", script.text) if whole else ("EVALSHA", script.sha)
-    return (*head, 1, prefix, now, *args)

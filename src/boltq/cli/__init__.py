@@ -43,27 +43,23 @@ Without REDIS_ADDR, BoltQ runs a Valkey of its own; its data are in .boltq (BOLT
 def main(words: Sequence[str] | None = None) -> int:
     """Carry out a command line; its exit code."""
     words = sys.argv[1:] if words is None else words
-    name = words[0] if words and words[0] in COMMANDS else ""
-    module = _load(name) if name else None
-    args = _parser(name, module).parse_args(words)
-    if module is None:
-        return 0
+    if not words or words[0] not in COMMANDS:
+        _overview().parse_args(words)  # says what there is, or what is wrong
+        return 2
+    module = import_module(f"boltq.cli.{words[0].replace('-', '_')}")
+    args = _parse(_parser(words[0], module), words[1:])
     try:
         code: int = module.run(args)
         sys.stdout.flush()
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the one place
         from boltq.cli import failures
 
-        code = failures.tell(error)
+        return failures.tell(error)
     return code
 
 
-def _load(name: str) -> ModuleType:
-    return import_module(f"boltq.cli.{name.replace('-', '_')}")
-
-
-def _parser(chosen: str, module: ModuleType | None) -> argparse.ArgumentParser:
-    """Knows every command by name, and of the chosen one its arguments."""
+def _overview() -> argparse.ArgumentParser:
+    """Knows every command by its name only."""
     parser = argparse.ArgumentParser(
         prog="boltq",
         description="BoltQ: a distributed task queue on Valkey and Redis.",
@@ -73,16 +69,29 @@ def _parser(chosen: str, module: ModuleType | None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, about in COMMANDS.items():
-        command = commands.add_parser(
-            name,
-            help=about,
-            description=f"{about[0].upper()}{about[1:]}.",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        if name == chosen and module:
-            module.add_arguments(command)
-            command.epilog = "\n\n".join(filter(None, [command.epilog, EXIT_CODES]))
+        commands.add_parser(name, help=about)
     return parser
+
+
+def _parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
+    """Knows one command."""
+    about = COMMANDS[name]
+    parser = argparse.ArgumentParser(
+        prog=f"boltq {name}",
+        description=f"{about[0].upper()}{about[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    parser.epilog = "\n\n".join(filter(None, [parser.epilog, EXIT_CODES]))
+    return parser
+
+
+def _parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """Options may stand between the words; argparse can do that only for commands without subcommands."""
+    try:
+        return parser.parse_intermixed_args(words)
+    except TypeError:
+        return parser.parse_args(words)
 
 
 class _Version(argparse.Action):

@@ -30,30 +30,33 @@ _STEP: Final = 500  # jobs replayed at a time
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     parser.epilog = _EXAMPLES
-    _add_choice(parser)
-    actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    _add_choice(actions.add_parser("list", help="list them, the newest first", description="List the dead letters."))
-    one = actions.add_parser("show", help="show one", description="Show a dead letter.")
-    one.add_argument("id", metavar="ID", help="the job's id")
-    add_json(one)
-    replay = actions.add_parser("replay", help="queue them again", description="Queue dead letters again.")
-    replay.add_argument("ids", nargs="*", metavar="ID", help="a job's id")
-    replay.add_argument("--all", action="store_true", help="all of them, or all that the filters choose")
-    _add_filters(replay)
-    add_json(replay)
-
-
-def _add_choice(parser: argparse.ArgumentParser) -> None:
-    _add_filters(parser)
-    parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most so many (50)")
     add_json(parser)
+    _add_filters(parser)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    for name, about in (
+        ("list", "list them, the newest first (so does `boltq dead` alone)"),
+        ("show", "show one with its data, error and traceback"),
+        ("replay", "queue them again, with all their attempts before them"),
+    ):
+        action = actions.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+        add_json(action, default=argparse.SUPPRESS)
+        if name == "show":
+            action.add_argument("id", metavar="ID", help="the job's id")
+            continue
+        _add_filters(action, nested=True)
+        if name == "replay":
+            action.add_argument("ids", nargs="*", metavar="ID", help="a job's id")
+            action.add_argument("--all", action="store_true", help="all of them, or all that the filters choose")
 
 
-def _add_filters(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--queue", help="of this queue only")
-    parser.add_argument("--type", help="of this job type only")
-    parser.add_argument("--category", help="of this kind of error: timeout, data, poison, ...")
-    parser.add_argument("--fingerprint", help="of errors from one place in the code")
+def _add_filters(parser: argparse.ArgumentParser, *, nested: bool = False) -> None:
+    none = argparse.SUPPRESS if nested else None
+    parser.add_argument("--queue", default=none, help="of this queue only")
+    parser.add_argument("--type", default=none, help="of this job type only")
+    parser.add_argument("--category", default=none, help="of this kind of error: timeout, data, poison, ...")
+    parser.add_argument("--fingerprint", default=none, help="of errors from one place in the code")
+    limit = argparse.SUPPRESS if nested else 50
+    parser.add_argument("--limit", type=count, default=limit, metavar="N", help="list at most so many (50)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -174,6 +177,7 @@ async def _in_steps(session: "Session", ids: Sequence[str], *, quiet: bool) -> i
     from rich.console import Console
     from rich.progress import Progress
 
+    from boltq.cli.failures import NO_STORE, CommandFailed
     from boltq.domain.errors import StoreError
 
     replayed = 0
@@ -185,7 +189,7 @@ async def _in_steps(session: "Session", ids: Sequence[str], *, quiet: bool) -> i
             try:
                 replayed += sum(verdict.ok for verdict in await session.broker.replay(step))
             except StoreError as error:
-                error.add_note(f"{replayed} were queued again before it")
-                raise
+                text = f"{error}; {replayed} of {len(ids)} were queued again before: call it again for the rest"
+                raise CommandFailed(text, NO_STORE) from error
             progress.advance(bar, len(step))
     return replayed

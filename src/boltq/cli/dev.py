@@ -27,6 +27,9 @@ Accepted jobs stay in the data directory (BOLTQ_DATA, .boltq)."""
 
 _COLOURS: Final = {"api": "cyan", "worker": "green", "boltq": "magenta"}
 _LISTENS: Final = re.compile(r"listens on (http://\S+)")
+_CURL: Final = """\
+curl -X POST URL/api/v1/jobs -H 'Content-Type: application/json' \\
+             -d '{"type":"echo","data":{"message":"Hello World"}}'"""
 _QUICK: Final = 5.0  # seconds: a worker that dies sooner is started again with a pause
 _PAUSE: Final = 2.0
 _API_SECONDS: Final = 15.0  # for the API's last requests; more than it gives them itself
@@ -35,7 +38,7 @@ _API_SECONDS: Final = 15.0  # for the API's last requests; more than it gives th
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     parser.epilog = _EXAMPLES
-    parser.add_argument("app", nargs="?", metavar="module:app", help="the application (default: the built-in job types)")
+    parser.add_argument("app", nargs="?", metavar="module:app", help="the application (the built-in job types)")
     parser.add_argument("--reload", action="store_true", help="start the worker again when a Python file changes")
     parser.add_argument("--port", type=int, help="the API's port; 0: any that is free (API_PORT, 8080)")
     parser.add_argument("--slots", type=int, metavar="N", help="jobs at once (NUM_WORKERS, 4)")
@@ -173,9 +176,7 @@ def print_banner(console: "Console", url: str, where: tuple[str, str]) -> None:
     """What one has to know to begin."""
     from rich.text import Text
 
-    curl = f"curl -X POST {url}/api/v1/jobs -H 'Content-Type: application/json' \\\n" + (
-        """             -d '{"type":"echo","data":{"message":"Hello World"}}'"""
-    )
+    curl = _CURL.replace("URL", url)
     console.print()
     console.print(Text("  BoltQ runs.", style="bold"))
     console.print()

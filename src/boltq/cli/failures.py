@@ -68,10 +68,14 @@ def _known(error: BaseException) -> tuple[int, str] | None:
         case BoltQError():
             return FAILED, str(error)
         case _:
-            return _cannot_listen(error)
+            return _by_class(error)
 
 
-def _cannot_listen(error: BaseException) -> tuple[int, str] | None:
-    """The server's own class is known only where the server is loaded."""
+def _by_class(error: BaseException) -> tuple[int, str] | None:
+    """Classes that are known only where the module that raises them is loaded already."""
     server = sys.modules.get("boltq.server.serve")
-    return (FAILED, str(error)) if server and isinstance(error, server.CannotListen) else None
+    if server and isinstance(error, server.CannotListen):
+        return FAILED, str(error)
+    if type(error).__module__ == "redis.exceptions":  # such as NOPERM: a login that may not do what we need
+        return NO_STORE, f"the store refuses: {error}"
+    return None

@@ -18,7 +18,7 @@ def find_app(name: str) -> BoltQ:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-    module = _import(module_name, name)
+    module = _import(module_name, name, here)
     found = apps_of(module)
     if not attribute and len(found) == 1:
         return next(iter(found.values()))
@@ -33,12 +33,12 @@ def apps_of(module: ModuleType) -> dict[str, BoltQ]:
     return {name: value for name, value in vars(module).items() if isinstance(value, BoltQ)}
 
 
-def _import(module_name: str, name: str) -> ModuleType:
+def _import(module_name: str, name: str, here: str) -> ModuleType:
     if module_name.endswith(".py") or "/" in module_name:
         dotted = module_name.removesuffix(".py").strip("./").replace("/", ".")
         raise CommandFailed(f"{name!r} is a path: give the module's name, such as {dotted}:app", USAGE)
     if not _exists(module_name):
-        raise CommandFailed(f"no module {module_name!r} in {Path.cwd()} or where Python looks: is it spelled so?", USAGE)
+        raise CommandFailed(f"no module {module_name!r} in {here} or where Python looks: is it spelled so?", USAGE)
     try:
         return import_module(module_name)
     except Exception as error:  # noqa: BLE001 - the user's module may raise anything

@@ -5,20 +5,22 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from boltq.cli import show
-from boltq.domain.job import JobRecord
+from boltq.domain.job import JobRecord, Priority
 from boltq.domain.outcome import JobError, error_of
 from boltq.domain.states import actions
 
-COLUMNS = ("id", "state", "type", "queue", "priority", "attempts", "for", "note")
+COLUMNS = ("id", "state", "type", "queue", "attempts", "for", "note")
 
 
 def list_jobs(jobs: Iterable[JobRecord], now: int) -> None:
     """A table of jobs."""
-    rows = [
-        (j.id, j.state, j.type, j.queue, j.priority.word, j.attempts, show.age(j.since, now), note_of(j, now))
-        for j in jobs
-    ]
+    rows = [(j.id, j.state, j.type, place_of(j), j.attempts, show.age(j.since, now), note_of(j, now)) for j in jobs]
     show.table(COLUMNS, rows, right=("attempts", "for"))
+
+
+def place_of(job: JobRecord) -> str:
+    """Its queue, and its priority when that is not the usual one."""
+    return job.queue if job.priority is Priority.NORMAL else f"{job.queue} {job.priority.word}"
 
 
 def note_of(job: JobRecord, now: int) -> str:

@@ -18,7 +18,7 @@ def follow(fd: int | None) -> None:
 
 
 def _wait(fd: int) -> None:
-    os.set_inheritable(fd, False)  # noqa: FBT003
+    os.set_inheritable(fd, False)
     while os.read(fd, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -8,9 +8,9 @@ from typing import Final
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """For programs."""
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+def add_json(parser: argparse.ArgumentParser, *, default: object = False) -> None:
+    """For programs. A subcommand's default is `argparse.SUPPRESS`: the command's own counts."""
+    parser.add_argument("--json", action="store_true", default=default, help="print one JSON document")
 
 
 def seconds(text: str) -> float:

@@ -27,6 +27,7 @@ examples:
         ("limit", "bound how many jobs may wait in a queue"),
     ):
         action = actions.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+        add_json(action, default=argparse.SUPPRESS)
         action.add_argument("queue", metavar="QUEUE", help="its name")
         if name == "limit":
             action.add_argument("most", metavar="N", type=count, help="at most so many; 0: no limit")

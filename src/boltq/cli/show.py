@@ -36,8 +36,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: It
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for column in columns:
-        is_number = column in set(right)
-        drawn.add_column(column, justify="right" if is_number else "left", no_wrap=is_number or column == "id")
+        shrinks = column == columns[-1] and column not in right
+        drawn.add_column(
+            column, justify="right" if column in right else "left", no_wrap=True, ratio=int(shrinks) or None
+        )
     for row in cells:
         drawn.add_row(*(Text(cell) for cell in row))
     Console().print(drawn)

@@ -18,7 +18,7 @@ examples:
   boltq submit email '{"to": "a@example.com", "tags": ["new"]}' --queue mail --delay 5m
   jq -c '.users[]' users.json | boltq submit welcome --many -
 
-The data are one JSON object, or key=value pairs: a value that reads as JSON is JSON (3, true, [1,2]), any other is text.
+The data are one JSON object, or key=value pairs: a value that reads as JSON is JSON (3, true), any other is text.
 `-` reads the JSON from standard input; with --many, one object a line is one job.
 If nobody runs the embedded store, it is started for the submission: the job waits in it for a worker."""
 
@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queue", help="the queue (default)")
     parser.add_argument("--priority", help="high, normal or low (normal)")
     parser.add_argument("--delay", type=seconds, metavar="TIME", help="not before: 90, 90s, 5m, 2h, 1d from now")
-    parser.add_argument("--run-at", type=moment, metavar="WHEN", help="not before: 2030-01-31T09:30:00Z, or unix seconds")
+    parser.add_argument(
+        "--run-at", type=moment, metavar="WHEN", help="not before: 2030-01-31T09:30:00Z, or unix seconds"
+    )
     parser.add_argument("--expires-in", type=seconds, metavar="TIME", help="cancelled unless it has started by then")
     parser.add_argument("--max-attempts", type=int, metavar="N", help="how often it may run")
     parser.add_argument("--timeout", type=seconds, metavar="TIME", help="how long one run may take")
@@ -192,7 +194,9 @@ def _job(args: argparse.Namespace, data: str, where: str = "") -> "NewJob":
     try:
         return options.new_job(args.type, data)
     except InvalidJob as error:
-        raise InvalidJob([(_OPTION_OF.get(pointer, pointer), f"{where}{why}") for pointer, why in error.errors]) from None
+        raise InvalidJob(
+            [(_OPTION_OF.get(pointer, pointer), f"{where}{why}") for pointer, why in error.errors]
+        ) from None
 
 
 def _priority(text: str | None) -> str | int | None:

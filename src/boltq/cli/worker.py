@@ -25,7 +25,7 @@ When a process dies, its jobs go back at once, and it is started again."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     parser.epilog = _EXAMPLES
-    parser.add_argument("app", nargs="?", metavar="module:app", help="the application (default: the built-in job types)")
+    parser.add_argument("app", nargs="?", metavar="module:app", help="the application (the built-in job types)")
     parser.add_argument("--slots", type=int, metavar="N", help="jobs at once, of each process (NUM_WORKERS, 4)")
     parser.add_argument("--queues", metavar="A,B", help="the queues to serve (BOLTQ_QUEUES, default)")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="how many processes (1)")

@@ -90,10 +90,10 @@ class NewJob(msgspec.Struct, kw_only=True):
             raise InvalidJob(errors)
 
     def digest(self) -> str:
-        """What makes two submissions with one idempotency key the same."""
+        """What makes two submissions with one idempotency key the same. A repeat has a trace of its own."""
         body = [
             self.type, self.queue, int(self.priority), self.data, self.delay, self.run_at, self.expires_in,
-            self.expires_at, self.spec,
+            self.expires_at, self.spec.max_attempts, self.spec.timeout,
         ]  # fmt: skip
         return hashlib.sha256(msgspec.json.encode(body)).hexdigest()[:32]
 

@@ -129,7 +129,7 @@ class FormReader:
 
     def _unknown(self, key: str) -> str:
         close = {"data": self._data, "payload": self._data}.get(key)
-        close = close or next(iter(difflib.get_close_matches(key, self._fields, n=1)), None)
+        close = close or next(iter(difflib.get_close_matches(key, self._fields, n=1, cutoff=0.5)), None)
         return f"unknown field; did you mean {close}?" if close else f"unknown field; known: {', '.join(self._fields)}"
 
     def _check_repeats(self, body: bytes, form: JobForm, mistakes: Mistakes) -> None:

@@ -21,7 +21,7 @@ if seen[1] ~= here then
   end
 end
 local since = tonumber(call('HGET', worker_key(ARGV[2]), 'since'))
-if since and NOW - since < FRESH_MS then return answer(0, 0, since + FRESH_MS) end
+if since and NOW >= since and NOW - since < FRESH_MS then return answer(0, 0, since + FRESH_MS) end
 
 -- Who asks has beaten a moment ago: if its own lease is over as well, the clock jumped in between.
 local own = tonumber(call('ZSCORE', workers_key, ARGV[2]))

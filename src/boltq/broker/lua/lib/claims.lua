@@ -1,7 +1,12 @@
 --@use moves, mail
 -- Taking jobs for a worker, and handing jobs that became ready to a worker that sleeps.
 local MOST = 1000 -- ids looked at in one call
-local budget = MOST
+local budget
+local parked_now -- queues in which this call has parked a job: some sleeper may know its type
+
+local function begin_claims()
+  budget, parked_now = MOST, {}
+end
 
 local function knows(worker, type)
   local known = worker.knows[type]
@@ -16,8 +21,6 @@ local function drop_ghost(id, queue, list)
   count_ghost(queue, list, -1)
   call('HDEL', job_key(id), 'ghost', 'parked')
 end
-
-local parked_now = {} -- queues in which this call has parked a job: some sleeper may know its type
 
 -- A type that this worker does not know: it waits for one that does.
 local function park(id, route)
@@ -114,12 +117,19 @@ local function take_parked(worker, queue, n, jobs)
   return taken
 end
 
+-- How long the first of a list has waited; ghosts that hide it are dropped.
 local function head_waited(queue, priority)
-  local id = call('LINDEX', list_key(queue, ready_name(priority)), 0)
-  if not id then return 0 end
-  local job = call('HMGET', job_key(id), 'state', 'since')
-  if job[1] ~= 'queued' then return math.huge end -- a ghost hides how long the next one has waited
-  return NOW - job[2]
+  local list = ready_name(priority)
+  while budget > 0 do
+    local id = call('LINDEX', list_key(queue, list), 0)
+    if not id then return 0 end
+    local job = call('HMGET', job_key(id), 'state', 'since')
+    if job[1] == 'queued' then return NOW - job[2] end
+    call('LPOP', list_key(queue, list))
+    drop_ghost(id, queue, list)
+    budget = budget - 1
+  end
+  return 0
 end
 
 -- Of four jobs that are claimed, one goes to each lower class whose head has waited longer than the bound: the first

@@ -7,8 +7,13 @@ end
 
 local HOLD_MS = 10000 -- a clock that went back by less is held; by more, it was set, and we follow
 
-local stored = call('HMGET', partition_key, 'clock', 'event_bytes')
-local last_seen = tonumber(stored[1]) or 0
-local NOW = tonumber(ARGV[1]) or server_ms() -- tests pass the time
-local clock_was_set = NOW < last_seen - HOLD_MS
-if NOW < last_seen and not clock_was_set then NOW = last_seen end
+local NOW, clock_was_set -- this call's time; whether the clock went back by more than is held
+local stored -- clock, event_bytes
+
+local function begin_clock()
+  stored = call('HMGET', partition_key, 'clock', 'event_bytes')
+  local last_seen = tonumber(stored[1]) or 0
+  NOW = tonumber(ARGV[1]) or server_ms() -- tests pass the time
+  clock_was_set = NOW < last_seen - HOLD_MS
+  if NOW < last_seen and not clock_was_set then NOW = last_seen end
+end

@@ -1,12 +1,18 @@
 -- Every key of a partition: its type and what it holds. No other file names a key.
-local P = KEYS[1] -- the prefix "{namespace:number}:"; the braces keep a partition in one cluster slot
-local call = redis.call
+local ARGV, call -- the arguments of this call; redis.call, which is not there yet while the library loads
+local P -- the prefix "{namespace:number}:"; the braces keep a partition in one cluster slot
 
-local partition_key = P .. 'partition' -- HASH   clock, event_bytes, run_id, swept_at, logs, and the stored settings
-local queues_key = P .. 'queues' -- SET    names of queues seen
-local workers_key = P .. 'workers' -- ZSET   worker -> when its lease runs out
-local types_key = P .. 'types' -- HASH   job type -> JSON: its schema, its description
-local events_key = P .. 'events' -- STREAM one entry for each call: the moves that it made
+local partition_key -- HASH   clock, event_bytes, run_id, swept_at, logs, and the stored settings
+local queues_key -- SET    names of queues seen
+local workers_key -- ZSET   worker -> when its lease runs out
+local types_key -- HASH   job type -> JSON: its schema, its description
+local events_key -- STREAM one entry for each call: the moves that it made
+
+local function begin_keys(keys, argv)
+  ARGV, call, P = argv, redis.call, keys[1]
+  partition_key, queues_key, workers_key = P .. 'partition', P .. 'queues', P .. 'workers'
+  types_key, events_key = P .. 'types', P .. 'events'
+end
 
 -- HASH  state, route, data, spec, at, since, expires | n: deliveries, tries: attempts that counted,
 --       lost: runs whose worker was lost, worker, took | result, error, reason, cancel, progress |

@@ -1,10 +1,15 @@
 --@use keys, words, clock
 -- The one door: move() alone changes a state. It writes the record and notes the rest; commit() writes the notes
 -- with one variadic command per index, and one event.
-local notes = { SADD = {}, SREM = {}, ZADD = {}, ZREM = {}, RPUSH = {}, LPUSH = {} }
-local moved = {} -- route -> what to note where; so that the loop over a batch makes no strings and looks nothing up
-local readied, soonest, events, tallies = {}, {}, {}, {}
-local rows = {} -- the events by their text: a row for each kind of move
+local notes -- verb -> key -> its further arguments
+local moved -- route -> what to note where; so that the loop over a batch makes no strings and looks nothing up
+local events, rows -- the events in order, and by their text: one for each kind of move
+local readied, soonest, tallies
+
+local function begin_moves()
+  notes = { SADD = {}, SREM = {}, ZADD = {}, ZREM = {}, RPUSH = {}, LPUSH = {} }
+  moved, events, rows, readied, soonest, tallies = {}, {}, {}, {}, {}, {}
+end
 
 -- Lists count by themselves: #list is a search.
 local function push(list, item)
@@ -158,7 +163,7 @@ local function write_events()
   return math.ceil(mean)
 end
 
-local hand_off, tell_sleeper = nil, nil -- in lib/claims.lua
+local hand_off, tell_sleeper -- in lib/claims.lua
 
 local function keys_of(set)
   local list = {}

@@ -2,7 +2,9 @@
 local function refuse(word, about) error({ err = word .. ' ' .. about }) end
 
 -- "queue priority type", taken apart once a call.
-local routes = {}
+local routes
+local function begin_words() routes = {} end
+
 local function route_of(text)
   local route = routes[text]
   if not route then

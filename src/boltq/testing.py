@@ -1,0 +1,308 @@
+"""For the tests of programs that use BoltQ: their jobs run in the test itself, at once, and time can be turned on.
+
+    async def test_an_order_is_confirmed():
+        async with boltq.testing.inline(app) as inline:
+            await place_order(42)  # the program's own code, which submits jobs
+            await inline.run_all()
+            assert outbox == ["order 42 is confirmed"]
+            await inline.advance(3 * 86_400)  # and what it does three days later
+
+Nothing is mocked: jobs go through the same code and a real store; only the worker is one that works when it is told to,
+and the store is given the time by the test. The store is an embedded Valkey in a temporary directory, which a test
+process starts once; every block has a namespace of its own there, which is deleted in the end.
+"""
+
+import asyncio
+import atexit
+import itertools
+import os
+import shutil
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from boltq.app import BoltQ, Line
+from boltq.broker import calls
+from boltq.broker.broker import Broker
+from boltq.broker.embedded import EmbeddedStore
+from boltq.broker.store import Store, knobs_of
+from boltq.domain.job import ClaimedJob, JobRecord
+from boltq.domain.outcome import Failed
+from boltq.domain.states import JobState
+from boltq.settings import Settings
+from boltq.worker.executor import Executor
+from boltq.worker.processes import ProcessPool
+from boltq.worker.run import TIMEOUT, Run, Specs
+from boltq.worker.tellings import Tellings
+
+_LEASE_MS = 1_000 * 366 * 86_400_000  # nobody may lose a lease because a test turns the clock
+
+
+class Clock:
+    """The time of an inline block: stands still until the test turns it on."""
+
+    def __init__(self) -> None:
+        self.ms = time.time_ns() // 1_000_000
+
+    def __call__(self) -> int:
+        """Now, in milliseconds since 1970."""
+        return self.ms
+
+
+class Inline:
+    """Runs an application's jobs when the test says so."""
+
+    def __init__(self, app: BoltQ, line: Line, clock: Clock) -> None:
+        self._app = app
+        self._line = line
+        self._clock = clock
+        self._processes = ProcessPool()
+        self._executor = Executor(self._processes)
+        self._tellings = Tellings(line.broker)
+        self._specs = Specs()
+        self._workers = itertools.count(1)
+        self._turn = asyncio.Lock()
+
+    @property
+    def now(self) -> float:
+        """The time of this block, in unix seconds."""
+        return self._clock.ms / 1_000
+
+    async def run_all(self) -> int:
+        """Run every job that can run now, also those that are submitted meanwhile; answers how many runs that were.
+
+        A job that waits for its time, its backoff included, is left to `advance`; one whose type the application does
+        not know stays queued. A job that fails fails as in a worker: `inline.jobs("dead")` has it.
+        """
+        async with self._turn:
+            return await self._run_all()
+
+    async def advance(self, seconds: float) -> int:
+        """Turn the clock on, and run what becomes due on the way, each at its time; answers how many runs that were.
+
+        A backoff is always as long as it can be: no chance in tests.
+        """
+        async with self._turn:
+            until = self._clock.ms + round(seconds * 1_000)
+            runs = await self._run_all()
+            while (due := await self._next_due()) is not None and due <= until:
+                self._clock.ms = max(self._clock.ms, due)
+                runs += await self._run_all()
+            self._clock.ms = until
+            return runs
+
+    async def jobs(self, state: JobState | str | None = None, queue: str | None = None) -> list[JobRecord]:
+        """The jobs as they stand (of one state, of one queue), in the order in which they were submitted."""
+        wanted, cursor, ids = None if state is None else JobState(state), None, []
+        while True:
+            page = await self._line.inspector.page(wanted, queue, cursor=cursor)
+            ids += [job.id for job in page.jobs]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        found = await self._line.inspector.jobs(sorted(ids))
+        return [job for job in found if job is not None]
+
+    async def _run_all(self) -> int:
+        runs, broker = 0, self._line.broker
+        for partition in range(broker.layout.partitions):
+            queues = await self._queues()
+            worker = await self._begin(partition, queues)
+            try:
+                while (claim := await broker.claim(partition, worker, 1)).jobs or claim.more:
+                    for job in claim.jobs:
+                        await self._run(partition, worker, job)
+                        runs += 1
+            finally:
+                await broker.retire(partition, worker, lost=False)
+        if runs:  # what ran may have submitted to partitions and queues that had their turn
+            runs += await self._run_all()
+        return runs
+
+    async def _begin(self, partition: int, queues: list[str]) -> str:
+        """Under a new name each time; a worker that stayed would be handed jobs while it does not work."""
+        worker = f"inline-{os.getpid()}-{next(self._workers)}"
+        types = sorted(self._app.tasks)
+        await self._line.broker.register(
+            partition, worker, info="{}", queues=queues, types=types, lease_ms=_LEASE_MS, schemas=()
+        )
+        return worker
+
+    async def _run(self, partition: int, worker: str, job: ClaimedJob) -> None:
+        task = self._app.tasks[job.type]
+        spec, settings = self._specs.read(job.spec), self._app.settings
+        timeout = spec.timeout or task.timeout_seconds or settings.job_timeout
+        most = spec.max_attempts or task.retry.max_attempts or settings.max_attempts
+        run = Run(partition, job, task, timeout, most, self._tellings.add)
+        outcome = await asyncio.create_task(self._outcome(run))
+        retry_in = None
+        if isinstance(outcome, Failed):
+            retry_in = task.retry.delay(outcome, job.attempt, most, chance=1.0)
+        settling = calls.settling(job, outcome, run.took_ms(), retry_in)
+        await self._line.broker.settle(partition, worker, [settling])
+
+    async def _outcome(self, run: Run) -> Any:
+        """In a task of its own, as the run may be interrupted by cancelling that."""
+        alarm = asyncio.get_running_loop().call_later(run.timeout, run.ask_to_stop, TIMEOUT)
+        try:
+            outcome, _thread = await self._executor.run(run)
+            await self._tellings.settle_down(run)
+            return outcome
+        finally:
+            alarm.cancel()
+
+    async def _queues(self) -> list[str]:
+        named = {stats.name for stats in await self._line.inspector.queues()}
+        return sorted(named) or ["default"]
+
+    async def _next_due(self) -> int | None:
+        """When the next job of a type that is known here becomes due."""
+        due = []
+        for state in (JobState.SCHEDULED, JobState.RETRYING):
+            for queue in await self._queues():
+                page = await self._line.inspector.page(state, queue, limit=1)
+                due += [job.due_at for job in page.jobs if job.due_at is not None]
+        return min(due, default=None)
+
+    async def _close(self) -> None:
+        self._executor.close()
+        await asyncio.to_thread(self._processes.close)
+
+
+class SyncInline:
+    """An `Inline` for tests that know nothing of asyncio."""
+
+    def __init__(self, app: BoltQ, inline: Inline) -> None:
+        self._app = app
+        self._inline = inline
+
+    @property
+    def now(self) -> float:
+        """The time of this block, in unix seconds."""
+        return self._inline.now
+
+    def run_all(self) -> int:
+        """See `Inline.run_all`."""
+        return self._app.run_sync(self._inline.run_all())
+
+    def advance(self, seconds: float) -> int:
+        """See `Inline.advance`."""
+        return self._app.run_sync(self._inline.advance(seconds))
+
+    def jobs(self, state: JobState | str | None = None, queue: str | None = None) -> list[JobRecord]:
+        """See `Inline.jobs`."""
+        return self._app.run_sync(self._inline.jobs(state, queue))
+
+
+@asynccontextmanager
+async def inline(app: BoltQ, *, address: str | None = None) -> AsyncIterator[Inline]:
+    """For this block, the application has an empty store of its own, and its jobs run when the test says so.
+
+    `address`: a server to use instead of the embedded one. After the block the application is as it was before.
+    """
+    clock = Clock()
+    where = address or await asyncio.to_thread(_shared_store)
+    store = _TestStore(app.settings, where, f"test-{os.getpid()}-{next(_NUMBERS)}", clock)
+    with _in_place_of_its_own(app, store) as lines:
+        try:
+            line = await app.line()
+            running = Inline(app, line, clock)
+            try:
+                yield running
+            finally:
+                await running._close()  # noqa: SLF001 - one half of `inline`
+                await _delete_all(line.broker)
+        finally:
+            await _close_lines(lines)
+
+
+@contextmanager
+def inline_sync(app: BoltQ, *, address: str | None = None) -> Iterator[SyncInline]:
+    """`inline` for synchronous tests."""
+    block = inline(app, address=address)
+    running = app.run_sync(block.__aenter__())
+    try:
+        yield SyncInline(app, running)
+    finally:
+        app.run_sync(block.__aexit__(None, None, None))
+
+
+_NUMBERS = itertools.count(1)
+_LOCK = threading.Lock()
+_STORES: list[EmbeddedStore] = []
+
+
+class _TestStore(Store):
+    """A namespace of its own, in which the test has the clock."""
+
+    def __init__(self, settings: Settings, address: str, namespace: str, clock: Clock) -> None:
+        super().__init__(replace(settings, redis_addr=address, namespace=namespace))
+        self._clock = clock
+
+    def broker(self) -> Broker:
+        """A broker by the test's clock."""
+        known = self.settings
+        return Broker(
+            self.address,
+            namespace=known.namespace,
+            partitions=known.partitions,
+            knobs=knobs_of(known),
+            now=self._clock,
+        )
+
+
+_Lines = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, "asyncio.Task[Line]"]
+
+
+@contextmanager
+def _in_place_of_its_own(app: BoltQ, store: Store) -> Iterator[_Lines]:
+    """The application uses this store, from every loop and thread."""
+    lines: _Lines = weakref.WeakKeyDictionary()
+    before = app._store, app._lines  # noqa: SLF001 - the kit is a part of the package
+    app._store, app._lines = store, lines  # noqa: SLF001
+    try:
+        yield lines
+    finally:
+        app._store, app._lines = before  # noqa: SLF001
+
+
+async def _close_lines(lines: _Lines) -> None:
+    """Each in its own loop."""
+    for loop, opening in list(lines.items()):
+        if not opening.done() or opening.cancelled() or opening.exception():
+            continue
+        closing = opening.result().close()
+        if loop is asyncio.get_running_loop():
+            await closing
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(closing, loop))
+
+
+async def _delete_all(broker: Broker) -> None:
+    for partition in range(broker.layout.partitions):
+        keys = [key async for key in broker.redis.scan_iter(match=f"{broker.layout.prefix(partition)}*", count=1_000)]
+        for start in range(0, len(keys), 1_000):
+            await broker.redis.unlink(*keys[start : start + 1_000])
+
+
+def _shared_store() -> str:
+    """The address of this process's embedded store, which is started once and gone with the process."""
+    with _LOCK:
+        if not _STORES:
+            folder = Path(tempfile.mkdtemp(prefix="boltq-testing-"))
+            store = EmbeddedStore(folder / "store")
+            store.start()
+            _STORES.append(store)
+            atexit.register(_end, store, folder)
+        return _STORES[0].url
+
+
+def _end(store: EmbeddedStore, folder: Path) -> None:
+    store.stop()
+    shutil.rmtree(folder, ignore_errors=True)

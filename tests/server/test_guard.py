@@ -1,0 +1,150 @@
+"""What a web page of another site can do to the API: nothing."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from boltq.server.app import calls_of
+from boltq.server.backend import Backend
+from boltq.server.guard import Guard, is_loopback
+from boltq.server.problems import Problem
+
+GUARDED = {"POST", "PUT", "PATCH", "DELETE", "BREW"}
+METHODS = ["GET", "HEAD", "OPTIONS", *sorted(GUARDED)]
+PATHS = [call.path for call in calls_of(Backend(None))] + ["/", "/nowhere", "/api/v1/jobs/"]
+
+FOREIGN = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://localhost:1"},
+    {"Origin": "http://localhost.evil.example"},
+    {"Origin": "file://localhost"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "nonsense"},
+]
+WRONG_HOSTS = [
+    "evil.example",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example:80",
+    "localhost.",
+    "10.0.0.1",
+    "a@localhost",
+]
+
+
+def paths():
+    return pytest.mark.parametrize("path", sorted(set(PATHS)))
+
+
+@paths()
+@pytest.mark.parametrize("method", METHODS)
+def test_every_route_and_method(api, path, method):
+    real = path.replace("{id}", "01M800PCTMJT81THNEAH5YZT00").replace("{queue}", "guarded")
+    port = api.rpartition(":")[2]
+    with httpx.Client(base_url=api) as http:
+
+        def status(headers, body=b"{}"):
+            kind = {} if "Content-Type" in headers else {"Content-Type": "application/json"}
+            content = body if method in GUARDED else b""
+            return http.request(method, real, headers=kind | headers, content=content).status_code
+
+        for host in WRONG_HOSTS:
+            assert status({"Host": host}) == 421, host
+        for headers in FOREIGN:
+            assert (status(headers) == 403) is (method in GUARDED), headers
+        for kind in ("text/plain", "application/x-www-form-urlencoded"):
+            assert (status({"Content-Type": kind}) == 415) is (method in GUARDED), kind
+        own = [{}, {"Host": f"localhost:{port}"}, {"Host": "[::1]"}, {"Host": "LOCALHOST"}]
+        own += [{"Origin": api}, {"Origin": api, "Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}]
+        for headers in own:
+            assert status(headers) not in {403, 415, 421, 500}, headers
+
+
+def test_an_origin_must_fit_the_host(http, api):
+    """A page of this very server, whichever of its names was typed; nothing between two of them."""
+    port = api.rpartition(":")[2]
+    headers = {"Host": f"localhost:{port}", "Origin": f"http://localhost:{port}"}
+    assert http.post("/api/v1/jobs", json={"type": "echo"}, headers=headers).status_code == 201
+    headers = {"Host": f"localhost:{port}", "Origin": f"http://127.0.0.1:{port}"}
+    assert http.post("/api/v1/jobs", json={"type": "echo"}, headers=headers).status_code == 403
+
+
+def test_two_hosts_are_one_too_many(http):
+    headers = [("Host", "localhost"), ("Host", "evil.example"), ("Content-Type", "application/json")]
+    assert http.post("/api/v1/jobs", content=b"{}", headers=headers).status_code == 400
+
+
+def test_answers_say_how_they_may_be_used(http):
+    job = http.post("/api/v1/jobs", json={"type": "echo"})
+    for answer in (job, http.get(job.headers["location"]), http.get("/nowhere"), http.post("/api/v1/jobs", json=[])):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "access-control-allow-origin" not in answer.headers
+        assert "server" not in answer.headers
+    view = http.get(job.headers["location"])
+    assert view.headers["cache-control"] == "no-store"
+    assert view.headers["content-security-policy"].startswith("default-src 'none'")
+    assert view.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def test_unknown_paths_and_methods(http):
+    answer = http.get("/api/v2/jobs")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "/api/v2/jobs" in answer.json()["detail"]
+    answer = http.delete("/api/v1/jobs")
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
+    assert http.get("/submit").headers["allow"] == "POST"
+
+
+def test_the_root_lists_every_call(http):
+    index = http.get("/").json()
+    assert index["name"] == "BoltQ"
+    assert [call["path"] for call in index["calls"]] == [call.path for call in calls_of(Backend(None))]
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
+)
+def test_what_loopback_is(host, expected):
+    assert is_loopback(host) is expected
+
+
+def check(guard, method="POST", **headers):
+    raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    guard.check(method, dict(raw), raw)
+
+
+def test_a_server_for_other_machines_answers_to_any_name_but_not_to_other_sites():
+    guard = Guard.of_bind("0.0.0.0")
+    check(guard, host="queue.example", content_type="application/json", origin="https://queue.example")
+    with pytest.raises(Problem, match="Origin"):
+        check(guard, host="queue.example", content_type="application/json", origin="https://evil.example")
+
+
+def test_names_and_origins_can_be_allowed():
+    guard = Guard.of_bind("127.0.0.1", names=["queue.example"], origins=["https://app.example"])
+    check(guard, host="queue.example", content_type="application/json")
+    check(
+        guard,
+        host="localhost",
+        content_type="application/json",
+        origin="https://app.example",
+        sec_fetch_site="cross-site",
+    )
+    with pytest.raises(Problem):
+        check(guard, host="other.example", content_type="application/json")
+
+
+def test_websockets_are_refused(api):
+    from websockets.asyncio.client import connect
+    from websockets.exceptions import InvalidStatus
+
+    async def knock():
+        with pytest.raises(InvalidStatus):
+            await connect(api.replace("http", "ws") + "/api/v1/ws")
+
+    asyncio.run(knock())

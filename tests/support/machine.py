@@ -1,0 +1,1038 @@
+"""The broker's scripts on a real server, driven step by step in virtual time beside an independent model of a queue.
+
+`World` has one method for each thing that can happen. Each calls the broker, works out in plain Python what must
+follow, and then compares the whole store with that. What the store may do by itself (promote what is due, expire,
+prune, hand jobs to a sleeping worker) is not predicted but watched: every change must be one that is allowed just now.
+`Machine` draws sequences of such steps; the scripted scenarios call them in a chosen order.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+import redis
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from boltq.broker.audit import audit
+from boltq.broker.broker import Broker, Knobs
+from boltq.broker.calls import Claim, Settling
+from boltq.broker.inspector import Inspector
+from boltq.broker.scripts import Rewrite
+from boltq.domain.errors import Conflict, QueueFull, Refused, UnknownWorker
+from boltq.domain.ids import PARTITION_CODES
+from boltq.domain.job import ClaimedJob, NewJob, Submitted
+
+T = TypeVar("T")
+
+REACHED: Counter[str] = Counter()
+"""Every move, refusal and step that the model has seen happen, over all worlds of this run."""
+
+LEASE = 15_000
+HOLD = 10_000  # a clock that goes back by less is held
+KNOBS = Knobs(
+    keep_completed=4,
+    keep_completed_ms=7_200_000,
+    keep_dead=3,
+    keep_dead_ms=14_400_000,
+    patience=10**13,  # the turns of lower classes have tests of their own
+    poison_limit=3,
+)
+KEEP = {"completed": (4, 7_200_000), "cancelled": (4, 7_200_000), "dead": (3, 14_400_000)}
+ENDED = frozenset(KEEP)
+WAITING = frozenset({"scheduled", "retrying"})
+START = 1_800_000_000_000
+
+
+@dataclass
+class Job:
+    """What the model knows of a job."""
+
+    id: str
+    queue: str
+    priority: int
+    type: str
+    data: str
+    state: str = "new"
+    since: int = 0
+    due: int = 0
+    expires: int = 0
+    attempts: int = 0
+    deliveries: int = 0
+    losses: int = 0
+    holder: str = ""
+    cancel: bool = False
+    parked: bool = False
+    rank: int = 0  # the place in its list
+    fresh: NewJob | None = None
+
+    @property
+    def partition(self) -> int:
+        return PARTITION_CODES.index(self.id[-2:])
+
+
+@dataclass
+class Worker:
+    """A registration of a worker in one partition."""
+
+    id: str
+    queues: list[str]
+    types: set[str] | None
+    since: int
+    beat_at: int
+    ends: int
+    beat_mono: int
+    idle: int = 0  # jobs that it sleeps for; 0: awake
+    alive: bool = True  # it beats; the store does not know
+    lost: set[str] = field(default_factory=set)  # jobs whose claim's answer it never got
+
+    def knows(self, job: Job) -> bool:
+        return job.queue in self.queues and (self.types is None or job.type in self.types)
+
+
+class Broken(AssertionError):
+    """The store did what it must not do."""
+
+
+def must(claim: object, text: str) -> None:
+    """Raise Broken unless the claim holds."""
+    if not claim:
+        raise Broken(text)
+
+
+class World:
+    """One namespace, its broker, and the model of both."""
+
+    def __init__(self, url: str, *, partitions: int = 1, rewrite: Rewrite | None = None, flush: bool = True) -> None:
+        self.runner = asyncio.Runner()
+        self.raw = redis.Redis.from_url(url)
+        if flush:
+            self.raw.flushall()
+        self.partitions = partitions
+        self.now = START  # the server's clock
+        self.mono = 0  # time as it really passes
+        self.stepped = False  # the clock was set back: history may be out of order
+        self.seen = dict.fromkeys(range(partitions), 0)
+        self.jobs: dict[str, Job] = {}
+        self.gone: set[str] = set()
+        self.workers: dict[tuple[int, str], Worker] = {}
+        self.paused: set[str] = set()
+        self.limits: dict[str, int] = {}
+        self.keys: dict[str, tuple[str, str]] = {}
+        self.count = 0
+        self.registrations = 0
+        self.tail, self.head = 0, 0
+        self.broker = self.run(self._open(url, rewrite))
+        self.inspector = Inspector(self.broker)
+
+    async def _open(self, url: str, rewrite: Rewrite | None) -> Broker:
+        broker = Broker(
+            url, namespace="world", partitions=self.partitions, knobs=KNOBS, now=lambda: self.now, rewrite=rewrite
+        )
+        await broker.open()
+        return broker
+
+    def run(self, call: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(call)
+
+    def close(self) -> None:
+        self.run(self.broker.close())
+        self.runner.close()
+        self.raw.close()
+
+    # Small parts
+
+    def key(self, partition: int, name: str) -> str:
+        return f"{{world:{partition}}}:{name}"
+
+    def read_clock(self, partition: int) -> int:
+        """The time as a script will see it that is about to run and to write."""
+        seen = self.seen[partition]
+        if self.now >= seen - HOLD:
+            self.seen[partition] = max(self.now, seen)
+        else:
+            self.seen[partition] = self.now
+        return self.seen[partition]
+
+    def move(self, job: Job, to: str) -> None:
+        must(to != job.state, f"{job.id}: {to} -> {to}")
+        REACHED[f"{job.state} -> {to}"] += 1
+        job.state, job.since = to, self.seen[job.partition]
+        if to not in WAITING:
+            job.due = 0
+        if to != "running":
+            job.cancel = job.cancel and to != "queued"
+
+    def to_tail(self, job: Job) -> None:
+        self.tail += 1
+        job.rank = self.tail
+
+    def to_head(self, *jobs: Job) -> None:
+        """All of them before all others; among themselves in any order."""
+        self.head -= 1
+        for job in jobs:
+            job.rank = self.head
+
+    def standing(self, *states: str) -> list[Job]:
+        return [job for job in self.jobs.values() if job.state in states]
+
+    def held_by(self, partition: int, worker: str) -> list[Job]:
+        return [job for job in self.standing("running") if job.holder == worker and job.partition == partition]
+
+    # Submitting
+
+    def new_id(self, partition: int) -> str:
+        self.count += 1
+        return f"{self.count:024d}{PARTITION_CODES[partition]}"
+
+    def make(self, partition: int = 0, **fields: Any) -> NewJob:
+        job = NewJob(**{"type": "x", "queue": "q", **fields})
+        if job.idempotency_key:
+            partition = self.broker.layout.of_key(job.idempotency_key)
+        job.id = job.id or self.new_id(partition)
+        job.data = f'{{"n":{self.count}}}' if job.data == "{}" else job.data
+        return job
+
+    def submit(self, *batch: NewJob) -> list[Submitted | Refused]:
+        answers = self.run(self.broker.submit(list(batch)))
+        homes = dict.fromkeys(PARTITION_CODES.index(job.id[-2:]) for job in batch)
+        for home in homes:
+            self.read_clock(home)
+            room: dict[str, int] = {}
+            for new, answer in zip(batch, answers, strict=True):
+                if PARTITION_CODES.index(new.id[-2:]) == home:
+                    self._submitted(new, answer, room)
+            self.read_mail(home)
+        self.compare()
+        return answers
+
+    def _submitted(self, new: NewJob, answer: Submitted | Refused, room: dict[str, int]) -> None:
+        partition = PARTITION_CODES.index(new.id[-2:])
+        limit = self.limits.get(new.queue)
+        if limit and new.queue not in room:
+            waiting = [j for j in self.standing("queued", "scheduled") if j.queue == new.queue]
+            room[new.queue] = limit - sum(j.partition == partition for j in waiting)
+        used = self.keys.get(new.idempotency_key)
+        if new.id in self.jobs:
+            REACHED["EXISTS"] += 1
+            must(answer == Submitted(new.id, created=False), f"{new.id} is there already: {answer}")
+        elif used and used[1] == new.digest():
+            REACHED["DUPLICATE"] += 1
+            must(answer == Submitted(used[0], created=False), f"same key, same body: {answer}")
+        elif used:
+            REACHED["submit CONFLICT"] += 1
+            must(isinstance(answer, Conflict), f"same key, other body: {answer}")
+        elif limit and room[new.queue] <= 0:
+            REACHED["FULL"] += 1
+            must(isinstance(answer, QueueFull), f"the queue is full: {answer}")
+        else:
+            must(answer == Submitted(new.id), f"a new job: {answer}")
+            room[new.queue] = room.get(new.queue, 0) - 1
+            self._create(new)
+
+    def _create(self, new: NewJob) -> None:
+        job = Job(new.id, new.queue, new.priority, new.type, new.data, fresh=new)
+        now = self.seen[job.partition]
+        due = new.run_at or (now + new.delay if new.delay else 0)
+        job.expires = new.expires_at or (now + new.expires_in if new.expires_in else 0)
+        self.jobs[job.id] = job
+        if new.idempotency_key:
+            self.keys[new.idempotency_key] = (new.id, new.digest())
+        if due > now:
+            self.move(job, "scheduled")
+            job.due = due
+        else:
+            self.move(job, "queued")
+            self.to_tail(job)
+
+    # Claiming
+
+    def claim(self, partition: int, worker: str, n: int, start: int = 0, *, lose_reply: bool = False) -> list[ClaimedJob]:
+        reply = self.run(self.broker.claim(partition, worker, n, start))
+        now = self.read_clock(partition)
+        self._claimed(partition, worker, n, start, reply, now)
+        if lose_reply:
+            self.workers[partition, worker].lost |= {job.id for job in reply.jobs}
+        self.read_mail(partition)
+        self.compare()
+        return reply.jobs
+
+    def _claimed(self, partition: int, name: str, n: int, start: int, reply: Claim, now: int) -> None:
+        worker = self.workers.get((partition, name))
+        if worker is None:
+            if n:
+                REACHED["claim UNKNOWN"] += 1
+            must(reply.unknown_worker == bool(n) and not reply.jobs, f"{name} is not registered, and got {reply}")
+            return
+        if not n:
+            must(not reply.jobs, f"asked for nothing and got {reply}")
+            return
+        self._take(partition, worker, n, start, reply.jobs, reply.suspect, now)
+        if reply.jobs:
+            worker.idle = 0
+        else:
+            worker.idle = n
+            queues = [queue for queue in worker.queues if queue not in self.paused]
+            dues = [j.due for j in self.standing(*WAITING) if j.partition == partition and j.queue in queues]
+            must(reply.next_due == min(dues, default=0), f"the next is due at {min(dues, default=0)}: {reply}")
+
+    def _take(
+        self, partition: int, worker: Worker, n: int, start: int, claimed: Sequence[ClaimedJob], suspect: bool, now: int
+    ) -> None:
+        """The jobs of one claim: the right ones, in the right order, and no more and no fewer."""
+        left, taken = list(claimed), 0
+        must(len(claimed) <= n, f"asked for {n} and got {len(claimed)}")
+        for turn in range(len(worker.queues)):
+            queue = worker.queues[(start + turn) % len(worker.queues)]
+            if queue in self.paused or taken >= n or (suspect and not left):
+                continue
+            self.promote(partition, queue, now)
+            ready = [
+                job
+                for job in self.standing("queued")
+                if job.partition == partition and job.queue == queue and worker.knows(job)
+                and not 0 < job.expires <= now
+            ]  # fmt: skip
+            got = []
+            while left and self.jobs[left[0].id].queue == queue:
+                got.append(left.pop(0))
+            jobs = [self.jobs[one.id] for one in got]
+            must(all(job in ready for job in jobs), f"{[j.id for j in jobs if j not in ready]} could not be claimed")
+            parked = [job for job in ready if job.parked]
+            first = [job for job in jobs if job.parked]
+            must(jobs[: len(first)] == first, "parked jobs come first")
+            lined = sorted((job for job in ready if not job.parked), key=lambda job: (-job.priority, job.rank))
+            then = [(-job.priority, job.rank) for job in jobs[len(first) :]]
+            fair = [(-job.priority, job.rank) for job in lined[: len(then)]]
+            must(then == fair, f"out of turn: {then}, not {fair}; {len(first)} were parked; {[j.id for j in jobs]}")
+            taken += len(jobs)
+            if taken < n and not (suspect and not left):
+                must(len(jobs) == len(ready), f"{[j.id for j in ready if j not in jobs]} were left behind")
+            elif then:
+                must(len(first) == len(parked), "parked jobs were left behind")
+            for one in got:
+                self._run(worker, one, now)
+        must(not left, f"{[one.id for one in left]} come from queues that were not asked")
+        self._check_suspects(claimed, suspect=suspect)
+
+    def _check_suspects(self, claimed: Sequence[ClaimedJob], *, suspect: bool) -> None:
+        losses = [self.jobs[one.id].losses > 0 for one in claimed]
+        must(not any(losses[:-1]), "a suspect is the last job of its claim")
+        must(suspect == bool(losses and losses[-1]), f"suspect: {suspect}, {losses}")
+        if suspect:
+            REACHED["suspect"] += 1
+
+    def _run(self, worker: Worker, one: ClaimedJob, now: int) -> None:
+        job = self.jobs[one.id]
+        waited = max(0, now - job.since) if job.since <= self.seen[job.partition] else 0
+        self.move(job, "running")
+        job.deliveries += 1
+        job.holder, job.parked = worker.id, False
+        shown = (one.delivery, one.attempts, one.data, one.queue, one.type, one.waited)
+        expected = (job.deliveries, job.attempts, job.data, job.queue, job.type, waited)
+        must(shown == expected, f"{one.id} was handed out as {shown}, not {expected}")
+
+    def promote(self, partition: int, queue: str, now: int) -> None:
+        for state in ("retrying", "scheduled"):
+            due = [j for j in self.standing(state) if (j.partition, j.queue) == (partition, queue) and j.due <= now]
+            for job in sorted(due, key=lambda job: (job.due, job.id)):
+                self.move(job, "queued")
+                self.to_tail(job)
+
+    # Mail
+
+    def read_mail(self, partition: int) -> None:
+        """Open all letters, as the workers would, and do what they ask for."""
+        looking: list[Worker] = []
+        while True:
+            letters = [
+                (worker, msgspec.msgpack.decode(letter))
+                for (home, name), worker in self.workers.items()
+                if home == partition
+                for letter in self._letters(partition, name)
+            ]
+            self._open_letters(partition, letters)
+            looking += [worker for worker, (kind, *_) in letters if kind == "look"]
+            if not looking:
+                return
+            worker = looking.pop()
+            if n := worker.idle:
+                REACHED["look"] += 1
+                self.learn()
+                reply = self.run(self.broker.claim(partition, worker.id, n))
+                self._claimed(partition, worker.id, n, 0, reply, self.read_clock(partition))
+
+    def _open_letters(self, partition: int, letters: Sequence[tuple[Worker, list[Any]]]) -> None:
+        # With several sleepers, we do not know who was asked first, nor what the others parked on the way.
+        here = [worker for (home, _), worker in self.workers.items() if home == partition]
+        exact = sum(worker.idle > 0 for worker in here) == 1 and all(worker.types is None for worker in here)
+        for worker, (kind, *rest) in letters:
+            if kind == "jobs":
+                self._handed(partition, worker, [ClaimedJob(*row) for row in rest[0]], rest[1] == 2, exact=exact)
+            elif kind == "cancel":
+                for job_id in rest[0]:
+                    job = self.jobs[job_id]
+                    must(job.cancel and job.holder == worker.id, f"{worker.id} was told to stop {job_id}")
+
+    def _letters(self, partition: int, worker: str) -> list[bytes]:
+        key = self.key(partition, f"mail:{worker}")
+        letters = []
+        while (letter := self.raw.lpop(key)) is not None:
+            letters.append(letter)
+        return letters  # type: ignore[return-value]
+
+    def _handed(
+        self, partition: int, worker: Worker, jobs: Sequence[ClaimedJob], suspect: bool, *, exact: bool
+    ) -> None:
+        REACHED["handed"] += 1
+        now = self.seen[partition]
+        must(worker.idle >= len(jobs) > 0, f"{worker.id} sleeps for {worker.idle} and was handed {len(jobs)}")
+        must(worker.ends >= now, f"{worker.id} was handed jobs, and its lease is over")
+        if exact:
+            self._take(partition, worker, worker.idle, 0, jobs, suspect, now)
+        else:
+            for one in jobs:
+                job = self.jobs[one.id]
+                if job.state in WAITING:
+                    self.promote(partition, job.queue, now)
+                fit = job.state == "queued" and worker.knows(job) and not 0 < job.expires <= now
+                must(fit and job.queue not in self.paused, f"{one.id} ({job.state}) was handed to {worker.id}")
+                self._run(worker, one, now)
+            self._check_suspects(jobs, suspect=suspect)
+        worker.idle = 0
+
+    # Settling
+
+    def settle(self, partition: int, worker: str, outcomes: Sequence[Settling], n: int = 0) -> list[ClaimedJob]:
+        reply = self.run(self.broker.settle(partition, worker, outcomes, n))
+        now = self.read_clock(partition)
+        refused = dict(reply.refused)
+        ended = set()
+        for index in range(len(outcomes) - 1, -1, -1):
+            one = outcomes[index]
+            word = self._refusal(one)
+            must(refused.get(index) == word, f"{one.id} {one.verb}: {refused.get(index)}, not {word}")
+            if word:
+                REACHED[f"settle {word}"] += 1
+            else:
+                job = self.jobs[one.id]
+                self._settled(job, one, now)
+                ended.add((job.queue, job.state))
+        self._claimed(partition, worker, n, 0, reply.claim, now)
+        self.read_mail(partition)
+        self.compare()
+        for queue, state in ended & {(queue, state) for queue, _ in ended for state in KEEP}:
+            kept = sum(j.queue == queue and j.partition == partition for j in self.standing(state))
+            must(kept <= KEEP[state][0], f"{kept} {state} jobs are kept")
+        return reply.jobs
+
+    def _refusal(self, one: Settling) -> str | None:
+        job = self.jobs.get(one.id)
+        if job is None:
+            return "NOT_FOUND"
+        return None if job.state == "running" and job.deliveries == one.delivery else "LEASE_LOST"
+
+    def _settled(self, job: Job, one: Settling, now: int) -> None:
+        verb = one.verb
+        if job.cancel and verb in {"retrying", "snoozed", "released"}:
+            verb = "cancelled"
+        self.move(job, {"snoozed": "scheduled", "released": "queued"}.get(verb, verb))
+        if verb in {"completed", "retrying", "dead"}:
+            job.attempts += 1
+        if verb in {"retrying", "dead", "snoozed"}:
+            job.losses = 0
+        if verb in {"retrying", "snoozed"}:
+            job.due = now + one.number
+        if verb == "released":
+            self.to_head(job)
+
+    def outcome(self, job: Job, verb: str, number: int = 0) -> Settling:
+        """An outcome of the run that is on its way."""
+        text = {"completed": "1", "retrying": "{}", "dead": "{}", "cancelled": "because"}.get(verb, "")
+        return Settling(job.id, job.deliveries, verb, 3, number, text)
+
+    def settle_stale(self, one: Settling, worker: str = "nobody") -> None:
+        """An outcome of a run that is over: refused, and nothing changes in the store."""
+        partition = PARTITION_CODES.index(one.id[-2:])
+        must(self._refusal(one), "this outcome is not stale")
+        self.run(self.broker.settle(partition, worker, []))  # so that the clock in the store is this moment's
+        self.read_clock(partition)
+        before = self.raw.execute_command("DEBUG", "DIGEST")
+        self.settle(partition, worker, [one])
+        must(self.raw.execute_command("DEBUG", "DIGEST") == before, "a refused outcome has changed something")
+
+    # What people do
+
+    def cancel(self, *ids: str) -> None:
+        words = self.run(self.broker.cancel(ids, "no need"))
+        touched = set()
+        for verdict in words:
+            job = self.jobs.get(verdict.id)
+            if job is None:
+                self._not_found("cancel", verdict.word)
+                continue
+            self._touch(job, touched)
+            if job.state == "running":
+                must(verdict.word == "running", f"cancel {job.id}: {verdict}")
+                REACHED["cancel running"] += 1
+                job.cancel = True
+            elif job.state in {"completed", "dead"}:
+                self._conflict("cancel", verdict.word, verdict.state, job)
+            else:
+                must(verdict.word == "cancelled", f"cancel {job.id}: {verdict}")
+                if job.state != "cancelled":
+                    self.move(job, "cancelled")
+        self._after(touched)
+
+    def replay(self, *ids: str) -> None:
+        jobs = [self.jobs[i] for i in ids if i in self.jobs]
+        ghosts = {job.id: self.raw.hget(self.key(job.partition, f"job:{job.id}"), "ghost") for job in jobs}
+        words = self.run(self.broker.replay(ids))
+        touched = set()
+        for verdict in words:
+            job = self.jobs.get(verdict.id)
+            if job is None:
+                self._not_found("replay", verdict.word)
+                continue
+            self._touch(job, touched)
+            if job.state not in {"dead", "cancelled"}:
+                self._conflict("replay", verdict.word, verdict.state, job)
+                continue
+            must(verdict.word == "queued", f"replay {job.id}: {verdict}")
+            self.move(job, "queued")
+            job.attempts, job.losses, job.cancel, job.expires = 0, 0, False, 0
+            if not ghosts[job.id]:
+                self.to_tail(job)
+        self._after(touched)
+
+    def run_now(self, *ids: str) -> None:
+        words = self.run(self.broker.run_now(ids))
+        touched = set()
+        for verdict in words:
+            job = self.jobs.get(verdict.id)
+            if job is None:
+                self._not_found("run_now", verdict.word)
+                continue
+            self._touch(job, touched)
+            if job.state not in WAITING:
+                self._conflict("run_now", verdict.word, verdict.state, job)
+                continue
+            must(verdict.word == "queued", f"run_now {job.id}: {verdict}")
+            self.move(job, "queued")
+            self.to_tail(job)
+        self._after(touched)
+
+    def _touch(self, job: Job, touched: set[int]) -> None:
+        if job.partition not in touched:
+            touched.add(job.partition)
+            self.read_clock(job.partition)
+
+    def _after(self, touched: Iterable[int]) -> None:
+        for partition in range(self.partitions):
+            self.read_clock(partition) if partition in touched else None
+            self.read_mail(partition)
+        self.compare()
+
+    def _not_found(self, verb: str, word: str) -> None:
+        must(word == "NOT_FOUND", f"{verb} of nothing: {word}")
+        REACHED[f"{verb} NOT_FOUND"] += 1
+
+    def _conflict(self, verb: str, word: str, state: str, job: Job) -> None:
+        must((word, state) == ("CONFLICT", job.state), f"{verb} {job.id} in {job.state}: {word} {state}")
+        REACHED[f"{verb} CONFLICT {state}"] += 1
+
+    def pause(self, queue: str) -> None:
+        self.run(self.broker.pause(queue))
+        self.paused.add(queue)
+        self.compare()
+
+    def resume(self, queue: str) -> None:
+        self.run(self.broker.resume(queue))
+        self.paused.discard(queue)
+        self._after(range(self.partitions))
+
+    def limit(self, queue: str, most: int) -> None:
+        self.run(self.broker.limit(queue, most))
+        self.limits[queue] = -(-most // self.partitions)
+
+    def progress(self, job: Job) -> None:
+        item = (job.id, job.deliveries, 0.5, "half", ["a line"])
+        refused = self.run(self.broker.progress(job.partition, [item]))
+        must(refused == ([] if job.state == "running" else [[0, "LEASE_LOST"]]), f"progress: {refused}")
+        self.read_clock(job.partition)
+        self.compare()
+
+    # Workers
+
+    def register(self, partition: int, queues: Sequence[str], types: set[str] | None) -> str:
+        self.registrations += 1
+        name = f"w{self.registrations}"
+        known = None if types is None else sorted(types)
+        call = self.broker.register(partition, name, info="{}", queues=queues, types=known, lease_ms=LEASE)
+        self.run(call)
+        now = self.read_clock(partition)
+        self.workers[partition, name] = Worker(name, list(queues), types, now, now, now + LEASE, self.mono)
+        self.compare()
+        return name
+
+    def register_again(self, partition: int, name: str) -> None:
+        try:
+            self.run(self.broker.register(partition, name, info="", queues=["q"], types=None, lease_ms=LEASE))
+        except Conflict:
+            REACHED["register CONFLICT"] += 1
+            return
+        raise Broken(f"{name} was registered twice")
+
+    def extend(self, partition: int, name: str) -> None:
+        worker = self.workers.get((partition, name))
+        elapsed = self.mono - worker.beat_mono if worker else 0
+        try:
+            beat = self.run(self.broker.extend(partition, name, LEASE, elapsed))
+        except UnknownWorker:
+            must(worker is None, f"{name} is registered, and was refused")
+            REACHED["UNKNOWN_WORKER"] += 1
+            return
+        if worker is None:
+            raise Broken(f"{name} is not registered, and its lease was extended")
+        clock_was_set = self.now < self.seen[partition] - HOLD
+        now = self.read_clock(partition)
+        here = [one for (home, _), one in self.workers.items() if home == partition]
+        by_server = now - worker.beat_at
+        if (
+            clock_was_set
+            or elapsed > LEASE * 2 / 3
+            or (elapsed > 0 and by_server - elapsed > LEASE / 3)
+            or max(one.ends for one in here) > now + LEASE
+        ):
+            self._grant_grace(partition, now)
+        worker.ends, worker.beat_at, worker.beat_mono = now + LEASE, now, self.mono
+        stop = {job.id for job in self.held_by(partition, name) if job.cancel}
+        must(set(beat.cancelled) == stop, f"{name} shall stop {stop}: {beat}")
+        others = [one.ends for one in here if one is not worker]
+        must(beat.first_end == min(others, default=0), f"first other end: {beat}, {sorted(others)}")
+        self.read_mail(partition)
+        self.compare()
+
+    def _grant_grace(self, partition: int, now: int) -> None:
+        REACHED["grace"] += 1
+        for (home, _), one in self.workers.items():
+            if home == partition:
+                one.ends, one.beat_at = now + LEASE, now
+
+    def reap(self, partition: int, name: str) -> None:
+        reaped = self.run(self.broker.reap(partition, name))
+        now = self.read_clock(partition)
+        asker = self.workers.get((partition, name))
+        here = {key: one for key, one in self.workers.items() if key[0] == partition}
+        if asker and 0 <= now - asker.since < 2_000:
+            must(reaped.taken_back == 0, "one that has just come takes nothing back")
+        elif (asker and asker.ends < now) or max((one.ends for one in here.values()), default=0) > now + LEASE:
+            self._grant_grace(partition, now)
+            must(reaped.taken_back == 0, "who asks late judges nobody")
+        else:
+            for key in [key for key, one in here.items() if one.ends < now]:
+                REACHED["reaped"] += 1
+                del self.workers[key]
+            orphans = [
+                job
+                for job in self.standing("running")
+                if job.partition == partition and (partition, job.holder) not in self.workers
+            ]
+            must(reaped.taken_back == len(orphans), f"{len(orphans)} jobs are held by nobody: {reaped}")
+            self._lose(orphans)
+        self.read_mail(partition)
+        self.compare()
+
+    def _lose(self, jobs: Sequence[Job]) -> None:
+        back = []
+        for job in jobs:
+            job.losses += 1
+            if job.cancel:
+                self.move(job, "cancelled")
+            elif job.losses >= KNOBS.poison_limit:
+                REACHED["poison"] += 1
+                self.move(job, "dead")
+            else:
+                self.move(job, "queued")
+                back.append(job)
+        self.to_head(*back)
+
+    def retire(self, partition: int, name: str, *, lost: bool) -> None:
+        taken = self.run(self.broker.retire(partition, name, lost=lost))
+        self.read_clock(partition)
+        held = self.held_by(partition, name)
+        must(taken == len(held), f"{name} held {len(held)} and {taken} were taken back")
+        self.workers.pop((partition, name), None)
+        if lost:
+            self._lose(held)
+        else:
+            for job in held:
+                self.move(job, "cancelled" if job.cancel else "queued")
+            self.to_head(*(job for job in held if job.state == "queued"))
+        self.read_mail(partition)
+        self.compare()
+
+    def recover(self, partition: int, name: str) -> None:
+        """What an answer that was lost has brought is in `held`, and is given back."""
+        _, held = self.run(self.broker.held(partition, name))
+        jobs = self.held_by(partition, name) if (partition, name) in self.workers else []
+        must(sorted(held) == sorted((job.id, job.deliveries) for job in jobs), f"{name} holds {held}")
+        worker = self.workers.get((partition, name))
+        lost = [job for job in jobs if worker and job.id in worker.lost]
+        if lost and worker:
+            REACHED["lost reply"] += 1
+            worker.lost.clear()
+            self.settle(partition, name, [self.outcome(job, "released") for job in lost])
+
+    # Time
+
+    def advance(self, ms: int) -> None:
+        """Time passes, for all."""
+        self.now += ms
+        self.mono += ms
+
+    def step_clock(self, ms: int) -> None:
+        """The server's clock is set; no time passes."""
+        self.now += ms
+        self.stepped = self.stepped or ms < -HOLD
+
+    # Looking
+
+    _FIELDS = ("state", "n", "tries", "lost", "worker", "parked", "cancel", "since", "reason", "expires")
+
+    def compare(self) -> None:
+        """The store is as the model says, and the auditor finds nothing."""
+        self.learn()
+        findings = self.run(audit(self.broker, pauses=()))
+        must(not findings, "\n".join(str(finding) for finding in findings))
+        self._compare_counts()
+        for (partition, name), worker in self.workers.items():
+            ends = self.raw.zscore(self.key(partition, "workers"), name)
+            must(ends == worker.ends, f"{name}'s lease ends at {ends}, not {worker.ends}")
+
+    def learn(self) -> None:
+        """Compare every job; take in what the store did by itself, where it was allowed to."""
+        jobs = list(self.jobs.values())
+        pipeline = self.raw.pipeline(transaction=False)
+        for job in jobs:
+            pipeline.hmget(self.key(job.partition, f"job:{job.id}"), self._FIELDS)
+            pipeline.zscore(self.key(job.partition, f"queue:{job.queue}:{job.state}"), job.id) if (
+                job.state in WAITING
+            ) else pipeline.echo("")
+        rows = pipeline.execute()
+        stored = {
+            job.id: {k: (v or b"").decode() for k, v in zip(self._FIELDS, row, strict=True)}
+            for job, row in zip(jobs, rows[::2], strict=True)
+        }
+        dues = dict(zip((job.id for job in jobs), rows[1::2], strict=True))
+        promoted = [j for j in jobs if j.state in WAITING and stored[j.id]["state"] not in {j.state, "running"}]
+        for job in sorted(promoted, key=lambda job: (job.state, job.due, job.id)):
+            must(job.due <= self.seen[job.partition], f"{job.id} is early: due at {job.due}, now {self.seen}")
+            self.move(job, "queued")
+            self.to_tail(job)
+        self._learn_pruned([job for job in jobs if not stored[job.id]["state"]])
+        for job in jobs:
+            if job.id in self.jobs:
+                self._compare_job(job, stored[job.id], dues[job.id])
+
+    def _learn_pruned(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            del self.jobs[job.id]
+        for job in jobs:
+            must(job.state in ENDED, f"{job.id} was {job.state} and is gone")
+            most, age = KEEP[job.state]
+            kept = [
+                one.since
+                for one in self.standing(job.state)
+                if (one.partition, one.queue) == (job.partition, job.queue)
+            ]
+            too_old = self.seen[job.partition] - job.since > age
+            must(too_old or len(kept) >= most, f"{job.id} was pruned, and {len(kept)} were kept")
+            if not self.stepped:
+                must(min(kept, default=job.since) >= job.since, f"{job.id} was pruned before older ones")
+            REACHED["pruned by age" if too_old else "pruned by count"] += 1
+            self.gone.add(job.id)
+
+    def _compare_job(self, job: Job, row: dict[str, str], due: object) -> None:
+        now = self.seen[job.partition]
+        if job.state == "queued" and row["state"] == "cancelled" and row["reason"] == "expired":
+            must(0 < job.expires <= now, f"{job.id} was expired before its time")
+            REACHED["expired"] += 1
+            self.move(job, "cancelled")
+        must(row["state"] == job.state, f"{job.id} is {row['state']} in the store, {job.state} in the model")
+        shown = [int(row[name] or 0) for name in ("n", "tries", "lost")]
+        counted = [job.deliveries, job.attempts, job.losses]
+        must(shown == counted, f"{job.id}: deliveries, attempts, losses are {shown}, not {counted}")
+        if job.state == "running":
+            must(row["worker"] == job.holder, f"{job.id} is held by {row['worker']}, not {job.holder}")
+            must(bool(row["cancel"]) == job.cancel, f"{job.id}: cancel is {row['cancel']}")
+        if job.state in WAITING:
+            must(due == job.due, f"{job.id} is due at {due}, not {job.due}")
+        must(int(row["since"]) == job.since, f"{job.id} stands so since {row['since']}, not {job.since}")
+        must(int(row["expires"] or 0) == job.expires, f"{job.id} expires at {row['expires']}, not {job.expires}")
+        job.parked = job.state == "queued" and bool(row["parked"])
+
+    def _compare_counts(self) -> None:
+        counted = Counter((job.queue, job.state) for job in self.jobs.values())
+        for stats in self.run(self.inspector.queues()):
+            for state in ("queued", "running", "scheduled", "retrying", "completed", "dead", "cancelled"):
+                shown, here = getattr(stats, state), counted[stats.name, state]
+                must(shown == here, f"{stats.name}: {shown} {state}, and there are {here}")
+            must(stats.paused == (stats.name in self.paused), f"paused: {stats}")
+        for state in ("queued", "scheduled", "retrying"):
+            names = {job.queue for job in self.standing(state)}
+            must(names <= {stats.name for stats in self.run(self.inspector.queues())}, "a queue is not listed")
+
+    # The end
+
+    def quiesce(self) -> None:
+        """All faults are healed, one worker a partition lives and does everything: every job must come to its end."""
+        for queue in sorted(self.paused):
+            self.resume(queue)
+        homes = range(self.partitions)
+        healers = {home: self.register(home, ["q", "r"], None) for home in homes}
+        for _ in range(200):
+            for home, healer in healers.items():
+                self._heal(home, healer)
+            if not self.standing("queued", "running", *WAITING):
+                return
+            waits = [job.due - self.seen[job.partition] for job in self.standing(*WAITING)]
+            self.advance(max(4_000, min(waits, default=4_000)) if not self.standing("queued", "running") else 4_000)
+        raise Broken(f"stuck: {self.standing('queued', 'running', *WAITING)}")
+
+    def _heal(self, home: int, healer: str) -> None:
+        self.extend(home, healer)
+        self.reap(home, healer)
+        for _ in range(50):
+            mine = self.held_by(home, healer)
+            if mine:
+                self.settle(home, healer, [self.outcome(job, "completed") for job in mine])
+            elif not self.claim(home, healer, 10):
+                return
+
+
+QUEUES = ["q", "r"]
+KINDS: list[tuple[list[str], set[str] | None]] = [
+    (["q"], {"x"}),
+    (["q", "r"], {"x", "y"}),
+    (["r", "q"], None),
+    (["q", "r"], {"z"}),
+]
+VERBS = ["completed", "completed", "retrying", "dead", "snoozed", "released", "cancelled"]
+any_number = st.integers(0, 999)
+
+
+def pick(items: Sequence[T], number: int) -> T | None:
+    """One of them, None if there is none."""
+    return items[number % len(items)] if items else None
+
+
+class Machine(RuleBasedStateMachine):
+    """Draws what happens next. Subclasses say on which server."""
+
+    url = ""
+    partitions = 1
+    rewrite: Callable[[str, str], str] | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(self.url, partitions=self.partitions, rewrite=type(self).rewrite)
+        self.used: list[NewJob] = []  # with an idempotency key
+
+    @initialize(
+        kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=3),
+        types=st.lists(st.sampled_from("xyz"), min_size=2, max_size=8),
+    )
+    def begin(self, kinds: list[tuple[list[str], set[str] | None]], types: list[str]) -> None:
+        for number, (queues, known) in enumerate(kinds):
+            self.world.register(number % self.partitions, queues, known)
+        for home in range(self.partitions):
+            batch = [self.world.make(home, type=one, queue=pick(QUEUES, i), priority=i % 3) for i, one in enumerate(types)]
+            self.world.submit(*batch)
+
+    def teardown(self) -> None:
+        try:
+            if not self.failed:
+                self.world.quiesce()
+        finally:
+            self.world.close()
+
+    failed = False
+
+    def _step(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        REACHED["steps"] += 1
+        try:
+            return getattr(self.world, name)(*args, **kwargs)
+        except BaseException:
+            self.failed = True
+            raise
+
+    def _worker(self, number: int) -> tuple[int, str]:
+        """A registration, alive or not; sometimes one that does not exist."""
+        known = sorted(self.world.workers)
+        return pick(known, number) or (number % self.partitions, "w0")
+
+    def _job(self, number: int, *states: str) -> Job | None:
+        return pick(self.world.standing(*states), number)
+
+    @rule(
+        home=any_number,
+        queue=st.sampled_from(QUEUES),
+        types=st.lists(st.sampled_from("xxyz"), min_size=1, max_size=5),
+        priority=st.integers(0, 2),
+        when=st.sampled_from(["now", "now", "now", "delay", "run_at", "past"]),
+        ms=st.sampled_from([1, 1_000, 30_000, 400_000]),
+        expires=st.sampled_from([0, 0, 0, 4_000, 50_000]),
+    )
+    def submit(
+        self, home: int, queue: str, types: list[str], priority: int, when: str, ms: int, expires: int
+    ) -> None:
+        times = {"delay": {"delay": ms}, "run_at": {"run_at": self.world.now + ms}, "past": {"run_at": self.world.now - ms}}
+        batch = [
+            self.world.make(
+                home % self.partitions, type=one, queue=queue, priority=priority, expires_in=expires, **times.get(when, {})
+            )
+            for one in types
+        ]
+        self._step("submit", *batch)
+
+    @rule(key=st.sampled_from(["a", "b", "c"]), again=st.sampled_from(["same", "other body", "same id"]), type=st.sampled_from("xy"))
+    def submit_with_key(self, key: str, again: str, type: str) -> None:
+        earlier = [job for job in self.used if job.idempotency_key == key]
+        if not earlier:
+            job = self.world.make(type=type, idempotency_key=key, data='{"same":1}')
+            self.used.append(job)
+        elif again == "same id" and earlier[0].id not in self.world.gone:
+            job = earlier[0]
+        else:
+            data = earlier[0].data if again == "same" else '{"other":1}'
+            job = self.world.make(type=earlier[0].type, idempotency_key=key, data=data)
+        self._step("submit", job)
+
+    @rule(number=any_number)
+    def submit_again(self, number: int) -> None:
+        job = pick(list(self.world.jobs.values()), number)
+        if job and job.fresh:
+            self._step("submit", job.fresh)
+
+    @rule(worker=any_number, n=st.integers(1, 6), start=st.integers(0, 1), lose=st.sampled_from([False, False, False, True]))
+    def claim(self, worker: int, n: int, start: int, lose: bool) -> None:
+        home, name = self._worker(worker)
+        self._step("claim", home, name, n, start, lose_reply=lose and name != "w0")
+
+    @rule(worker=any_number, verbs=st.lists(st.sampled_from(VERBS), min_size=1, max_size=6), n=st.integers(0, 3), ms=st.sampled_from([0, 1, 5_000, 60_000]))
+    def settle(self, worker: int, verbs: list[str], n: int, ms: int) -> None:
+        holders = sorted({(job.partition, job.holder) for job in self.world.standing("running")})
+        home, name = pick(holders, worker) or self._worker(worker)
+        held = self.world.held_by(home, name)
+        self._step("settle", home, name, [self.world.outcome(job, verb, ms) for job, verb in zip(held, verbs, strict=False)], n)
+
+    @rule(worker=any_number, n=st.integers(1, 4), verbs=st.lists(st.sampled_from(VERBS), min_size=1, max_size=4))
+    def work(self, worker: int, n: int, verbs: list[str]) -> None:
+        home, name = self._worker(worker)
+        jobs = self._step("claim", home, name, n)
+        outcomes = [self.world.outcome(self.world.jobs[job.id], verb, 1_000) for job, verb in zip(jobs, verbs, strict=False)]
+        self._step("settle", home, name, outcomes, n)
+
+    @rule(number=any_number, verb=st.sampled_from(VERBS), back=st.integers(0, 2))
+    def settle_stale(self, number: int, verb: str, back: int) -> None:
+        job = pick(list(self.world.jobs.values()), number)
+        if job is None:
+            one = Settling(f"{0:024d}00", 1, verb, 1, 0, "{}")
+        else:
+            delivery = job.deliveries - (back or 1 if job.state == "running" else back)
+            one = Settling(job.id, delivery, verb, 1, 0, "{}")
+        self._step("settle_stale", one)
+
+    @rule(numbers=st.lists(any_number, min_size=1, max_size=3))
+    def cancel(self, numbers: list[int]) -> None:
+        jobs = [self._job(number, "queued", "running", "scheduled", "retrying") or self._job(number, *ENDED) for number in numbers]
+        self._step("cancel", *(job.id for job in jobs if job), f"{0:024d}00")
+
+    @rule(number=any_number, rightly=st.sampled_from([True, True, False]))
+    def replay(self, number: int, rightly: bool) -> None:
+        job = self._job(number, "dead", "cancelled") if rightly else pick(list(self.world.jobs.values()), number)
+        self._step("replay", job.id if job else f"{0:024d}00")
+
+    @rule(number=any_number, rightly=st.sampled_from([True, True, False]))
+    def run_now(self, number: int, rightly: bool) -> None:
+        job = self._job(number, *WAITING) if rightly else pick(list(self.world.jobs.values()), number)
+        self._step("run_now", job.id if job else f"{0:024d}00")
+
+    @rule(queue=st.sampled_from(QUEUES))
+    def pause_or_resume(self, queue: str) -> None:
+        self._step("resume" if queue in self.world.paused else "pause", queue)
+
+    @rule(queue=st.sampled_from(QUEUES), most=st.sampled_from([0, 2, 8]))
+    def limit(self, queue: str, most: int) -> None:
+        self._step("limit", queue, most)
+
+    @rule(number=any_number)
+    def progress(self, number: int) -> None:
+        job = self._job(number, "running") or pick(list(self.world.jobs.values()), number)
+        if job:
+            self._step("progress", job)
+
+    @rule(home=any_number, kind=st.sampled_from(KINDS))
+    def register(self, home: int, kind: tuple[list[str], set[str] | None]) -> None:
+        if len(self.world.workers) < 5:
+            self._step("register", home % self.partitions, *kind)
+
+    @rule(worker=any_number)
+    def register_again(self, worker: int) -> None:
+        home, name = self._worker(worker)
+        if name != "w0":
+            self._step("register_again", home, name)
+
+    @rule()
+    def beat(self) -> None:
+        for (home, name), worker in sorted(self.world.workers.items()):
+            if worker.alive:
+                self._step("extend", home, name)
+        self._step("extend", 0, "w0")
+
+    @rule(worker=any_number)
+    def die(self, worker: int) -> None:
+        home, name = self._worker(worker)
+        if name != "w0":
+            self.world.workers[home, name].alive = False
+
+    @rule(worker=any_number, lost=st.booleans())
+    def retire(self, worker: int, lost: bool) -> None:
+        self._step("retire", *self._worker(worker), lost=lost)
+
+    @rule(worker=any_number)
+    def reap(self, worker: int) -> None:
+        self._step("reap", *self._worker(worker))
+
+    @rule(worker=any_number)
+    def recover(self, worker: int) -> None:
+        self._step("recover", *self._worker(worker))
+
+    @rule(ms=st.sampled_from([1, 900, 4_000, 4_000, 31_000, 3_600_000]))
+    def advance(self, ms: int) -> None:
+        self.world.advance(ms)
+
+    @rule()
+    def live_on(self) -> None:
+        """A lease's time, in which the living beat, and then look for the dead."""
+        for _ in range(4):
+            self.world.advance(4_500)
+            self.beat()
+        for home in range(self.partitions):
+            living = [name for (p, name), worker in self.world.workers.items() if p == home and worker.alive]
+            if living:
+                self._step("reap", home, living[0])
+
+    @rule(ms=st.sampled_from([-500, -9_000, -60_000, -3_600_000, 3_600_000]))
+    def step_clock(self, ms: int) -> None:
+        self.world.step_clock(ms)
+
+    @rule()
+    def forget_scripts(self) -> None:
+        self.world.raw.script_flush()
+
+

@@ -1,0 +1,67 @@
+"""Tasks of executor="process": a child process imports the module in which they stand, so they cannot be in a test."""
+
+import os
+import signal
+import sys
+import time
+
+from boltq import BoltQ, JobContext, Snooze
+
+app = BoltQ()
+
+
+@app.task(executor="process")
+def cube(n: int) -> int:
+    """What a process can do as well as a thread."""
+    return n**3
+
+
+@app.task(executor="process")
+async def awaited(n: int) -> int:
+    """A coroutine function gets a loop of its own."""
+    return n + 1
+
+
+@app.task(executor="process")
+def spin() -> None:
+    """Holds the GIL and never returns."""
+    while True:
+        pass
+
+
+@app.task(executor="process")
+def telling(job: JobContext) -> int:
+    """Speaks through the pipe."""
+    job.progress(0.5, "half")
+    job.log("from a child")
+    return os.getpid()
+
+
+@app.task(executor="process")
+def leave(code: int) -> None:
+    """Ends by sys.exit."""
+    sys.exit(code)
+
+
+@app.task(executor="process")
+def die() -> None:
+    """Its process is gone, as after a segmentation fault."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task(executor="process")
+def wait(seconds: float) -> None:
+    """Holds its process for a while."""
+    time.sleep(seconds)
+
+
+@app.task(executor="process")
+def snooze() -> None:
+    """Says how its run ends."""
+    raise Snooze(3_600)
+
+
+def listed(target: BoltQ, *names: str, **options: object) -> None:
+    """Register some of the above in an application, with options."""
+    for name in names:
+        target.task(executor="process", **options)(app.tasks[name].function)  # type: ignore[call-overload]
