@@ -390,10 +390,13 @@ class BoltQ:
 
     async def close(self) -> None:
         """Close this loop's connections, and leave the embedded store."""
+        await self._close_line()
+        await asyncio.to_thread(self._leave_store)
+
+    async def _close_line(self) -> None:
         opening = self._lines.pop(asyncio.get_running_loop(), None)
         if opening is not None and not opening.cancelled() and opening.exception() is None:
             await opening.result().close()
-        await asyncio.to_thread(self._leave_store)
 
     async def __aenter__(self) -> Self:
         await self.line()
@@ -414,7 +417,7 @@ class BoltQ:
         with self._lock:
             portal, self._portal = self._portal, None
         if portal:
-            portal.run(self.close())
+            portal.run(self._close_line())  # not close(): at the end of the interpreter there are no threads to be had
             portal.stop()
         self._leave_store()
 
@@ -458,6 +461,8 @@ class _Portal:
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+        if not self._thread.is_alive():
+            self._loop.close()
 
 
 def _result_of(job: JobRecord) -> Any:

@@ -1,6 +1,7 @@
 """A real uvicorn for the tests, in a thread with a loop of its own."""
 
 import asyncio
+import itertools
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Outcome
 from boltq.server.serve import serve
 from boltq.settings import Settings
+
+_NUMBERS = itertools.count(1)
 
 
 @contextmanager
@@ -38,7 +41,7 @@ def running_api(store: str, **settings) -> Iterator[str]:
             asyncio.run(main())
         except asyncio.CancelledError:
             pass
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - told to the test
             errors.append(error)
         finally:
             started.set()
@@ -60,7 +63,7 @@ def running_api(store: str, **settings) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def serving():
-    """`with serving(store_url, **settings) as url`: an API of one's own."""
+    """What starts an API of one's own, with a store's URL and settings, as a context manager."""
     return running_api
 
 
@@ -77,7 +80,7 @@ def api(valkey: str, api_namespace: str, partitions: int) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def http(api: str) -> Iterator[httpx.Client]:
     """A client of it."""
     with httpx.Client(base_url=api, timeout=20) as client:
@@ -93,14 +96,14 @@ async def desk(valkey: str, api: str, api_namespace: str) -> AsyncIterator[Broke
 
 @pytest.fixture
 def run_one(desk: Broker):
-    """Plays a worker: `await run_one(queue, outcome)`."""
+    """A worker that takes one job of a queue, and ends it in a way."""
     return partial(_run_one, desk)
 
 
 async def _run_one(desk: Broker, queue: str, outcome: Outcome | None, retry_in: float | None = None) -> ClaimedJob:
     """Claim a job of a queue, and settle it when there is an outcome."""
     for partition in range(desk.layout.partitions):
-        worker = f"w-{queue}"
+        worker = f"w-{queue}-{next(_NUMBERS)}"
         about = {"info": '{"host": "test"}', "queues": [queue], "types": None, "lease_ms": 60_000}
         await desk.register(partition, worker, **about)
         claim = await desk.claim(partition, worker, 1)

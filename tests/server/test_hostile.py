@@ -3,7 +3,6 @@
 import itertools
 import json
 
-import httpx
 import pytest
 from hypothesis import given, strategies as st
 
@@ -45,12 +44,6 @@ CORPUS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def client(api):
-    with httpx.Client(base_url=api, timeout=30) as client:
-        yield client
-
-
 def check(answer, body):
     assert answer.status_code < 500, (answer.status_code, body[:200], answer.text)
     if answer.status_code >= 400:
@@ -58,12 +51,12 @@ def check(answer, body):
         problem = answer.json()
         assert problem["status"] == answer.status_code
         assert problem["detail"]
-        assert len(answer.content) < 1_000_000
+        assert len(answer.content) < 100_000
 
 
-@pytest.mark.parametrize(("body", "path"), itertools.product(CORPUS, ["/api/v1/jobs", "/submit"]))
-def test_corpus(client, body, path):
-    check(client.post(path, content=body, headers={"Content-Type": "application/json"}), body)
+@pytest.mark.parametrize(("body", "path"), list(itertools.product(CORPUS, ["/api/v1/jobs", "/submit"])))
+def test_corpus(http, body, path):
+    check(http.post(path, content=body, headers={"Content-Type": "application/json"}), body)
 
 
 VALUES = st.recursive(
@@ -76,28 +69,28 @@ FIELDS += ["max_attempts", "timeout_seconds", "idempotency_key"]
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=5), VALUES, max_size=5))
-def test_any_json(client, body):
+def test_any_json(http, body):
     text = json.dumps({"type": "echo"} | body).encode()
-    check(client.post("/api/v1/jobs", content=text, headers={"Content-Type": "application/json"}), text)
+    check(http.post("/api/v1/jobs", content=text, headers={"Content-Type": "application/json"}), text)
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes(client, body):
-    check(client.post("/api/v1/jobs", content=body, headers={"Content-Type": "application/json"}), body)
+def test_any_bytes(http, body):
+    check(http.post("/api/v1/jobs", content=body, headers={"Content-Type": "application/json"}), body)
 
 
 @given(st.dictionaries(st.text(max_size=10), VALUES, max_size=5))
-def test_any_data_survives(client, data):
+def test_any_data_survives(http, data):
     text = json.dumps(data)
     body = f'{{"type":"echo","data":{text}}}'.encode()
-    answer = client.post("/api/v1/jobs", content=body, headers={"Content-Type": "application/json"})
+    answer = http.post("/api/v1/jobs", content=body, headers={"Content-Type": "application/json"})
     check(answer, body)
     if answer.status_code == 201:
-        assert f'"data":{text}' in client.get(answer.headers["location"]).text
+        assert f'"data":{text}' in http.get(answer.headers["location"]).text
 
 
 @pytest.mark.parametrize(
-    "name, value",
+    ("name", "value"),
     [
         ("Idempotency-Key", b"\x80\xff"),
         ("Idempotency-Key", b'"'),
@@ -110,13 +103,13 @@ def test_any_data_survives(client, data):
         ("Host", b"\xff"),
     ],
 )
-def test_headers(client, name, value):
+def test_headers(http, name, value):
     headers = [("Content-Type", "application/json")] if name != "Content-Type" else []
-    check(client.post("/api/v1/jobs", content=b'{"type":"echo"}', headers=[*headers, (name, value)]), value)
+    check(http.post("/api/v1/jobs", content=b'{"type":"echo"}', headers=[*headers, (name, value)]), value)
 
 
 @pytest.mark.parametrize(
     "path", ["/%00", "/%ff", "/api/v1/jobs/%2e%2e", "/api/v1/jobs/%0d%0aX: 1", "//", "/?" + "a" * 9_000]
 )
-def test_paths(client, path):
-    check(client.get(path), path.encode())
+def test_paths(http, path):
+    check(http.get(path), path.encode())

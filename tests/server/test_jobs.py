@@ -32,8 +32,9 @@ async def test_a_completed_job(http, run_one):
     view = answer.json()
     assert view["state"] == "completed"
     assert view["attempts"] == view["attempt"] == 1
-    assert view["worker"] == "w-done"
-    assert view["created_at"] <= view["started_at"] <= view["finished_at"] == view["since"]
+    assert view["worker"].startswith("w-done")
+    assert view["created_at"] <= view["finished_at"] == view["since"]
+    assert view["started_at"] < view["finished_at"]
     assert view["actions"] == []
 
 

@@ -58,10 +58,15 @@ def test_a_head_without_an_end_is_cut_off(api):
     parts = urlsplit(api)
     with socket.create_connection((parts.hostname, parts.port), timeout=5) as line:
         line.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n")
-        with pytest.raises(OSError):  # noqa: PT011 - reset or broken pipe
-            for _ in range(200):
+        sent = 0
+        try:
+            while sent < 200:
                 line.sendall(b"x: " + b"a" * 1_000 + b"\r\n")
                 time.sleep(0.001)
+                sent += 1
+        except OSError:
+            pass
+        assert sent < 100
 
 
 def test_many_requests_on_one_line_are_not_one_large_head(api):

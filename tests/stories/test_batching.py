@@ -6,7 +6,7 @@ import asyncio
 async def calls_of_scripts(app) -> int:
     line = await app.line()
     stats = await line.broker.redis.info("commandstats")
-    return stats.get("cmdstat_evalsha", {"calls": 0})["calls"]
+    return stats.get("cmdstat_fcall", {"calls": 0})["calls"]
 
 
 async def test_submissions_of_one_moment_share_a_call(boltq_app):

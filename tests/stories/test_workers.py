@@ -34,9 +34,9 @@ async def test_a_sleeping_worker_gets_a_job_at_once(boltq_app, worker):
         line = await boltq_app.line()
         for _ in range(20):
             await (await work.submit()).result()
-        before = (await line.broker.redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
+        before = (await line.broker.redis.info("commandstats"))["cmdstat_fcall"]["calls"]
         await asyncio.sleep(1)
-        after = (await line.broker.redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
+        after = (await line.broker.redis.info("commandstats"))["cmdstat_fcall"]["calls"]
         assert after - before < 20
 
 

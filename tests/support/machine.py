@@ -1033,6 +1033,6 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def forget_scripts(self) -> None:
-        self.world.raw.script_flush()
+        self.world.raw.execute_command("FUNCTION", "FLUSH")
 
 

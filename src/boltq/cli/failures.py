@@ -28,30 +28,16 @@ def tell(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):  # `boltq jobs | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
-    known = _known(error)
-    if known is None:
+    found = known(error)
+    if found is None:
         raise error
-    code, text = known
+    code, text = found
     complain(text)
     return code
 
 
-def complain(text: str) -> None:
-    """One line on standard error."""
-    from boltq.cli.show import clean
-
-    print(f"boltq: {clean(text)}", file=sys.stderr)
-
-
-def trace(error: BaseException) -> None:
-    """The traceback of an error in the user's own code, without our frames."""
-    frames = error.__traceback__
-    while frames and frames.tb_frame.f_globals.get("__name__", "").startswith(("boltq.", "importlib")):
-        frames = frames.tb_next
-    traceback.print_exception(type(error), error, frames)
-
-
-def _known(error: BaseException) -> tuple[int, str] | None:
+def known(error: BaseException) -> tuple[int, str] | None:
+    """The exit code and the line of an error that is expected to happen; None for a mistake of ours."""
     from boltq.broker.embedded import EmbeddedError
     from boltq.domain.errors import BoltQError, InvalidJob, StoreError, StoreUnavailable
     from boltq.settings import BadSetting
@@ -69,6 +55,21 @@ def _known(error: BaseException) -> tuple[int, str] | None:
             return FAILED, str(error)
         case _:
             return _by_class(error)
+
+
+def complain(text: str) -> None:
+    """One line on standard error."""
+    from boltq.cli.show import clean
+
+    print(f"boltq: {clean(text)}", file=sys.stderr)
+
+
+def trace(error: BaseException) -> None:
+    """The traceback of an error in the user's own code, without our frames."""
+    frames = error.__traceback__
+    while frames and frames.tb_frame.f_globals.get("__name__", "").startswith(("boltq.", "importlib")):
+        frames = frames.tb_next
+    traceback.print_exception(type(error), error, frames)
 
 
 def _by_class(error: BaseException) -> tuple[int, str] | None:

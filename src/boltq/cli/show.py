@@ -22,7 +22,7 @@ def clean_lines(text: str) -> str:
     return _CONTROLS.sub("", _ESCAPES.sub("", text))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()) -> None:
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
     """Rows under headings: drawn in a terminal, separated by tabs elsewhere."""
     cells = [[clean("" if cell is None else cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
@@ -36,10 +36,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: It
 
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for column in columns:
-        shrinks = column == columns[-1] and column not in right
-        drawn.add_column(
-            column, justify="right" if column in right else "left", no_wrap=True, ratio=int(shrinks) or None
-        )
+        is_number = column in right
+        shrinks = column == columns[-1] and not is_number  # before the others lose anything
+        drawn.add_column(column, justify="right" if is_number else "left", no_wrap=True, ratio=int(shrinks) or None)
     for row in cells:
         drawn.add_row(*(Text(cell) for cell in row))
     Console().print(drawn)

@@ -142,7 +142,7 @@ def _check_many(args: argparse.Namespace) -> None:
 async def _submit_many(session: "Session", args: argparse.Namespace) -> int:
     from boltq.broker.broker import raise_if_refused, repeated
     from boltq.cli import show
-    from boltq.cli.failures import CommandFailed
+    from boltq.cli.failures import FAILED, CommandFailed, known
     from boltq.domain.errors import BoltQError
 
     ids: list[str] = []
@@ -151,7 +151,8 @@ async def _submit_many(session: "Session", args: argparse.Namespace) -> int:
             answers = await repeated(lambda jobs=batch: session.broker.submit(jobs))  # type: ignore[misc]
             ids += [raise_if_refused(answer).id for answer in answers]
     except BoltQError as error:
-        raise CommandFailed(f"{error} ({len(ids)} jobs before it were submitted)") from error
+        code, text = known(error) or (FAILED, str(error))
+        raise CommandFailed(f"{text} ({len(ids)} jobs before it were submitted)", code) from error
     if args.json:
         show.document({"submitted": len(ids), "ids": ids})
         return 0

@@ -102,8 +102,8 @@ def repeated_key(body: bytes, around: bytes) -> str | None:
     if len(set(names)) == len(names) and b"\\" not in around:
         return None
     pairs: Any = json.loads(body, object_pairs_hook=list, parse_int=str, parse_float=str)
-    keys = [key for key, _ in pairs]
-    return next((key for key in keys if keys.count(key) > 1), None)
+    seen: set[str] = set()
+    return next((key for key, _ in pairs if key in seen or seen.add(key)), None)  # type: ignore[func-returns-value]
 
 
 _KEY: Final = re.compile(rb'"([^"]*)"\s*:')

@@ -20,6 +20,7 @@ Seconds = int | float
 Moment = int | float | str  # unix seconds, or RFC 3339
 
 NO_DATA: Final = msgspec.Raw(b"{}")
+MAX_MISTAKES: Final = 30  # that are named at once
 MAX_REMEMBERED: Final = 1_000  # names of job types and queues
 
 
@@ -119,6 +120,8 @@ class FormReader:
             raise malformed(error, body) from None
         good: dict[str, Any] = {"type": "?"}
         for key, piece in pieces.items():
+            if len(mistakes) >= MAX_MISTAKES:
+                break
             if known := self._fields.get(key):
                 _take(piece, key, known, good, mistakes)
             else:

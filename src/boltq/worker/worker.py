@@ -23,7 +23,7 @@ from boltq.domain.outcome import Cancelled, Failed, Outcome
 from boltq.worker.buffer import Buffer
 from boltq.worker.executor import Executor
 from boltq.worker.fetcher import Fetcher, FetcherOwner
-from boltq.worker.leases import Leases
+from boltq.worker.leases import STUCK_AFTER, Leases
 from boltq.worker.processes import ProcessPool
 from boltq.worker.run import CANCEL, LOST, SHUTDOWN, TIMEOUT, Run, Specs
 from boltq.worker.tellings import Tellings
@@ -68,6 +68,7 @@ class Worker(FetcherOwner):
         self._rejoining: asyncio.Task[None] | None = None
         self._exit_when_wedged = exit_when_wedged
         self._runs: dict[str, Run] = {}
+        self._stuck: set[Run] = set()  # settled by the lease thread, and still not at their end
         self._tasks: dict[str, Task[..., Any]] = {}  # by a job's route
         self._specs = Specs()
         self._registrations = 0
@@ -86,8 +87,7 @@ class Worker(FetcherOwner):
                 await self._drain()
                 for fetcher in self._fetchers:
                     fetcher.close()
-                for loop in loops:
-                    loop.cancel()
+                await _end(loops)
         finally:
             await self._leave()
 
@@ -189,7 +189,9 @@ class Worker(FetcherOwner):
                 if run.tellings:
                     await self._tellings.settle_down(run)
             finally:
-                del self._runs[job.id]
+                if self._runs.get(job.id) is run:  # or we have claimed it again, after the lease thread settled this run
+                    del self._runs[job.id]
+                self._stuck.discard(run)
                 buffer.busy -= 1
             self._end(run, outcome)
             if thread:
@@ -238,10 +240,15 @@ class Worker(FetcherOwner):
     async def _wait_for_stuck(self, thread: Any) -> None:
         """A thread that nobody can stop holds its slot until it returns. When it holds the last one, we are worn out."""
         self._buffer.lost_slots += 1
-        if self._buffer.lost_slots >= self.slots and not self.stopping.is_set():
+        ending = asyncio.wrap_future(thread)
+        await asyncio.wait({ending}, timeout=STUCK_AFTER)
+        if not ending.done() and self._is_worn_out() and not self.stopping.is_set():
             raise WornOutError(f"all {self.slots} slots are held by functions that do not end after their timeout")
-        await asyncio.wrap_future(thread)
+        await ending
         self._buffer.lost_slots -= 1
+
+    def _is_worn_out(self) -> bool:
+        return self._buffer.lost_slots + len(self._stuck) >= self.slots
 
     # Watching over what runs
 
@@ -264,12 +271,14 @@ class Worker(FetcherOwner):
         self._watching = self._loop.call_later(max(0.01, soonest), self._watch_deadlines)
 
     def _on_stuck(self, run: Run) -> None:
-        """A run was settled by the lease thread, in which this is called. If it blocks the loop, only an end helps."""
-        if not self._exit_when_wedged or run.task.executor != "async":
+        """A run was settled by the lease thread, in which this is called. If it holds up all others, only an end helps."""
+        self._stuck.add(run)
+        if not self._exit_when_wedged:
             return
-        alive = self._ask_loop()
-        if not alive:
-            log.critical("job %s blocks the event loop and does not end: this process ends", run.job.id)
+        blocks = run.task.executor == "async" and not self._ask_loop()
+        if blocks or (self._is_worn_out() and not self.stopping.is_set()):
+            what = "the event loop" if blocks else "the last slot"
+            log.critical("job %s holds %s and does not end: this process ends", run.job.id, what)
             self._leases.give_back()
             os._exit(WORN_OUT)
 
@@ -333,3 +342,12 @@ class Worker(FetcherOwner):
         """From another thread; the loop may be gone already."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(action, *args)
+
+
+async def _end(loops: Sequence["asyncio.Task[None]"]) -> None:
+    """Cancel them until they have ended: redis-py may swallow a cancel that comes with a reply, and a function may too."""
+    running = set(loops)
+    while running:
+        for loop in running:
+            loop.cancel()
+        _, running = await asyncio.wait(running, timeout=0.1)

@@ -12,7 +12,10 @@ for i, id in ipairs(cmsgpack.unpack(ARGV[2])) do
   else
     local route = route_of(job[2])
     call('HDEL', job_key(id), 'error', 'reason', 'cancel', 'progress', 'ghost', 'lost', 'tries', 'expires', 'took')
-    if job[3] then count_ghost(route.queue, job[3], -1) end
+    if job[3] then
+      count_ghost(route.queue, job[3], -1)
+      parked_now[route.queue] = parked_now[route.queue] or job[3] ~= route.list
+    end
     move(id, route, job[1], 'queued', job[3] and 'ghost' or 'tail')
     tally(route.queue, 'replayed', 1)
     verdicts[i] = 'queued'

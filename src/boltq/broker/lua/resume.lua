@@ -4,7 +4,7 @@
 --   returns  1 when that changed something
 --@use claims
 local changed = call('HDEL', queue_key(ARGV[2]), 'paused')
-readied[ARGV[2]] = true
+readied[ARGV[2]], parked_now[ARGV[2]] = true, true
 for _, state in ipairs({ 'scheduled', 'retrying' }) do -- who slept meanwhile has set no alarm for these
   local head = call('ZRANGE', index_key(ARGV[2], state), 0, 0, 'WITHSCORES')
   if head[2] then soonest[ARGV[2] .. ' ' .. state] = tonumber(head[2]) end
