@@ -1,14 +1,15 @@
 """How near BoltQ comes to a hand-written worker that has none of its duties, on the same server, in turn.
 
 The ceiling is a stream, one XREADGROUP for 200 entries, a task for each job, and one EVALSHA for each batch that
-acknowledges, deletes and writes the result to a status hash. No retries, timeouts, priorities, leases, events, history or
-recovery: what it leaves out is what a queue has to spend.
+acknowledges, deletes and writes the result to a status hash. No retries, timeouts, priorities, leases, events, history
+or recovery: what it leaves out is what a queue has to spend.
 
     REDIS_ADDR=127.0.0.1:6379 .venv/bin/python benchmarks/ceiling.py --jobs 100000 --rounds 3
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import multiprocessing
 import os
@@ -87,10 +88,8 @@ async def drain(address: str, n: int) -> float:
 async def fill(address: str, n: int) -> None:
     """Put n jobs into the stream."""
     redis: Redis = connect(address)
-    try:
+    with contextlib.suppress(ResponseError):
         await redis.xgroup_create(STREAM, "g", id="0", mkstream=True)
-    except ResponseError:
-        pass
     submit = redis.register_script(SUBMIT)
     for start in range(0, n, 1_000):
         await submit(keys=[STREAM], args=[f'{{"i":{i}}}' for i in range(start, min(n, start + 1_000))])

@@ -28,6 +28,7 @@ class Buffer:
         self.busy = 0  # slots with a job
         self.lost_slots = 0  # slots whose thread could not be stopped
         self._mean = 1.0  # seconds a job; slow until proven otherwise
+        self._seen = 0
         self._most = slots
         self._on_low = on_low  # there may be room again
 
@@ -57,7 +58,9 @@ class Buffer:
 
     def took(self, seconds: float) -> None:
         """A run has ended after so many seconds."""
-        self._mean += (seconds - self._mean) * (_WEIGHT if seconds < self._mean * 10 else 0.5)
+        self._seen += 1
+        weight = max(_WEIGHT, 1 / self._seen)
+        self._mean += (seconds - self._mean) * (weight if seconds < self._mean * 10 else max(weight, 0.5))
 
     def ahead(self) -> int:
         """How many waiting jobs are worth having, besides those that run."""

@@ -189,7 +189,7 @@ class Worker(FetcherOwner):
                 if run.tellings:
                     await self._tellings.settle_down(run)
             finally:
-                if self._runs.get(job.id) is run:  # or we have claimed it again, after the lease thread settled this run
+                if self._runs.get(job.id) is run:  # else: settled by the lease thread, and claimed again since
                     del self._runs[job.id]
                 self._stuck.discard(run)
                 buffer.busy -= 1
@@ -238,7 +238,7 @@ class Worker(FetcherOwner):
         )  # fmt: skip
 
     async def _wait_for_stuck(self, thread: Any) -> None:
-        """A thread that nobody can stop holds its slot until it returns. When it holds the last one, we are worn out."""
+        """A thread that nobody can stop holds its slot until it returns. If that was the last one, we are worn out."""
         self._buffer.lost_slots += 1
         ending = asyncio.wrap_future(thread)
         await asyncio.wait({ending}, timeout=STUCK_AFTER)
@@ -271,8 +271,10 @@ class Worker(FetcherOwner):
         self._watching = self._loop.call_later(max(0.01, soonest), self._watch_deadlines)
 
     def _on_stuck(self, run: Run) -> None:
-        """A run was settled by the lease thread, in which this is called. If it holds up all others, only an end helps."""
+        """A run was settled by the lease thread, which calls this. If it holds up all others, only an end helps."""
         self._stuck.add(run)
+        if self._runs.get(run.job.id) is not run:  # it has ended just now
+            self._stuck.discard(run)
         if not self._exit_when_wedged:
             return
         blocks = run.task.executor == "async" and not self._ask_loop()
@@ -345,7 +347,7 @@ class Worker(FetcherOwner):
 
 
 async def _end(loops: Sequence["asyncio.Task[None]"]) -> None:
-    """Cancel them until they have ended: redis-py may swallow a cancel that comes with a reply, and a function may too."""
+    """Cancel them until they have ended: redis-py may swallow a cancel, and so may a function."""
     running = set(loops)
     while running:
         for loop in running:
