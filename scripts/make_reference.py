@@ -67,8 +67,8 @@ def settings_page() -> str:
         "An application reads the same variables, when they are first needed. To give values in code:",
         "```python\n"
         "from boltq import BoltQ, Settings\n\n"
-        'app = BoltQ(address="localhost:6379")             # the store; all else from the environment\n'
-        "app = BoltQ(settings=Settings(num_workers=16))    # nothing from the environment\n"
+        'app = BoltQ(address="localhost:6379")  # the store; all else from the environment\n'
+        "app = BoltQ(settings=Settings(num_workers=16))  # nothing from the environment\n"
         "app = BoltQ(settings=Settings.from_env(lease=5))  # the environment, and one value overruled\n"
         "```",
         "## Bounds are stored",

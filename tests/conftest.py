@@ -1,13 +1,17 @@
 """A real server for all tests, started once; a namespace of its own for each test."""
 
+import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from servers import running_server
 
+from boltq import BoltQ, Settings, Worker
 from boltq.broker.broker import Broker
 from boltq.broker.embedded import server_binary
 
@@ -48,3 +52,30 @@ async def broker(valkey: str, namespace: str, partitions: int) -> AsyncIterator[
     """An open broker on this test's namespace."""
     async with Broker(valkey, namespace=namespace, partitions=partitions) as opened:
         yield opened
+
+
+WorkerMaker = Callable[..., AbstractAsyncContextManager[Worker]]
+
+
+@pytest.fixture
+async def boltq_app(valkey: str, namespace: str, partitions: int) -> AsyncIterator[BoltQ]:
+    """An application with a store of its own, and no tasks yet."""
+    settings = Settings(redis_addr=valkey, namespace=namespace, partitions=partitions, grace=10.0)
+    async with BoltQ(settings=settings) as app:
+        yield app
+
+
+@pytest.fixture
+def worker(boltq_app: BoltQ) -> WorkerMaker:
+    """Has a worker beside a block, and ends it in good order after that."""
+
+    @asynccontextmanager
+    async def working(app: BoltQ = boltq_app, **options: Any) -> AsyncIterator[Worker]:
+        one = Worker(app, **options)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one.run())
+            await one.started.wait()
+            yield one
+            one.stop()
+
+    return working

@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,7 @@ from boltq.broker.broker import Broker
 from boltq.broker.embedded import EmbeddedStore
 from boltq.broker.store import Store, knobs_of
 from boltq.domain.job import ClaimedJob, JobRecord
-from boltq.domain.outcome import Failed
+from boltq.domain.outcome import Failed, Outcome
 from boltq.domain.states import JobState
 from boltq.settings import Settings
 from boltq.worker.executor import Executor
@@ -140,18 +140,29 @@ class Inline:
         timeout = spec.timeout or task.timeout_seconds or settings.job_timeout
         most = spec.max_attempts or task.retry.max_attempts or settings.max_attempts
         run = Run(partition, job, task, timeout, most, self._tellings.add)
-        outcome = await asyncio.create_task(self._outcome(run))
+        outcome = await self._in_a_task(self._outcome(run))
         retry_in = None
         if isinstance(outcome, Failed):
             retry_in = task.retry.delay(outcome, job.attempt, most, chance=1.0)
         settling = calls.settling(job, outcome, run.took_ms(), retry_in)
         await self._line.broker.settle(partition, worker, [settling])
 
-    async def _outcome(self, run: Run) -> Any:
-        """In a task of its own, as the run may be interrupted by cancelling that."""
+    async def _in_a_task(self, running: Coroutine[Any, Any, Outcome]) -> Outcome:
+        """A run is interrupted by cancelling its task; when the test itself is cancelled, so is the run."""
+        task = asyncio.create_task(running)
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            self._executor.closing = True
+            task.cancel()
+            await asyncio.wait({task})
+            raise
+        return task.result()
+
+    async def _outcome(self, run: Run) -> Outcome:
         alarm = asyncio.get_running_loop().call_later(run.timeout, run.ask_to_stop, TIMEOUT)
         try:
-            outcome, _thread = await self._executor.run(run)
+            outcome, _ = await self._executor.run(run)
             await self._tellings.settle_down(run)
             return outcome
         finally:
@@ -207,8 +218,9 @@ async def inline(app: BoltQ, *, address: str | None = None) -> AsyncIterator[Inl
     `address`: a server to use instead of the embedded one. After the block the application is as it was before.
     """
     clock = Clock()
-    where = address or await asyncio.to_thread(_shared_store)
-    store = _TestStore(app.settings, where, f"test-{os.getpid()}-{next(_NUMBERS)}", clock)
+    if address is None:
+        address = await asyncio.to_thread(_shared_store)
+    store = _TestStore(app.settings, address, f"test-{os.getpid()}-{next(_NUMBERS)}", clock)
     with _in_place_of_its_own(app, store) as lines:
         try:
             line = await app.line()

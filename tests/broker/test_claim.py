@@ -183,6 +183,8 @@ async def test_a_paused_queue_does_not_name_a_time(desk) -> None:
 
 
 async def test_the_next_time_is_the_soonest_of_all_queues(desk) -> None:
-    await desk.broker.submit([NewJob(type="x", queue=q, delay=d, id=f"{d:024d}00") for q, d in (("a", 900), ("b", 300))])
+    await desk.broker.submit(
+        [NewJob(type="x", queue=q, delay=d, id=f"{d:024d}00") for q, d in (("a", 900), ("b", 300))]
+    )
     await desk.worker(queues="a b")
     assert (await desk.broker.claim(0, "w", 1)).next_due == desk.clock.now + 300

@@ -105,7 +105,8 @@ async def test_results_and_errors_are_kept_as_they_are(desk) -> None:
     await desk.settle([first], text='{"a":[],"n":9007199254740993}')
     await desk.settle([second], "dead", text='{"class":"E","message":"m","category":"data"}')
     one, two = await desk.inspector.jobs([done, failed])
-    assert one and two
+    assert one
+    assert two
     assert one.result == '{"a":[],"n":9007199254740993}'
     assert two.error == '{"class":"E","message":"m","category":"data"}'
     assert (one.attempts, one.worker, one.finished_at) == (1, "w", desk.clock.now)

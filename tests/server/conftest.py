@@ -111,4 +111,5 @@ async def _run_one(desk: Broker, queue: str, outcome: Outcome | None, retry_in: 
             if outcome is not None:
                 await desk.settle(partition, worker, [settling(job, outcome, 5, retry_in)])
             return job
+        await desk.retire(partition, worker, lost=False)
     raise AssertionError(f"no job in {queue}")

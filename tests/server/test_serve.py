@@ -1,6 +1,5 @@
 """The server around the application: its port, its bounds, its end."""
 
-import http.client
 import json
 import os
 import signal
@@ -8,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import httpx
@@ -136,6 +136,14 @@ def test_who_sends_too_slowly_is_given_up():
     assert connection.transport.closed
 
 
+def test_answers_are_not_held_back(http):
+    """Nagle's algorithm and delayed acknowledgements together would make each of them take 40 ms."""
+    started = time.perf_counter()
+    for _ in range(20):
+        http.post("/api/v1/jobs", json={"type": "echo"})
+    assert time.perf_counter() - started < 20 * 0.035
+
+
 def test_a_taken_port_is_explained():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -155,7 +163,7 @@ def test_a_program_that_runs_until_told_to_stop(valkey, sent, status):
         line = program.stdout.readline()
         assert line.startswith("BoltQ's API listens on http://127.0.0.1:")
         url = urlsplit(line.split()[-1])
-        kept = http.client.HTTPConnection(url.hostname, url.port, timeout=5)
+        kept = HTTPConnection(url.hostname, url.port, timeout=5)
         kept.request("GET", "/health")
         assert kept.getresponse().status == 200  # and the connection stays open
         os.kill(program.pid, sent)

@@ -112,17 +112,15 @@ async def test_a_job_that_is_not_started_in_time_never_runs(boltq_app, worker):
 
 
 async def test_high_runs_before_normal_and_normal_before_low(boltq_app, worker):
-    """Within one priority, who came first is served first."""
+    """Within one priority, who came first is served first; all that within one partition, as one batch is."""
     order = []
 
     @boltq_app.task
     async def note(name: str) -> None:
         order.append(name)
 
-    jobs = [
-        await note.options(priority=priority).submit(name)
-        for name, priority in [("a", "low"), ("b", Priority.NORMAL), ("c", 2), ("d", "high"), ("e", 1)]
-    ]
+    named = [("a", "low"), ("b", Priority.NORMAL), ("c", 2), ("d", "high"), ("e", 1)]
+    jobs = await boltq_app.submit_many([note.options(priority=priority).job(name) for name, priority in named])
     async with worker(slots=1):
         for job in jobs:
             await job.result()

@@ -125,6 +125,8 @@ class World:
         self.count = 0
         self.registrations = 0
         self.tail, self.head = 0, 0
+        self.known_run: set[int] = set()  # partitions in which somebody has reaped in this run of the server
+        self.restarted: set[int] = set()
         self.broker = self.run(self._open(url, rewrite))
         self.inspector = Inspector(self.broker)
 
@@ -250,7 +252,9 @@ class World:
 
     # Claiming
 
-    def claim(self, partition: int, worker: str, n: int, start: int = 0, *, lose_reply: bool = False) -> list[ClaimedJob]:
+    def claim(
+        self, partition: int, worker: str, n: int, start: int = 0, *, lose_reply: bool = False
+    ) -> list[ClaimedJob]:
         reply = self.run(self.broker.claim(partition, worker, n, start))
         now = self.read_clock(partition)
         self._claimed(partition, worker, n, start, reply, now)
@@ -379,10 +383,11 @@ class World:
 
     def _letters(self, partition: int, worker: str) -> list[bytes]:
         key = self.key(partition, f"mail:{worker}")
-        letters = []
-        while (letter := self.raw.lpop(key)) is not None:
-            letters.append(letter)
-        return letters  # type: ignore[return-value]
+        pipeline = self.raw.pipeline()
+        pipeline.lrange(key, 0, -1)
+        pipeline.delete(key)
+        letters: list[bytes] = pipeline.execute()[0]
+        return letters
 
     def _handed(
         self, partition: int, worker: Worker, jobs: Sequence[ClaimedJob], suspect: bool, *, exact: bool
@@ -627,7 +632,13 @@ class World:
         now = self.read_clock(partition)
         asker = self.workers.get((partition, name))
         here = {key: one for key, one in self.workers.items() if key[0] == partition}
-        if asker and 0 <= now - asker.since < 2_000:
+        was_away = partition in self.restarted and partition in self.known_run
+        self.known_run.add(partition)
+        self.restarted.discard(partition)
+        if was_away:
+            self._grant_grace(partition, now)
+            must(reaped.taken_back == 0, "after a restart nobody is judged")
+        elif asker and 0 <= now - asker.since < 2_000:
             must(reaped.taken_back == 0, "one that has just come takes nothing back")
         elif (asker and asker.ends < now) or max((one.ends for one in here.values()), default=0) > now + LEASE:
             self._grant_grace(partition, now)
@@ -699,6 +710,14 @@ class World:
         self.now += ms
         self.stepped = self.stepped or ms < -HOLD
 
+    def restart(self) -> None:
+        """The server has come back: it has another name for its run. Its data is all there, so nothing else differs."""
+        REACHED["restart"] += 1
+        for home in range(self.partitions):
+            if self.raw.hexists(self.key(home, "partition"), "run_id"):
+                self.raw.hset(self.key(home, "partition"), "run_id", "another")
+                self.restarted.add(home)
+
     # Looking
 
     _FIELDS = ("state", "n", "tries", "lost", "worker", "parked", "cancel", "since", "reason", "expires")
@@ -709,9 +728,12 @@ class World:
         findings = self.run(audit(self.broker, pauses=()))
         must(not findings, "\n".join(str(finding) for finding in findings))
         self._compare_counts()
-        for (partition, name), worker in self.workers.items():
-            ends = self.raw.zscore(self.key(partition, "workers"), name)
-            must(ends == worker.ends, f"{name}'s lease ends at {ends}, not {worker.ends}")
+        ends = {
+            (home, name.decode()): end
+            for home in range(self.partitions)
+            for name, end in self.raw.zrange(self.key(home, "workers"), 0, -1, withscores=True)
+        }
+        must(ends == {key: worker.ends for key, worker in self.workers.items()}, f"the leases end at {ends}")
 
     def learn(self) -> None:
         """Compare every job; take in what the store did by itself, where it was allowed to."""
@@ -777,14 +799,13 @@ class World:
 
     def _compare_counts(self) -> None:
         counted = Counter((job.queue, job.state) for job in self.jobs.values())
-        for stats in self.run(self.inspector.queues()):
+        queues = self.run(self.inspector.queues())
+        must({job.queue for job in self.jobs.values()} <= {stats.name for stats in queues}, "a queue is not listed")
+        for stats in queues:
             for state in ("queued", "running", "scheduled", "retrying", "completed", "dead", "cancelled"):
                 shown, here = getattr(stats, state), counted[stats.name, state]
                 must(shown == here, f"{stats.name}: {shown} {state}, and there are {here}")
             must(stats.paused == (stats.name in self.paused), f"paused: {stats}")
-        for state in ("queued", "scheduled", "retrying"):
-            names = {job.queue for job in self.standing(state)}
-            must(names <= {stats.name for stats in self.run(self.inspector.queues())}, "a queue is not listed")
 
     # The end
 
@@ -850,7 +871,9 @@ class Machine(RuleBasedStateMachine):
         for number, (queues, known) in enumerate(kinds):
             self.world.register(number % self.partitions, queues, known)
         for home in range(self.partitions):
-            batch = [self.world.make(home, type=one, queue=pick(QUEUES, i), priority=i % 3) for i, one in enumerate(types)]
+            batch = [
+                self.world.make(home, type=one, queue=pick(QUEUES, i), priority=i % 3) for i, one in enumerate(types)
+            ]
             self.world.submit(*batch)
 
     def teardown(self) -> None:
@@ -887,19 +910,30 @@ class Machine(RuleBasedStateMachine):
         ms=st.sampled_from([1, 1_000, 30_000, 400_000]),
         expires=st.sampled_from([0, 0, 0, 4_000, 50_000]),
     )
-    def submit(
-        self, home: int, queue: str, types: list[str], priority: int, when: str, ms: int, expires: int
-    ) -> None:
-        times = {"delay": {"delay": ms}, "run_at": {"run_at": self.world.now + ms}, "past": {"run_at": self.world.now - ms}}
+    def submit(self, home: int, queue: str, types: list[str], priority: int, when: str, ms: int, expires: int) -> None:
+        times = {
+            "delay": {"delay": ms},
+            "run_at": {"run_at": self.world.now + ms},
+            "past": {"run_at": self.world.now - ms},
+        }
         batch = [
             self.world.make(
-                home % self.partitions, type=one, queue=queue, priority=priority, expires_in=expires, **times.get(when, {})
+                home % self.partitions,
+                type=one,
+                queue=queue,
+                priority=priority,
+                expires_in=expires,
+                **times.get(when, {}),
             )
             for one in types
         ]
         self._step("submit", *batch)
 
-    @rule(key=st.sampled_from(["a", "b", "c"]), again=st.sampled_from(["same", "other body", "same id"]), type=st.sampled_from("xy"))
+    @rule(
+        key=st.sampled_from(["a", "b", "c"]),
+        again=st.sampled_from(["same", "other body", "same id"]),
+        type=st.sampled_from("xy"),
+    )
     def submit_with_key(self, key: str, again: str, type: str) -> None:
         earlier = [job for job in self.used if job.idempotency_key == key]
         if not earlier:
@@ -918,23 +952,37 @@ class Machine(RuleBasedStateMachine):
         if job and job.fresh:
             self._step("submit", job.fresh)
 
-    @rule(worker=any_number, n=st.integers(1, 6), start=st.integers(0, 1), lose=st.sampled_from([False, False, False, True]))
+    @rule(
+        worker=any_number,
+        n=st.integers(1, 6),
+        start=st.integers(0, 1),
+        lose=st.sampled_from([False, False, False, True]),
+    )
     def claim(self, worker: int, n: int, start: int, lose: bool) -> None:
         home, name = self._worker(worker)
         self._step("claim", home, name, n, start, lose_reply=lose and name != "w0")
 
-    @rule(worker=any_number, verbs=st.lists(st.sampled_from(VERBS), min_size=1, max_size=6), n=st.integers(0, 3), ms=st.sampled_from([0, 1, 5_000, 60_000]))
+    @rule(
+        worker=any_number,
+        verbs=st.lists(st.sampled_from(VERBS), min_size=1, max_size=6),
+        n=st.integers(0, 3),
+        ms=st.sampled_from([0, 1, 5_000, 60_000]),
+    )
     def settle(self, worker: int, verbs: list[str], n: int, ms: int) -> None:
         holders = sorted({(job.partition, job.holder) for job in self.world.standing("running")})
         home, name = pick(holders, worker) or self._worker(worker)
         held = self.world.held_by(home, name)
-        self._step("settle", home, name, [self.world.outcome(job, verb, ms) for job, verb in zip(held, verbs, strict=False)], n)
+        self._step(
+            "settle", home, name, [self.world.outcome(job, verb, ms) for job, verb in zip(held, verbs, strict=False)], n
+        )
 
     @rule(worker=any_number, n=st.integers(1, 4), verbs=st.lists(st.sampled_from(VERBS), min_size=1, max_size=4))
     def work(self, worker: int, n: int, verbs: list[str]) -> None:
         home, name = self._worker(worker)
         jobs = self._step("claim", home, name, n)
-        outcomes = [self.world.outcome(self.world.jobs[job.id], verb, 1_000) for job, verb in zip(jobs, verbs, strict=False)]
+        outcomes = [
+            self.world.outcome(self.world.jobs[job.id], verb, 1_000) for job, verb in zip(jobs, verbs, strict=False)
+        ]
         self._step("settle", home, name, outcomes, n)
 
     @rule(number=any_number, verb=st.sampled_from(VERBS), back=st.integers(0, 2))
@@ -949,7 +997,10 @@ class Machine(RuleBasedStateMachine):
 
     @rule(numbers=st.lists(any_number, min_size=1, max_size=3))
     def cancel(self, numbers: list[int]) -> None:
-        jobs = [self._job(number, "queued", "running", "scheduled", "retrying") or self._job(number, *ENDED) for number in numbers]
+        jobs = [
+            self._job(number, "queued", "running", "scheduled", "retrying") or self._job(number, *ENDED)
+            for number in numbers
+        ]
         self._step("cancel", *(job.id for job in jobs if job), f"{0:024d}00")
 
     @rule(number=any_number, rightly=st.sampled_from([True, True, False]))
@@ -1032,7 +1083,9 @@ class Machine(RuleBasedStateMachine):
         self.world.step_clock(ms)
 
     @rule()
+    def restart(self) -> None:
+        self.world.restart()
+
+    @rule()
     def forget_scripts(self) -> None:
         self.world.raw.execute_command("FUNCTION", "FLUSH")
-
-

@@ -74,6 +74,13 @@ class Program:
         """The processes that run jobs."""
         return [child for child in self.children() if "--child" in _words(child)]
 
+    def close(self) -> None:
+        """Wait for the end, and for the last of its lines."""
+        self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        if self.process.stdout:
+            self.process.stdout.close()
+
     def _read(self) -> None:
         assert self.process.stdout
         for line in self.process.stdout:
@@ -94,7 +101,7 @@ def running(command: list[str], folder: Path, environment: Mapping[str, str]) ->
         for process in family:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        program.process.wait(PATIENCE)
+        program.close()
 
 
 def boltq_command(*words: str) -> list[str]:
@@ -109,7 +116,8 @@ def clean_environment(**extra: str) -> dict[str, str]:
 
 
 def wait_until(
-    look: Callable[[], T | None], complaint: Callable[[], str] = lambda: "it did not happen",
+    look: Callable[[], T | None],
+    complaint: Callable[[], str] = lambda: "it did not happen",
     process: "subprocess.Popen[bytes] | None" = None,
 ) -> T:
     """What `look` answers, as soon as that is something."""

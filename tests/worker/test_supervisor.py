@@ -100,9 +100,7 @@ def test_the_jobs_of_a_killed_child_run_again_at_once(worker: Start, app: BoltQ,
         assert "gave back 4 jobs" in program.output
 
 
-def test_a_killed_supervisor_takes_its_children_along_in_good_order(
-    worker: Start, app: BoltQ, tmp_path: Path
-) -> None:
+def test_a_killed_supervisor_takes_its_children_along_in_good_order(worker: Start, app: BoltQ, tmp_path: Path) -> None:
     with worker("supervised_tasks:app", "--processes", "2") as program:
         job = app.submit_sync("hold", {"name": "job", "seconds": 1.5})
         wait_for_start(tmp_path, "job")
@@ -173,7 +171,9 @@ def test_a_child_that_hangs_is_killed_after_the_grace_time(worker: Start, app: B
         assert job.record_sync().state is JobState.QUEUED
 
 
-def test_what_a_child_held_goes_back_when_the_store_answers_again(tmp_path: Path, worker: Start, namespace: str) -> None:
+def test_what_a_child_held_goes_back_when_the_store_answers_again(
+    tmp_path: Path, worker: Start, namespace: str
+) -> None:
     with running_server(server_binary()) as url, worker(address=url) as program:
         app = BoltQ(settings=Settings(redis_addr=url, namespace=namespace))
         job = app.submit_sync("hold", {"name": "job"})

@@ -62,6 +62,7 @@ async def _look(broker: Broker) -> list[Finding]:
 
 
 _FIELDS: Final = ("state", "route", "worker", "parked", "ghost", "n", "tries", "lost", "since", "spec")
+_NEWEST: Final = ("XREVRANGE", "events", "+", "-", "COUNT", 1)
 _READY: Final = ("ready:2", "ready:1", "ready:0")
 _SORTED: Final = ("scheduled", "retrying", "dead", "cancelled")
 
@@ -113,14 +114,15 @@ class _Partition:
 
     async def look(self) -> list[Finding]:
         await self._read_keys()
-        (partition, ends, names) = await self._pipeline(
-            ("HGETALL", "partition"), ("ZRANGE", "workers", 0, -1, "WITHSCORES"), ("SMEMBERS", "queues")
+        (partition, ends, names, newest) = await self._pipeline(
+            ("HGETALL", "partition"), ("ZRANGE", "workers", 0, -1, "WITHSCORES"), ("SMEMBERS", "queues"), _NEWEST
         )
         self.partition = _mapping(partition)
         self.workers = {_text(name): int(end) for name, end in _pairs(ends)}
         self.queues = sorted(_text(name) for name in names)
         await self._read_queues()
         await self._read_records()
+        self.steady = await self._is_steady(newest)
         self._check_jobs()
         self._check_workers()
         await self._check_sleepers()
@@ -174,19 +176,21 @@ class _Partition:
             plan += [(queue, "completed", ("LRANGE", f"{place}:completed", 0, _PAGE - 1))]
             plan += [(queue, "running", ("SSCAN", f"{place}:running", 0, "COUNT", _PAGE))]
             plan += [(q, s, ("ZRANGE", f"{place}:{s}", 0, _PAGE - 1, "WITHSCORES")) for q, s in _each(queue, _SORTED)]
-            plan += [(queue, "again", ("HGETALL", place))]
         answers = await self._pipeline(*(command for _, _, command in plan))
         self.facts: dict[str, dict[str, str]] = {}
-        self.steady: dict[str, bool] = {}
         self.history: dict[str, list[str]] = {}
         self.parked_lists = [(queue, name) for queue, names in self.lists.items() for name in names[len(_READY) :]]
         for (queue, name, _), answer in zip(plan, answers, strict=True):
             if name == "":
                 self.facts[queue] = _mapping(answer)
-            elif name == "again":
-                self.steady[queue] = self.facts[queue] == _mapping(answer)
             else:
                 await self._take_index(queue, name, answer)
+
+    async def _is_steady(self, newest: Any) -> bool:
+        """Whether nothing has moved since the look began: no event, and no ghost dropped, which makes none."""
+        commands = [("HGETALL", f"queue:{queue}") for queue in self.queues]
+        last, *facts = await self._pipeline(_NEWEST, *commands)
+        return bool(last == newest and [_mapping(answer) for answer in facts] == list(self.facts.values()))
 
     async def _take_index(self, queue: str, name: str, first: Any) -> None:
         key = f"queue:{queue}:{name}"
@@ -263,9 +267,7 @@ class _Partition:
             elif name in _SORTED:
                 self._check_score(job_id, record, key, value)
         if record is not None and not places and job_id in self.places:
-            held = record.state == "cancelled" or record.state == "queued"
-            why = "only its ghost is left" if held else "not in the index of its state"
-            self._report("nowhere", f"job:{job_id}", job_id, f"{record.state}: {why}")
+            self._report("nowhere", f"job:{job_id}", job_id, f"{record.state}, and only its ghost is left")
 
     def _check_holder(self, job_id: str, record: _Record, key: str) -> None:
         if record.worker not in self.workers and not self.partition.get("sweep"):
@@ -303,9 +305,7 @@ class _Partition:
 
     def _check_counts(self, ghosts: Counter[tuple[str, str]]) -> None:
         here = Counter((queue, name) for places in self.places.values() for queue, name, _ in places)
-        for queue, facts in self.facts.items():
-            if not self.steady[queue]:
-                continue
+        for queue, facts in self.facts.items() if self.steady else ():
             lists = {*self.lists[queue], *(field[7:] for field in facts if field.startswith("ghosts:"))}
             for name in sorted(lists):
                 counted = int(facts.get(f"ghosts:{name}", 0))
@@ -347,14 +347,13 @@ class _Partition:
     async def _check_sleepers(self) -> None:
         """A worker that sleeps can be found from all its queues, and no job that it could run waits."""
         workers = sorted(self.workers)
-        commands = [("HMGET", f"worker:{worker}", "queues", "types", "idle") for worker in workers]
-        commands += [("LLEN", f"mail:{worker}") for worker in workers]
-        answers = await self._pipeline(*commands, *(("SMEMBERS", f"idle:{queue}") for queue in self.queues))
-        fields, mail, idle = (
-            answers[: len(workers)],
-            answers[len(workers) :][: len(workers)],
-            answers[2 * len(workers) :],
+        answers = await self._pipeline(
+            *(("HMGET", f"worker:{worker}", "queues", "types", "idle") for worker in workers),
+            *(("LLEN", f"mail:{worker}") for worker in workers),
+            *(("SMEMBERS", f"idle:{queue}") for queue in self.queues),
         )
+        fields, answers = answers[: len(workers)], answers[len(workers) :]
+        mail, idle = answers[: len(workers)], answers[len(workers) :]
         sleepers = {queue: {_text(name) for name in names} for queue, names in zip(self.queues, idle, strict=True)}
         now = int(self.partition.get("clock", 0))
         for worker, (queues, types, is_idle), letters in zip(workers, fields, mail, strict=True):

@@ -119,7 +119,7 @@ def describe(error: BaseException, category: Category) -> JobError:
     """An exception as plain data; works for exceptions whose own `str` raises."""
     return JobError(
         class_name=type(error).__name__,
-        message=_text_of(error),
+        message=text_of(error),
         category=category,
         fingerprint=fingerprint(type(error).__name__, error.__traceback__),
         traceback=_traceback_of(error),
@@ -134,10 +134,11 @@ def fingerprint(class_name: str, trace: TracebackType | None) -> str:
     return hashlib.sha1(f"{class_name}@{place}".encode(), usedforsecurity=False).hexdigest()[:12]
 
 
-def _text_of(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
+    """What an exception says, as text that can be stored; works for exceptions whose own `str` raises."""
     try:
         text = str(error)
-    except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything
+    except BaseException as broken:  # noqa: BLE001 - a user's __str__ may raise anything
         text = f"(its str() raised {type(broken).__name__})"
     return clean(text)[:MAX_MESSAGE_CHARS]
 
@@ -145,7 +146,7 @@ def _text_of(error: BaseException) -> str:
 def _traceback_of(error: BaseException) -> str:
     try:
         lines = traceback.format_exception(type(error), error, error.__traceback__)
-    except Exception:  # noqa: BLE001 - format_exception calls the same __str__
+    except BaseException:  # noqa: BLE001 - format_exception calls the same __str__
         lines = [*traceback.format_tb(error.__traceback__), type(error).__name__]
     return clean("".join(lines))[-MAX_ERROR_CHARS:]
 

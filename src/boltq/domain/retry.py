@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from boltq.domain.limits import MAX_DELAY_SECONDS
 from boltq.domain.outcome import Category, Failed
 
 
@@ -21,8 +22,10 @@ class Backoff(msgspec.Struct, frozen=True):
 
     def ceiling(self, attempt: int) -> float:
         """The longest delay after the given attempt (1 is the first)."""
-        steps = min(attempt - 1, 64)  # beyond that the power only overflows
-        return max(self.floor, min(self.cap, self.base * self.factor**steps))
+        try:
+            return max(self.floor, min(self.cap, self.base * self.factor ** (attempt - 1)))
+        except OverflowError:
+            return max(self.floor, self.cap)
 
     def delay(self, attempt: int, chance: float) -> float:
         """The delay after the given attempt; `chance` is a number from 0 to 1."""
@@ -69,7 +72,8 @@ class RetryPolicy(msgspec.Struct, frozen=True):
             return None
         if failed.retry_after is not None:
             return max(0.0, failed.retry_after)
-        return backoff.delay(attempt, random.random() if chance is None else chance)  # noqa: S311 - jitter
+        pause = backoff.delay(attempt, random.random() if chance is None else chance)  # noqa: S311 - jitter
+        return min(pause, MAX_DELAY_SECONDS)
 
 
 KNOWN_ERRORS: Mapping[type[BaseException], Category] = {

@@ -4,9 +4,11 @@ import asyncio
 import concurrent.futures
 import contextvars
 import inspect
+import math
 from typing import Any
 
 from boltq.domain.context import enter_job
+from boltq.domain.limits import MAX_DELAY_SECONDS
 from boltq.domain.outcome import (
     Cancel,
     Cancelled,
@@ -21,6 +23,7 @@ from boltq.domain.outcome import (
     Snooze,
     Snoozed,
     describe,
+    text_of,
 )
 from boltq.domain.parameters import result_json
 from boltq.domain.retry import RetryPolicy
@@ -35,6 +38,7 @@ class Executor:
         self._threads = concurrent.futures.ThreadPoolExecutor(max_workers=10_000, thread_name_prefix="boltq-job")
         self._processes = processes
         self._loop = asyncio.get_running_loop()
+        self.closing = False  # the worker is torn down: a cancel that nobody asked for a run is for its slot
 
     async def run(self, run: Run) -> tuple[Outcome, "concurrent.futures.Future[Any] | None"]:
         """The outcome of a run, and the thread that still works at it if it could not be stopped."""
@@ -58,17 +62,27 @@ class Executor:
                 args = (run.context(), *args)
             return Completed(result_json(await task.function(*args, **kwargs)))
         except asyncio.CancelledError as error:
-            if not run.stop_reason:
-                if slot.cancelling():  # the worker itself is torn down
-                    raise
-                return Failed(describe(error, Category.UNKNOWN))  # the function's own
-            return stopped(run)
+            if run.stop_reason:
+                return stopped(run)
+            if self.closing:
+                raise
+            return Failed(describe(error, Category.UNKNOWN))  # the function's own
         except BaseException as error:  # noqa: BLE001 - the one place that catches everything: around a function
             return outcome_of(error, task.retry)
         finally:
             run.stop = None
-            while slot.cancelling():
-                slot.uncancel()
+            if slot.cancelling():
+                await self._absorb_cancel(slot)
+
+    async def _absorb_cancel(self, slot: "asyncio.Task[Any]") -> None:
+        """A cancel that was for this run shall not hit the next one, nor end the slot."""
+        while slot.cancelling():
+            slot.uncancel()
+        try:
+            await asyncio.sleep(0)  # a function that cancelled its own task and returned has left one behind
+        except asyncio.CancelledError:
+            if self.closing:
+                raise
 
     async def _run_in_thread(self, run: Run) -> tuple[Outcome, "concurrent.futures.Future[Any] | None"]:
         work = self._threads.submit(contextvars.copy_context().run, call, run)
@@ -105,18 +119,34 @@ def call(run: Run) -> Outcome:
 
 
 def outcome_of(error: BaseException, policy: RetryPolicy) -> Outcome:
-    """What an exception of a function means for its job."""
+    """What an exception of a function means for its job, whatever the exception itself does when it is looked at."""
+    try:
+        return _outcome_of(error, policy)
+    except BaseException as broken:  # noqa: BLE001 - it is a user's object: its properties may raise anything
+        message = f"(looking at this error raised {type(broken).__name__}: {text_of(broken)})"
+        return Failed(JobError(type(error).__name__, message, Category.UNKNOWN, fingerprint="unreadable"))
+
+
+def _outcome_of(error: BaseException, policy: RetryPolicy) -> Outcome:
     match error:
         case Snooze(delay=delay):
-            return Snoozed(max(0.0, delay))
+            return Snoozed(_pause(delay))
         case Cancel():
-            return Cancelled(str(error) or "cancelled")
+            return Cancelled(text_of(error) or "cancelled")
         case RetryLater(delay=delay):
-            return Failed(describe(error, policy.category_of(error)), retry_after=delay)
+            pause = None if delay is None else _pause(delay)
+            return Failed(describe(error, policy.category_of(error)), retry_after=pause)
         case DataError():
             return Failed(describe(error, Category.DATA), retry=False)
         case _:
             return Failed(describe(error, policy.category_of(error)))
+
+
+def _pause(seconds: float) -> float:
+    """A pause within bounds. Raises ValueError, TypeError for what is no number."""
+    if math.isnan(seconds):
+        raise ValueError("not a number of seconds")
+    return min(max(0.0, float(seconds)), MAX_DELAY_SECONDS)
 
 
 def stopped(run: Run) -> Outcome:
@@ -137,5 +167,5 @@ def timed_out(run: Run) -> Failed:
 
 
 def _pass_on(done: "concurrent.futures.Future[Outcome]", ended: "asyncio.Future[Outcome]") -> None:
-    if not ended.done():
+    if not ended.done() and not done.cancelled():
         ended.set_result(done.result())

@@ -63,6 +63,7 @@ class Fetcher:
         self.broker = broker
         self.partition = partition
         self.worker_id = ""  # its registration; another one after its lease was lost
+        self.registrations = 0
         self._buffer = buffer
         self._owner = owner
         self._turn = asyncio.Lock()

@@ -8,7 +8,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -71,7 +71,6 @@ class Worker(FetcherOwner):
         self._stuck: set[Run] = set()  # settled by the lease thread, and still not at their end
         self._tasks: dict[str, Task[..., Any]] = {}  # by a job's route
         self._specs = Specs()
-        self._registrations = 0
         self._watching: asyncio.TimerHandle | None = None
         self._buffer = Buffer(self.slots, self._wake)
         self._fetchers: list[Fetcher] = []
@@ -81,10 +80,13 @@ class Worker(FetcherOwner):
         await self._open()
         try:
             async with asyncio.TaskGroup() as group:
-                loops = [group.create_task(loop) for loop in self._loops()]
-                self.started.set()
-                await self.stopping.wait()
-                await self._drain()
+                loops = [group.create_task(self._guarded(loop)) for loop in self._loops()]
+                try:
+                    self.started.set()
+                    await self.stopping.wait()
+                    await self._drain()
+                finally:
+                    self._executor.closing = True
                 for fetcher in self._fetchers:
                     fetcher.close()
                 await _end(loops)
@@ -95,7 +97,15 @@ class Worker(FetcherOwner):
         """Finish what runs, hand back the rest, and end. Call it from the worker's loop."""
         self.stopping.set()
 
-    def _loops(self) -> list[Any]:
+    async def _guarded(self, loop: Coroutine[Any, Any, None]) -> None:
+        """A loop that fails ends the worker; from then on, a cancel is not a function's own."""
+        try:
+            await loop
+        except BaseException:
+            self._executor.closing = True
+            raise
+
+    def _loops(self) -> list[Coroutine[Any, Any, None]]:
         return [
             *(fetcher.run() for fetcher in self._fetchers),
             *(fetcher.read_mail() for fetcher in self._fetchers),
@@ -127,8 +137,8 @@ class Worker(FetcherOwner):
 
     async def _register(self, fetcher: Fetcher) -> None:
         """Under a new id each time: what an older registration held is not ours any more."""
-        self._registrations += 1
-        worker_id = f"{self.name}.{self._registrations}"
+        fetcher.registrations += 1
+        worker_id = f"{self.name}.{fetcher.registrations}"
         info = {"host": socket.gethostname(), "pid": os.getpid(), "slots": self.slots, "name": self.name}
         await repeated(
             lambda: self._line.broker.register(

@@ -2,7 +2,7 @@
 -- Taking jobs for a worker, and handing jobs that became ready to a worker that sleeps.
 local MOST = 1000 -- ids looked at in one call
 local budget
-local parked_now -- queues in which this call has parked a job: some sleeper may know its type
+local parked_now -- queues with a parked job that has just come, or come back: some sleeper may know its type
 
 local function begin_claims()
   budget, parked_now = MOST, {}

@@ -1,0 +1,70 @@
+import asyncio
+
+import pytest
+
+from boltq.broker import scripts
+from boltq.broker.broker import Broker
+from boltq.broker.events import Watch, follow, last_cursor
+from boltq.domain.errors import NotFound, WaitTimeout
+from boltq.domain.job import NewJob
+from boltq.domain.states import JobState
+
+
+async def test_every_move_is_told_in_order(desk) -> None:
+    await desk.worker()
+    ids = await desk.submit(2)
+    await desk.settle(await desk.claim(2))
+    moves = []
+    async for moved in follow(desk.broker, 0, "0-0"):
+        moves.append((moved.before, moved.to, sorted(moved.ids)))
+        if moved.to == "completed":
+            break
+    assert moves == [("new", "queued", ids), ("queued", "running", ids), ("running", "completed", ids)]
+
+
+async def test_a_call_that_changed_nothing_tells_nothing(desk) -> None:
+    await desk.submit()
+    before = await last_cursor(desk.broker, 0)
+    await desk.worker()
+    await desk.broker.cancel([f"{77:024d}00"])
+    await desk.broker.reap(0, "w")
+    assert await last_cursor(desk.broker, 0) == before
+
+
+async def test_the_stream_is_bounded_by_bytes(desk) -> None:
+    await desk.worker()
+    for _ in range(150):
+        await desk.submit(1_000)
+        await desk.settle(await desk.claim(1_000))
+    size = await desk.broker.redis.memory_usage(desk.key("events"), samples=0)
+    assert size < 2 * scripts.MAX_EVENT_BYTES
+
+
+async def test_the_stream_is_bounded_by_number(desk) -> None:
+    await desk.worker()
+    (job,) = await desk.submit()
+    await desk.claim()
+    pipeline = desk.broker.redis.pipeline(transaction=False)
+    from boltq.broker import calls
+
+    for _ in range(scripts.MAX_EVENTS + 1_000):
+        call = calls.progress(0, [(job, 1, 0.5, "", [])])
+        pipeline.execute_command(*desk.broker.library.call("progress", desk.broker.layout.prefix(0), "", call.args))
+    await pipeline.execute()
+    assert await desk.broker.redis.xlen(desk.key("events")) <= scripts.MAX_EVENTS + 200
+
+
+async def test_the_end_of_a_job_is_waited_for(broker: Broker) -> None:
+    watch = Watch(broker)
+    (answer,) = await broker.submit([NewJob(type="x")])
+    waiting = asyncio.create_task(watch.end_of(answer.id, 10))
+    await asyncio.sleep(0.05)
+    await broker.cancel([answer.id])
+    assert (await waiting).state is JobState.CANCELLED
+    assert (await watch.end_of(answer.id, 1)).state is JobState.CANCELLED
+    with pytest.raises(NotFound):
+        await watch.end_of(f"{5:024d}00", 1)
+    (answer,) = await broker.submit([NewJob(type="x")])
+    with pytest.raises(WaitTimeout):
+        await watch.end_of(answer.id, 0.05)
+    await watch.close()

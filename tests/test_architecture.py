@@ -1,0 +1,131 @@
+"""Rules of the house that no tool checks. The layers are import-linter's (`make lint`)."""
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import boltq
+from boltq.broker.scripts import REFUSALS, Library
+from boltq.domain import errors
+from boltq.domain.states import ENTRIES, MOVES, TERMINAL, JobState, actions
+
+SRC = Path(boltq.__file__).parent
+LUA = SRC / "broker" / "lua"
+MODULES = {path.relative_to(SRC).as_posix(): ast.parse(path.read_text("utf-8")) for path in sorted(SRC.rglob("*.py"))}
+SCRIPTS = {path.stem: path.read_text("utf-8") for path in sorted(LUA.glob("*.lua"))}
+
+
+def test_the_public_names_are_sorted_and_there():
+    assert boltq.__all__ == sorted(boltq.__all__)
+    for name in boltq.__all__:
+        assert getattr(boltq, name).__module__.startswith("boltq."), name
+    everything: dict[str, object] = {}
+    exec("from boltq import *", everything)
+    assert set(boltq.__all__) <= set(everything)
+
+
+def test_every_error_of_the_tree_is_in_its_picture():
+    tree = errors.__doc__
+    named = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
+    assert {name for name in named if not re.search(rf"\b{name}\b", tree)} == set()
+    assert set(REFUSALS.values()) <= {getattr(errors, name) for name in named}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_begins_with_its_contract(script):
+    """What moves from where to where, its ARGV and its reply."""
+    header = SCRIPTS[script].removeprefix("#!lua").split("--@use")[0]
+    assert re.search(rf"^-- {script}: \S", header, re.MULTILINE), "the first line says what it does"
+    assert re.search(r"^--   ARGV     now\b", header, re.MULTILINE), "the time comes first"
+
+
+def test_every_script_is_called_by_the_broker_and_no_other_is():
+    """One entry each: a Call in calls.py, or one of the short ways of Broker and Inspector."""
+    ways = {"Call", "many", "_many", "_everywhere", "_read"}
+    called = {
+        call.args[0].value
+        for name in ("calls", "broker", "inspector")
+        for call in ast.walk(MODULES[f"broker/{name}.py"])
+        if isinstance(call, ast.Call) and _name_of(call.func) in ways and call.args
+        if isinstance(call.args[0], ast.Constant)
+    }
+    assert called == set(SCRIPTS)
+
+
+def test_the_states_in_lua_are_rendered_from_the_table():
+    """No script has a copy, and none makes a move that the table does not have."""
+    text = Library().text
+    for state, targets in [("new", ENTRIES), *MOVES.items()]:
+        row = ",".join(f"{target}=true" for target in sorted(targets))
+        assert f"{state}={{{row}}}" in text
+    for path in LUA.rglob("*.lua"):
+        source = path.read_text("utf-8")
+        assert not re.search(r"MOVES\s*=", source), path.name
+        for before, after in re.findall(r"\bmove\([^,]+, [^,]+, '(\w+)', '(\w+)'", source):
+            allowed = ENTRIES if before == "new" else MOVES[JobState(before)]
+            assert JobState(after) in allowed, f"{path.name}: {before} -> {after}"
+
+
+def test_every_state_can_be_reached_and_left_or_is_an_end():
+    reached = ENTRIES.union(*MOVES.values())
+    assert reached == set(JobState) == set(MOVES)
+    assert {state for state in JobState if MOVES[state] <= {JobState.QUEUED}} == TERMINAL
+    assert {state for state in JobState if "cancel" in actions(state)} == set(JobState) - TERMINAL
+
+
+def test_only_the_settings_read_the_environment():
+    for name, tree in MODULES.items():
+        if name == "settings.py":
+            continue
+        touched = [node.lineno for node in ast.walk(tree) if _name_of(node) in {"environ", "getenv", "putenv"}]
+        assert touched == [], name
+
+
+def test_everything_public_says_what_it_is():
+    """A docstring of one sentence or more: modules, classes, functions and methods."""
+    silent = [f"{name}: {thing}" for name, tree in MODULES.items() for thing in _silent(tree)]
+    assert silent == []
+
+
+def test_nothing_stored_can_name_code():
+    """No pickle and no eval. A module is imported by a name only if a person or our own code gave that name."""
+    for name, tree in MODULES.items():
+        for node in ast.walk(tree):
+            imported = {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+            assert not imported & {"pickle", "marshal", "shelve", "dill", "cloudpickle"}, name
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in {"eval", "exec", "__import__"}, name
+    importers = {name for name, tree in MODULES.items() if "import_module" in map(_name_of, ast.walk(tree))}
+    assert importers <= {"__init__.py", "worker/processes.py", "cli/find_app.py", "cli/__init__.py"}
+
+
+def test_every_module_can_be_imported_by_itself():
+    for name in MODULES:
+        if name != "__main__.py":
+            importlib.import_module(f"boltq.{name.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__"))
+
+
+def _name_of(node: ast.AST) -> str:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _silent(tree: ast.Module) -> Iterator[str]:
+    """What is public and has no docstring; the variants of an overload are one function."""
+    if not ast.get_docstring(tree) and tree.body:
+        yield "the module"
+    stack: list[tuple[str, ast.AST]] = [("", node) for node in tree.body]
+    while stack:
+        path, node = stack.pop()
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or node.name.startswith("_"):
+            continue
+        here = f"{path}{node.name}"
+        if "overload" not in map(_name_of, node.decorator_list) and not ast.get_docstring(node):
+            yield here
+        if isinstance(node, ast.ClassDef):
+            stack += [(f"{here}.", inner) for inner in node.body]
