@@ -11,6 +11,8 @@ INSTALL := $(UV) pip install --python $(BIN)/python --require-hashes
 LOCK := $(UV) --no-config pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 ARGS ?=
+# The tests in which the number of partitions makes a difference: run with 4 as well as with 1.
+PARTITIONED := tests/broker tests/stories tests/worker tests/server tests/faults
 
 # Done once for each change of what a stamp depends on.
 VENV_STAMP := $(VENV)/.made
@@ -21,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 ##@ Run
 .PHONY: dev
-dev: $(RUN_STAMP) ## Start everything: a store, a worker, the API and the Playground
+dev: $(RUN_STAMP) ## Start everything: a store, the API and a worker
 	@$(BIN)/boltq dev $(ARGS)
 
 .PHONY: bench
@@ -55,6 +57,7 @@ test: servers ## Run the tests (some of them: make test ARGS='tests/broker -k cl
 .PHONY: check
 check: ## Everything that CI runs, in its order; stops at the first failure
 	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory test ARGS='--partitions 4 $(PARTITIONED)'
 	@$(MAKE) --no-print-directory test
 
 ##@ Maintain

@@ -173,7 +173,7 @@ class Task(Submission[P, R]):
     def __repr__(self) -> str:
         return f"Task({self.name})"
 
-    def options(
+    def options(  # noqa: PLR0913 - one keyword for each option, so that submitting type-checks
         self,
         *,
         queue: str | None = None,
@@ -272,7 +272,7 @@ class BoltQ:
         executor: Executor | None = None,
     ) -> "_Decorator": ...
 
-    def task(
+    def task(  # noqa: PLR0913 - one keyword for each option, so that registering type-checks
         self,
         function: Callable[..., Any] | None = None,
         *,

@@ -1,9 +1,13 @@
-"""Tasks for worker processes that tests start and hurt: `boltq worker fault_tasks:app`. Each run leaves a mark in a file."""
+"""Tasks for worker processes that tests start and hurt: `boltq worker fault_tasks:app`.
+
+Each run leaves a mark in a file.
+"""
 
 import asyncio
 import os
 import signal
 import time
+from pathlib import Path
 
 from boltq import Backoff, BoltQ
 
@@ -13,7 +17,7 @@ AT_ONCE = Backoff(base=0.01, floor=0.01)
 
 def mark(path: str, word: str) -> None:
     """One line, whole, even from many processes."""
-    with open(path, "ab", buffering=0) as file:
+    with Path(path).open("ab", buffering=0) as file:
         file.write(f"{word} {os.getpid()}\n".encode())
 
 

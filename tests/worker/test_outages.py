@@ -38,8 +38,7 @@ async def test_outcomes_survive_an_outage_of_the_store(app, store, worker):
     @app.task
     async def on_loop(n: int) -> int:
         runs[n] += 1
-        while not go_on.is_set():
-            await asyncio.sleep(0.005)
+        await asyncio.to_thread(go_on.wait)
         return n
 
     @app.task

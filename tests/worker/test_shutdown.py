@@ -37,7 +37,7 @@ async def test_what_runs_may_finish(app, marks, job_type):
 @pytest.mark.parametrize("job_type", ["nap", "doze", "toil"])
 async def test_what_does_not_finish_goes_back_when_the_grace_time_is_over(app, marks, job_type):
     """A coroutine is cancelled, a process killed, a thread left behind: the process ends without it."""
-    with worker_process(app, "--grace", "0.2") as far:
+    with worker_process(app, BOLTQ_GRACE="0.2") as far:
         await eventually(lambda: here(app, "far"))
         job = await app.submit(job_type, {"path": marks.path, "seconds": 60})
         await eventually(lambda: marks.words() == ["begin"])

@@ -33,6 +33,12 @@ def as_url(address: str) -> str:
     return address.replace("valkey", "redis", 1) if scheme.startswith("valkey") else address
 
 
+def without_secret(address: str) -> str:
+    """The address as it may be shown: without user and password."""
+    scheme, mark, rest = address.rpartition("://")
+    return f"{scheme}{mark}{rest.rsplit('@', 1)[-1]}"
+
+
 def connect(address: str, *, blocking: bool = False) -> "redis.asyncio.Redis":
     """An asyncio client. `blocking` is for reads that wait on the server: they get a longer deadline."""
     timeout = BLOCK_SECONDS * 2 if blocking else SOCKET_TIMEOUT

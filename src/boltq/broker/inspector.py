@@ -9,6 +9,7 @@ import msgspec
 
 from boltq.broker.broker import Broker
 from boltq.broker.calls import Call, pack
+from boltq.broker.connect import without_secret
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob, NotFound, StoreError
 from boltq.domain.job import NO_SPEC, JobRecord, Priority, Spec
@@ -283,12 +284,13 @@ def _read_cursor(cursor: str | None) -> tuple[int, str]:
     if not cursor:
         return 0, ""
     try:
-        at, _, inner = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition("|")
-        if not re.fullmatch(r"[\w .:-]*", inner):
-            raise ValueError
-        return int(at), inner
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except ValueError:
-        raise InvalidJob([("/cursor", "not a cursor of ours: begin without one")]) from None
+        text = ""
+    found = re.fullmatch(r"(\d{1,9})\|([\w .:-]*)", text)
+    if not found:
+        raise InvalidJob([("/cursor", "not a cursor of ours: begin without one")])
+    return int(found[1]), found[2]
 
 
 class Server(msgspec.Struct):
@@ -312,7 +314,7 @@ async def inspect_server(broker: Broker) -> Server:
     try:
         info = await broker.redis.info()
     except (exceptions.RedisError, OSError) as error:
-        raise StoreError(f"the store at {broker.address} does not answer: {error}") from error
+        raise StoreError(f"the store at {without_secret(broker.address)} does not answer: {error}") from error
     flavour = "valkey" if "valkey_version" in info else "redis"
     version = str(info.get("valkey_version") or info.get("redis_version") or "0")
     server = Server(flavour, version, info, [])

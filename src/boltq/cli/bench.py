@@ -98,7 +98,7 @@ async def _measure_all(address: str, settings: Settings, args: argparse.Namespac
     rounds: list[list[Row]] = []
     try:
         for _ in range(args.rounds):
-            rounds.append([row async for row in _measure(broker, settings, args)])
+            rounds.append([row async for row in _measure(broker, settings, args)])  # noqa: PERF401 - one after the other
     finally:
         await _clear(broker)
         await broker.close()

@@ -116,7 +116,7 @@ class Fetcher:
             self._pause = 0.0
             self._accept(claim, want)
         if claim.unknown_worker and want:
-            await self._owner.lost(self.partition)
+            self._owner.lost(self.partition, worker_id)
         return bool(items) or bool(claim.jobs) or claim.more
 
     def _room(self) -> int:
@@ -225,6 +225,6 @@ class FetcherOwner:
         """Stop these, if they are here."""
         raise NotImplementedError
 
-    async def lost(self, partition: int) -> None:
+    def lost(self, partition: int, worker_id: str) -> None:
         """The registration is gone, and with it all that we held."""
         raise NotImplementedError

@@ -45,7 +45,7 @@ class Leases:
         runs: Callable[[], list[Run]],
         vitals: Callable[[], str],
         on_cancel: Callable[[list[str]], None],
-        on_lost: Callable[[int], None],
+        on_lost: Callable[[int, str], None],
         on_stuck: Callable[[Run], None],
     ) -> None:
         self._broker = broker
@@ -101,7 +101,7 @@ class Leases:
             log.error(  # noqa: TRY400 - the trace says nothing
                 "lease lost: what this worker held was given to others", extra={"worker": line.worker_id}
             )
-            self._on_lost(line.partition)
+            self._on_lost(line.partition, line.worker_id)
         except BoltQError as error:
             log.warning("no beat", extra={"worker": line.worker_id, "error": str(error)})
 

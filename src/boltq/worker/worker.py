@@ -17,7 +17,7 @@ from boltq.app import BoltQ, Line, Task
 from boltq.broker import calls
 from boltq.broker.broker import SyncBroker, repeated
 from boltq.broker.calls import Settling
-from boltq.domain.errors import StoreError
+from boltq.domain.errors import Conflict, StoreError
 from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Cancelled, Failed, Outcome
 from boltq.worker.buffer import Buffer
@@ -65,7 +65,7 @@ class Worker(FetcherOwner):
         self.started = asyncio.Event()
         self.done = 0  # runs that ended here
         self._settings = settings
-        self._rejoining: asyncio.Task[None] | None = None
+        self._rejoining: dict[int, asyncio.Task[None]] = {}  # by partition
         self._exit_when_wedged = exit_when_wedged
         self._runs: dict[str, Run] = {}
         self._stuck: set[Run] = set()  # settled by the lease thread, and still not at their end
@@ -127,7 +127,7 @@ class Worker(FetcherOwner):
             runs=lambda: list(self._runs.values()),
             vitals=self._vitals,
             on_cancel=lambda ids: self._soon(self.cancel, ids),
-            on_lost=lambda partition: self._soon(self._lost_soon, partition),
+            on_lost=lambda partition, worker_id: self._soon(self.lost, partition, worker_id),
             on_stuck=self._on_stuck,
         )
         self._fetchers = [Fetcher(broker, p, self._buffer, self) for p in range(broker.layout.partitions)]
@@ -137,20 +137,22 @@ class Worker(FetcherOwner):
 
     async def _register(self, fetcher: Fetcher) -> None:
         """Under a new id each time: what an older registration held is not ours any more."""
-        fetcher.registrations += 1
-        worker_id = f"{self.name}.{fetcher.registrations}"
         info = {"host": socket.gethostname(), "pid": os.getpid(), "slots": self.slots, "name": self.name}
-        await repeated(
-            lambda: self._line.broker.register(
-                fetcher.partition,
-                worker_id,
-                info=msgspec.json.encode(info).decode(),
-                queues=self.queues,
-                types=sorted(self.app.tasks),
-                lease_ms=round(self._settings.lease * 1_000),
-                schemas=[(name, msgspec.json.encode(task.about()).decode()) for name, task in self.app.tasks.items()],
-            )
-        )
+        what = {
+            "info": msgspec.json.encode(info).decode(),
+            "queues": self.queues,
+            "types": sorted(self.app.tasks),
+            "lease_ms": round(self._settings.lease * 1_000),
+            "schemas": [(name, msgspec.json.encode(task.about()).decode()) for name, task in self.app.tasks.items()],
+        }
+        while True:
+            fetcher.registrations += 1
+            worker_id = f"{self.name}.{fetcher.registrations}"
+            try:
+                await repeated(lambda: self._line.broker.register(fetcher.partition, worker_id, **what))  # noqa: B023
+            except Conflict:  # by ourselves, if the answer was lost; or by a namesake, who may be dead
+                continue
+            break
         fetcher.worker_id = worker_id
         self._leases.hold(fetcher.partition, worker_id)
 
@@ -323,22 +325,21 @@ class Worker(FetcherOwner):
             settling = calls.settling(job, Cancelled("cancelled"), 0, None)
             self._fetchers[partition].outbox.put(settling)
 
-    async def lost(self, partition: int) -> None:
-        """The registration is gone, and with it all that we held: drop it, and register anew."""
-        self._buffer.drain(partition)
+    def lost(self, partition: int, worker_id: str) -> None:
+        """The registration is gone, and with it all that we held: drop that, and register anew. May be told twice."""
+        fetcher, rejoining = self._fetchers[partition], self._rejoining.get(partition)
+        if fetcher.worker_id == worker_id and (rejoining is None or rejoining.done()):
+            self._rejoining[partition] = self._loop.create_task(self._rejoin(fetcher))
+
+    async def _rejoin(self, fetcher: Fetcher) -> None:
+        self._buffer.drain(fetcher.partition)
         for run in list(self._runs.values()):
-            if run.partition == partition:
+            if run.partition == fetcher.partition:
                 run.ask_to_stop(LOST)
-        await self._register(self._fetchers[partition])
-        self._fetchers[partition].wake()
-
-    def _lost_soon(self, partition: int) -> None:
-        self._rejoining = self._loop.create_task(self._rejoin(partition))
-
-    async def _rejoin(self, partition: int) -> None:
         while not self.stopping.is_set():
             with contextlib.suppress(StoreError):
-                await self.lost(partition)
+                await self._register(fetcher)
+                fetcher.wake()
                 return
             await asyncio.sleep(1)
 
