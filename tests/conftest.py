@@ -26,6 +26,9 @@ settings.load_profile("quick")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--partitions", type=int, default=1, help="partitions of each test's namespace")
+    parser.addoption("--chaos-seed", type=int, help="of the chaos story (default: a new one, which it prints)")
+    parser.addoption("--chaos-jobs", type=int, default=20_000, help="jobs of the chaos story")
+    parser.addoption("--chaos-seconds", type=float, default=20.0, help="how long its storm lasts")
 
 
 @pytest.fixture(scope="session")

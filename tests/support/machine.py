@@ -365,7 +365,7 @@ class World:
             worker = looking.pop()
             if n := worker.idle:
                 REACHED["look"] += 1
-                self.learn()
+                self.learn(partition)
                 reply = self.run(self.broker.claim(partition, worker.id, n))
                 self._claimed(partition, worker.id, n, 0, reply, self.read_clock(partition))
 
@@ -478,8 +478,9 @@ class World:
             job = self.jobs.get(verdict.id)
             if job is None:
                 self._not_found("cancel", verdict.word)
+                self._touch(verdict.id, touched)
                 continue
-            self._touch(job, touched)
+            self._touch(job.id, touched)
             if job.state == "running":
                 must(verdict.word == "running", f"cancel {job.id}: {verdict}")
                 REACHED["cancel running"] += 1
@@ -501,8 +502,9 @@ class World:
             job = self.jobs.get(verdict.id)
             if job is None:
                 self._not_found("replay", verdict.word)
+                self._touch(verdict.id, touched)
                 continue
-            self._touch(job, touched)
+            self._touch(job.id, touched)
             if job.state not in {"dead", "cancelled"}:
                 self._conflict("replay", verdict.word, verdict.state, job)
                 continue
@@ -520,8 +522,9 @@ class World:
             job = self.jobs.get(verdict.id)
             if job is None:
                 self._not_found("run_now", verdict.word)
+                self._touch(verdict.id, touched)
                 continue
-            self._touch(job, touched)
+            self._touch(job.id, touched)
             if job.state not in WAITING:
                 self._conflict("run_now", verdict.word, verdict.state, job)
                 continue
@@ -530,10 +533,12 @@ class World:
             self.to_tail(job)
         self._after(touched)
 
-    def _touch(self, job: Job, touched: set[int]) -> None:
-        if job.partition not in touched:
-            touched.add(job.partition)
-            self.read_clock(job.partition)
+    def _touch(self, job_id: str, touched: set[int]) -> None:
+        """A call has reached the partition of this id, whether it found the job or not."""
+        home = PARTITION_CODES.index(job_id[-2:]) if job_id[:1].isdigit() else self.partitions
+        if home < self.partitions and home not in touched:
+            touched.add(home)
+            self.read_clock(home)
 
     def _after(self, touched: Iterable[int]) -> None:
         for partition in range(self.partitions):
@@ -735,9 +740,9 @@ class World:
         }
         must(ends == {key: worker.ends for key, worker in self.workers.items()}, f"the leases end at {ends}")
 
-    def learn(self) -> None:
-        """Compare every job; take in what the store did by itself, where it was allowed to."""
-        jobs = list(self.jobs.values())
+    def learn(self, partition: int | None = None) -> None:
+        """Compare every job (of one partition); take in what the store did by itself, where it was allowed to."""
+        jobs = [job for job in self.jobs.values() if partition in {None, job.partition}]
         pipeline = self.raw.pipeline(transaction=False)
         for job in jobs:
             pipeline.hmget(self.key(job.partition, f"job:{job.id}"), self._FIELDS)

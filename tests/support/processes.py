@@ -91,17 +91,21 @@ class Program:
 def running(command: list[str], folder: Path, environment: Mapping[str, str]) -> Iterator[Program]:
     """A program; whatever is left of it afterwards is killed."""
     program = Program(command, folder, environment)
-    family = set()
     try:
         yield program
     finally:
-        with suppress(psutil.NoSuchProcess):
-            family.update(program.children())
-        program.kill()
-        for process in family:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
+        _end(program)
         program.close()
+
+
+def _end(program: Program) -> None:
+    """Kill it with all that it has started. They are stopped first: one could start what another has just lost."""
+    with suppress(psutil.NoSuchProcess):
+        family = [psutil.Process(program.pid), *program.children()]
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for process in family:
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
 
 
 def boltq_command(*words: str) -> list[str]:

@@ -30,8 +30,8 @@ class Marks:
 
 
 @contextmanager
-def worker_process(app, *words: str, name="far", **environment: str):
-    """`boltq worker` as a process of its own, without a supervisor that would replace it."""
+def worker_process(app, *words: str, name="far", supervised=False, **environment: str):
+    """`boltq worker` as a process of its own, by itself or under the supervisor that would replace it."""
     known = clean_environment(
         REDIS_ADDR=app.settings.redis_addr,
         BOLTQ_NAMESPACE=app.settings.namespace,
@@ -39,7 +39,8 @@ def worker_process(app, *words: str, name="far", **environment: str):
         PYTHONPATH=os.pathsep.join([SUPPORT, *sys.path]),
         **environment,
     )
-    command = boltq_command("worker", "fault_tasks:app", "--child", "--name", name, *words)
+    alone = [] if supervised else ["--child"]
+    command = boltq_command("worker", "fault_tasks:app", *alone, "--name", name, *words)
     with running(command, Path(SUPPORT), known) as program:
         yield program
 

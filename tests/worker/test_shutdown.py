@@ -63,3 +63,15 @@ async def test_a_job_that_fails_while_its_worker_leaves_is_retried_elsewhere(app
         for job in jobs:
             assert await job.result() == "blocked"
     assert marks.words().count("begin") == 30, "nothing ran twice"
+
+
+async def test_a_function_that_does_not_let_itself_be_cancelled_is_killed_with_its_process(app, worker, marks):
+    """By the supervisor, a moment after the grace time; the job goes back, and its worker is not counted as lost."""
+    with worker_process(app, "--grace", "0.2", supervised=True) as far:
+        job = await app.submit("stubborn", {"path": marks.path})
+        await eventually(lambda: marks.words() == ["begin"])
+        far.process.send_signal(signal.SIGTERM)
+        assert await ended(far) == 0
+    assert "asked" in marks.words()
+    record = await job.record()
+    assert (record.state, record.attempts, record.losses) == (JobState.QUEUED, 0, 0)

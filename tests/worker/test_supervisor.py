@@ -282,7 +282,7 @@ def test_changed_code_is_loaded(worker: Start, app: BoltQ, tasks: Path) -> None:
         first = app.submit_sync("pid").result_sync(PATIENCE)
         tasks.write_text(TASKS.replace("return os.getpid()", "return -1"))
         program.wait_for("supervised_tasks.py changed")
-        wait_until(lambda: gone(first) or None)
+        wait_until(lambda: gone(first))
         assert app.submit_sync("pid").result_sync(PATIENCE) == -1
 
 
@@ -294,6 +294,16 @@ def test_broken_code_is_waited_for(worker: Start, app: BoltQ, tasks: Path) -> No
         app.submit_sync("pid").result_sync(PATIENCE)
         program.terminate()
         assert program.wait() == 0
+
+
+def test_a_worker_that_has_run_outlives_code_that_is_broken_for_a_while(worker: Start, app: BoltQ, tasks: Path) -> None:
+    with worker() as program:
+        app.submit_sync("pid").result_sync(PATIENCE)
+        tasks.write_text("this is not Python")
+        program.worker_children()[0].kill()
+        program.wait_for("cannot be imported")
+        tasks.write_text(TASKS)
+        app.submit_sync("pid").result_sync(PATIENCE)
 
 
 @pytest.fixture

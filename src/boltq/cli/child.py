@@ -10,10 +10,11 @@ import sys
 from typing import Any
 
 from boltq.app import BoltQ
-from boltq.broker.store import check_server
+from boltq.broker.connect import as_url
+from boltq.broker.store import broker_at, check_server
 from boltq.cli import failures, life
 from boltq.cli.find_app import BUILT_IN, find_app
-from boltq.domain.errors import StoreUnavailable
+from boltq.domain.errors import StoreError, StoreFull, StoreUnavailable, StoreUnfit
 from boltq.worker.supervisor import Whereabouts, tell_whereabouts
 from boltq.worker.worker import WORN_OUT, Worker, WornOutError
 
@@ -56,11 +57,14 @@ async def _run(args: argparse.Namespace) -> int:
 async def _wait_for_store(app: BoltQ, worker: Worker, fd: int | None) -> bool:
     """Whether the store answers, before we were told to stop. Raises StoreUnfit, EmbeddedError."""
     pause = 0.2
+    as_url(app.settings.redis_addr)  # an address that means nothing never answers
     while not worker.stopping.is_set():
         try:
+            await _check_server(app)
             broker = (await app.line()).broker
-            await check_server(broker)
-        except StoreUnavailable as error:
+        except StoreUnfit:
+            raise
+        except StoreError as error:
             pause = min(_LONGEST_PAUSE, pause * 2)
             log.warning("%s; trying again in %g s", error, pause)
             with contextlib.suppress(TimeoutError):
@@ -75,6 +79,17 @@ async def _wait_for_store(app: BoltQ, worker: Worker, fd: int | None) -> bool:
     return False
 
 
+async def _check_server(app: BoltQ) -> None:
+    """Before anything else: a server that is too old does not even understand our scripts."""
+    address = app.settings.redis_addr
+    if address:
+        broker = broker_at(address, app.settings)
+        try:
+            await check_server(broker)
+        finally:
+            await broker.close()
+
+
 def _code_of(error: BaseException) -> int:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
@@ -82,7 +97,9 @@ def _code_of(error: BaseException) -> int:
         log.error("%s", error)
         return WORN_OUT
     try:
-        return failures.tell(error)
+        code = failures.tell(error)
+        waiting_helps = isinstance(error, StoreUnavailable | StoreFull)
+        return failures.FAILED if waiting_helps else code
     except BaseException:
         log.exception("this worker ends")
         return failures.FAILED

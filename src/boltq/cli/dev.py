@@ -70,8 +70,7 @@ class Screen:
         """One line of a part."""
         from rich.text import Text
 
-        name = Text(f"{who:<6} │ ", style=_COLOURS.get(who, ""))
-        self.console.print(name + Text.from_ansi(line))
+        self.console.print(Text.assemble((f"{who:<6} │ ", _COLOURS.get(who, "")), Text.from_ansi(line)))
 
     def handler(self) -> logging.Handler:
         """For the log lines of this process."""

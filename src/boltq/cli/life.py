@@ -1,6 +1,7 @@
 """Ends this process when the one that started it has died: a pipe that only death closes."""
 
 import argparse
+import contextlib
 import os
 import signal
 import threading
@@ -19,6 +20,7 @@ def follow(fd: int | None) -> None:
 
 def _wait(fd: int) -> None:
     os.set_inheritable(fd, False)
-    while os.read(fd, 1):
-        pass
+    with contextlib.suppress(OSError):  # a reset: it died before it had read what we told it
+        while os.read(fd, 1):
+            pass
     os.kill(os.getpid(), signal.SIGTERM)

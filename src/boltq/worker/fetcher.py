@@ -5,6 +5,7 @@ scheduled job. It does not poll; once in a while it looks by itself, in case the
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable
@@ -70,6 +71,7 @@ class Fetcher:
         self._woken = asyncio.Event()
         self.wake = self._woken.set  # look again: there is an outcome, room, a letter
         self.outbox = Outbox(self.wake)
+        self._reading: asyncio.Timeout | None = None  # while we wait for mail
         self._in_doubt = False  # an answer was lost: something may be ours that we do not know of
         self._suspect = False  # the last job that came has lost a worker before
         self._start = 0
@@ -101,11 +103,13 @@ class Fetcher:
             items = self.outbox.take()
             if not items and not want:
                 return False
+            worker_id = self.worker_id
             try:
                 claim = await self._send(items, want)
             except StoreError as error:
                 self.outbox.put_back(items)
                 self._in_doubt = True
+                self.read_anew()
                 if alone:
                     raise
                 await self._ride_out(error)
@@ -175,7 +179,8 @@ class Fetcher:
             try:
                 if self._in_doubt:
                     await self._recover()
-                letter = await self.broker.mail(self.partition, self.worker_id, MAIL_SECONDS)
+                async with asyncio.timeout(None) as self._reading:
+                    letter = await self.broker.mail(self.partition, self.worker_id, MAIL_SECONDS)
             except (BoltQError, TimeoutError) as error:
                 if not isinstance(error, StoreUnavailable | TimeoutError):
                     log.warning("mailbox", extra={"error": str(error)})
@@ -184,6 +189,13 @@ class Fetcher:
                 continue
             if letter:
                 self._open(letter)
+
+    def read_anew(self) -> None:
+        """Do not wait for mail any longer: something was lost, or the mailbox is another one now."""
+        if self._reading is not None and not self._reading.expired():
+            reading, self._reading = self._reading, None
+            with contextlib.suppress(RuntimeError):  # it has just ended
+                reading.reschedule(asyncio.get_running_loop().time())
 
     def _open(self, letter: bytes) -> None:
         kind, *rest = _read_letter(letter)

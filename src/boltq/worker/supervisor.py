@@ -22,7 +22,6 @@ import msgspec
 from boltq.broker import calls
 from boltq.broker.broker import Broker, SyncBroker
 from boltq.broker.calls import Call
-from boltq.domain.errors import BoltQError
 from boltq.worker.worker import WORN_OUT
 
 log = logging.getLogger(__name__)
@@ -73,6 +72,7 @@ class Supervisor:
         self._hurrying = asyncio.Event()
         self._changed = asyncio.Event()
         self._waits_for_change = False
+        self._has_run = False  # some child has come so far as to take jobs
         self.exit_code = 0
 
     async def run(self) -> int:
@@ -114,10 +114,10 @@ class Supervisor:
                 child.tell_to_end()
             code = await self._wait_for_end(child)
             del self._children[number]
+            self._has_run = self._has_run or child.whereabouts is not None
             self._note_end(child, code)
             group.create_task(self._see_off(child, code))
-            if code in HOPELESS and not self._stopping.is_set():
-                await self._give_up(code)
+            if code in HOPELESS and await self._is_hopeless(code):
                 continue
             quick_deaths = quick_deaths + 1 if code != 0 and child.age() < _QUICK else 0
             await self._pause(_PAUSES[min(max(0, quick_deaths - 1), len(_PAUSES) - 1)])
@@ -126,20 +126,23 @@ class Supervisor:
         return f"{self._name}-{number}-{secrets.token_hex(3)}"
 
     async def _wait_for_end(self, child: "Child") -> int:
-        """The exit code of a child that ended by itself, or did so when it was told to, or had to be killed."""
-        ended = asyncio.create_task(child.wait())
-        await asyncio.wait({ended, *(told := [asyncio.create_task(child.told.wait())])}, return_when=_FIRST)
+        """The exit code of a child that ended by itself, or when it was told to, or had to be killed."""
+        ended, told = asyncio.create_task(child.wait()), asyncio.create_task(child.told.wait())
+        await asyncio.wait({ended, told}, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
         if not ended.done():
-            grace = child.whereabouts.grace if child.whereabouts else self._grace
-            hurry = asyncio.create_task(self._hurrying.wait())
-            await asyncio.wait({ended, hurry}, timeout=grace + LAST_SECONDS, return_when=_FIRST)
-            told.append(hurry)
-        for task in told:
-            task.cancel()
+            await self._wait_for_the_told(child, ended)
+        return await ended
+
+    async def _wait_for_the_told(self, child: "Child", ended: "asyncio.Task[int]") -> None:
+        """Give a child that was told to end the time that its jobs may take; then kill it."""
+        grace = child.whereabouts.grace if child.whereabouts else self._grace
+        hurry = asyncio.create_task(self._hurrying.wait())
+        await asyncio.wait({ended, hurry}, timeout=grace + LAST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
         if not ended.done():
             log.warning("worker %s does not end: killing it", child.name)
             child.kill()
-        return await ended
 
     def _note_end(self, child: "Child", code: int) -> None:
         if code == WORN_OUT:
@@ -149,13 +152,17 @@ class Supervisor:
         elif code > 0 and code not in HOPELESS:
             log.error("worker %s ended with exit code %d", child.name, code)
 
-    async def _give_up(self, code: int) -> None:
-        if self._waits_for_change:
+    async def _is_hopeless(self, code: int) -> bool:
+        """Whether to start again would be of no use: then we end, or have waited for the code to change."""
+        if self._waits_for_change and code == USAGE:
             log.info("waiting for a change of the code")
             await self._changed.wait()
-        else:
-            self.exit_code = code
-            self.stop()
+            return True
+        if self._has_run:  # it did work: somebody may be about to mend it
+            return False
+        self.exit_code = code
+        self.stop()
+        return True
 
     async def _pause(self, seconds: float) -> None:
         if seconds and not self._changed.is_set():
@@ -172,7 +179,7 @@ class Supervisor:
         if home is None:  # it never came so far as to hold anything
             return
         if code in {0, WORN_OUT}:  # it has done so itself, and may have been the store's last user
-            with contextlib.suppress(BoltQError):
+            with contextlib.suppress(Exception):
                 await asyncio.to_thread(give_back, child.name, home, lost=False)
         else:
             lost = not child.killed  # whom we killed was not taken down by its jobs
@@ -184,7 +191,7 @@ class Supervisor:
         for pause in _repeating_last(_GIVE_BACK_PAUSES):
             try:
                 taken = await asyncio.to_thread(give_back, name, home, lost=lost)
-            except BoltQError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the supervisor goes on, and tries again
                 log.warning("cannot give back yet what worker %s held: %s", name, error)
             else:
                 if taken:
@@ -299,9 +306,6 @@ def _give_back_in(broker: SyncBroker, partition: int, name: str, *, lost: bool) 
             back, more = broker.send(calls.retire(partition, worker, lost=lost))
             taken += back
     return taken
-
-
-_FIRST: Final = asyncio.FIRST_COMPLETED
 
 
 def _repeating_last(pauses: Sequence[float]) -> Iterator[float]:

@@ -339,6 +339,7 @@ class Worker(FetcherOwner):
         while not self.stopping.is_set():
             with contextlib.suppress(StoreError):
                 await self._register(fetcher)
+                fetcher.read_anew()
                 fetcher.wake()
                 return
             await asyncio.sleep(1)

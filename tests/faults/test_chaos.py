@@ -1,0 +1,38 @@
+"""Everything dies all the time, and no job is lost."""
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "chaos"))
+
+from storm import Plan, Storm
+
+
+@pytest.mark.slow
+async def test_no_job_is_lost_in_a_storm_of_kill_9(tmp_path, request, partitions, capsys):
+    """Workers are killed and frozen at random, and the store is killed; what ran twice did so for a reason.
+
+    A second run of a job is excused only if the worker of the first was killed or frozen before its outcome can have
+    been told: an absence of the store is no excuse. The ledger is kept outside of it, by the functions themselves.
+    """
+    seed = request.config.getoption("--chaos-seed")
+    plan = Plan(seed=random.randrange(1_000_000) if seed is None else seed)
+    plan.partitions = partitions
+    plan.jobs = request.config.getoption("--chaos-jobs")
+    plan.seconds = request.config.getoption("--chaos-seconds")
+    tally = await Storm(plan, tmp_path).run()
+    with capsys.disabled():
+        print(f"\nchaos: {tally}")
+
+    assert tally.acked == plan.jobs
+    assert tally.lost == []
+    assert tally.phantoms == []
+    assert tally.ghosts == []
+    assert tally.unexcused == []
+    assert tally.double_commits == 0
+    assert tally.findings == []
+    assert tally.worker_kills >= 3
+    assert tally.store_kills >= 1
