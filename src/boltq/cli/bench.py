@@ -383,16 +383,21 @@ class _HttpClient(asyncio.Protocol):
 
     def __init__(self, left: Iterator[int], ended: "asyncio.Future[None]") -> None:
         self._left, self._ended = left, ended
+        self._answer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        if not data.startswith(b"HTTP/1.1 201"):
-            self._ended.set_exception(StoreError(f"the API answered {data[:200]!r}"))
+        self._answer += data
+        if not self._answer.endswith(b"}"):  # head and body may come apart
             return
-        self._send()
+        answer, self._answer = self._answer, b""
+        if answer.startswith(b"HTTP/1.1 201"):
+            self._send()
+        elif not self._ended.done():
+            self._ended.set_exception(StoreError(f"the API answered {answer[:200]!r}"))
 
     def _send(self) -> None:
         i = next(self._left, None)

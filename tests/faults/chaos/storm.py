@@ -92,6 +92,7 @@ class Storm:
         self._started = 0
         self._killed: dict[int, float] = {}  # worker -> when
         self._frozen: list[tuple[int, float, float]] = []  # worker, from, until
+        self._away: list[tuple[float, float]] = []  # the store
         self._settings = Settings()
 
     async def run(self) -> Tally:
@@ -209,13 +210,19 @@ class Storm:
             await asyncio.sleep(self._chance.uniform(0.5, 1.5) * self.plan.store_kill)
             away = self._chance.choice((0.0, 0.0, 2.0)) * self._settings.lease
             self.tally.store_kills += 1
-            await asyncio.to_thread(self._take_store_away, away)
+            deed = asyncio.create_task(asyncio.to_thread(self._take_store_away, away))
+            try:
+                await asyncio.shield(deed)
+            finally:
+                await deed  # it is back before the calm begins
 
     def _take_store_away(self, seconds: float) -> None:
+        begun = time.monotonic()
         with self._store._alone():  # nobody can start it again
             os.kill(self._store.pid, signal.SIGKILL)
             time.sleep(seconds)
         self._store.ensure_running()
+        self._away.append((begun, time.monotonic()))
 
     # The calm
 
@@ -288,7 +295,14 @@ class Storm:
             elif self._was_hit(before) or self._was_hit(after):
                 self.tally.excused += 1
             else:
-                self.tally.unexcused.append(f"{before} then {after}")
+                self.tally.unexcused.append(f"{before} then {after}; {self._faults_near(before.start)}")
+
+    def _faults_near(self, at: float) -> str:
+        """What happened shortly before and after, in seconds from then: to understand a failure."""
+        faults = [(when, f"worker {worker} killed") for worker, when in self._killed.items()]
+        faults += [(since, f"worker {worker} frozen for {until - since:.2f}") for worker, since, until in self._frozen]
+        faults += [(since, f"store away for {until - since:.2f}") for since, until in self._away]
+        return ", ".join(f"{when - at:+.3f} {what}" for when, what in sorted(faults) if -4 < when - at < 4)
 
     def _was_hit(self, run: Run) -> bool:
         """Whether its worker was killed or frozen before it can have told the end. The store's absence is no excuse."""
