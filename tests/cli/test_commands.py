@@ -52,6 +52,16 @@ def test_the_help_needs_no_redis_client() -> None:
     assert shown.stdout.endswith("False False\n")
 
 
+def test_every_public_name_is_there() -> None:
+    """They are loaded when they are first asked for."""
+    import boltq
+
+    assert all(getattr(boltq, name) is not None for name in boltq.__all__)
+    assert set(boltq.__all__) <= set(dir(boltq))
+    with pytest.raises(AttributeError, match="nonsense"):
+        boltq.nonsense  # noqa: B018
+
+
 def test_the_version_is_told(boltq: Run) -> None:
     assert boltq("--version").out.startswith("boltq ")
 
@@ -252,6 +262,20 @@ def test_pages_follow_each_other_without_a_gap(boltq: Run) -> None:
         seen += [job["id"] for job in page["jobs"]]
         cursor = page["cursor"]
     assert len(seen) == len(set(seen)) == 10
+
+
+def test_in_a_terminal_only_the_last_column_is_cut(
+    boltq: Run, app: BoltQ, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = boltq("submit", "spoil", f"text={'long ' * 50}").out.strip()
+    work()
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    heading, line = boltq("jobs").out.splitlines()
+    assert line.startswith(f"{job_id}  dead   spoil  default")
+    assert line.endswith("…")
+    assert len(line) == 100
+    assert heading.index("note") == line.index("data: DataError")
 
 
 def test_a_state_that_does_not_exist_is_a_usage_error(boltq: Run) -> None:

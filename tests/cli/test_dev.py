@@ -18,6 +18,8 @@ from processes import Program, boltq_command, clean_environment, gone, running, 
 from boltq import BoltQ, JobState, Settings
 from boltq.broker.embedded import EmbeddedStore
 
+pytestmark = pytest.mark.slow
+
 TASKS = """
 import asyncio
 from boltq import BoltQ

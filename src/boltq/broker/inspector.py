@@ -11,7 +11,7 @@ from boltq.broker.broker import Broker
 from boltq.broker.calls import Call, pack
 from boltq.broker.connect import without_secret
 from boltq.domain import limits
-from boltq.domain.errors import InvalidJob, NotFound, StoreError
+from boltq.domain.errors import InvalidJob, NotFound, StoreUnavailable
 from boltq.domain.job import NO_SPEC, JobRecord, Priority, Spec
 from boltq.domain.states import JobState
 
@@ -308,13 +308,13 @@ class Server(msgspec.Struct):
 
 
 async def inspect_server(broker: Broker) -> Server:
-    """Version, eviction policy and persistence of the server. Raises StoreError when it does not answer."""
+    """Version, eviction policy and persistence of the server. Raises StoreUnavailable when it does not answer."""
     from redis import exceptions  # noqa: PLC0415 - the only other place that needs it
 
     try:
         info = await broker.redis.info()
     except (exceptions.RedisError, OSError) as error:
-        raise StoreError(f"the store at {without_secret(broker.address)} does not answer: {error}") from error
+        raise StoreUnavailable(f"the store at {without_secret(broker.address)} does not answer: {error}") from error
     flavour = "valkey" if "valkey_version" in info else "redis"
     version = str(info.get("valkey_version") or info.get("redis_version") or "0")
     server = Server(flavour, version, info, [])

@@ -157,6 +157,8 @@ def translate(error: Exception) -> Exception:
     if isinstance(error, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError):
         return errors.StoreUnavailable(f"the store does not answer: {error}")
     text = _DECORATION.sub("", str(error))
+    if "unknown command" in text.lower():
+        return errors.StoreUnfit(f"the server is too old: use Valkey, or Redis 7 or later ({text[:80]})")
     word, _, about = text.partition(" ")
     if refusal := REFUSALS.get(word.lstrip("-")):
         return refusal(about)

@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EXAMPLES
     add_json(parser)
     _add_filters(parser)
+    _add_limit(parser, 50)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     for name, about in (
         ("list", "list them, the newest first (so does `boltq dead` alone)"),
@@ -44,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action.add_argument("id", metavar="ID", help="the job's id")
             continue
         _add_filters(action, nested=True)
+        if name == "list":
+            _add_limit(action, argparse.SUPPRESS)
         if name == "replay":
             action.add_argument("ids", nargs="*", metavar="ID", help="a job's id")
             action.add_argument("--all", action="store_true", help="all of them, or all that the filters choose")
@@ -55,8 +58,10 @@ def _add_filters(parser: argparse.ArgumentParser, *, nested: bool = False) -> No
     parser.add_argument("--type", default=none, help="of this job type only")
     parser.add_argument("--category", default=none, help="of this kind of error: timeout, data, poison, ...")
     parser.add_argument("--fingerprint", default=none, help="of errors from one place in the code")
-    limit = argparse.SUPPRESS if nested else 50
-    parser.add_argument("--limit", type=count, default=limit, metavar="N", help="list at most so many (50)")
+
+
+def _add_limit(parser: argparse.ArgumentParser, default: object) -> None:
+    parser.add_argument("--limit", type=count, default=default, metavar="N", help="list at most so many (50)")
 
 
 def run(args: argparse.Namespace) -> int:

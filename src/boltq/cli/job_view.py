@@ -7,7 +7,7 @@ import msgspec
 from boltq.cli import show
 from boltq.domain.job import JobRecord, Priority
 from boltq.domain.outcome import JobError, error_of
-from boltq.domain.states import actions
+from boltq.domain.states import JobState, actions
 
 COLUMNS = ("id", "state", "type", "queue", "attempts", "for", "note")
 
@@ -29,7 +29,7 @@ def note_of(job: JobRecord, now: int) -> str:
         return one_line(error_of(job.error))
     if job.due_at:
         return f"due in {show.age(job.due_at, now)}" if job.due_at > now else "due"
-    if job.progress is not None:
+    if job.progress is not None and job.state is JobState.RUNNING:
         return f"{job.progress:.0%} {job.progress_text or ''}".rstrip()
     return job.reason or ""
 
@@ -63,7 +63,7 @@ def _facts(job: JobRecord, error: JobError | None, now: int) -> Sequence[tuple[s
         ("expires", show.moment(job.expires_at)),
         ("started", show.moment(job.started_at)),
         ("ended", show.moment(job.finished_at)),
-        ("attempts", f"{job.attempts}{most}; {job.deliveries} deliveries, {job.losses} lost workers"),
+        ("attempts", f"{job.attempts}{most} (deliveries: {job.deliveries}, lost workers: {job.losses})"),
         ("worker", job.worker),
         ("progress", progress),
         ("reason", job.reason),

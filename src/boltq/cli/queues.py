@@ -69,14 +69,13 @@ async def _show(session: "Session", queue: str | None, *, as_json: bool) -> int:
     now = await session.inspector.now_ms()
     rows = [
         (
-            stats.name,
-            "paused" if stats.paused else "",
+            f"{stats.name} (paused)" if stats.paused else stats.name,
             *(getattr(stats, number) for number in _NUMBERS),
             stats.limit or "",
             show.age(stats.oldest_queued_at, now),
         )
         for stats in queues
     ]
-    columns = ("queue", "", *_NUMBERS, "limit", "oldest waits")
-    show.table(columns, rows, right=columns[2:])
+    columns = ("queue", *_NUMBERS, "limit", "oldest")
+    show.table(columns, rows, right=columns[1:])
     return 0

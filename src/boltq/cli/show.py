@@ -1,6 +1,7 @@
 """What commands print: tables for people, lines with tabs for pipes, JSON for programs."""
 
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -9,6 +10,7 @@ from typing import Any, Final
 # Escape sequences (ECMA-48), then whatever else a terminal would obey, and what reorders text.
 _ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])?")
 _CONTROLS: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_GAP: Final = "  "
 _BREAKS: Final = re.compile(r"[\r\n\t]+")
 
 
@@ -23,25 +25,30 @@ def clean_lines(text: str) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """Rows under headings: drawn in a terminal, separated by tabs elsewhere."""
-    cells = [[clean("" if cell is None else cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
-        for row in [list(columns), *cells]:
-            print("\t".join(row))
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    """Rows under headings: aligned in a terminal, separated by tabs elsewhere."""
+    lines = [list(columns), *([clean("" if cell is None else cell) for cell in row] for row in rows)]
+    if sys.stdout.isatty():
+        lines = _aligned(lines, [column in right for column in columns])
+    for line in lines:
+        print("\t".join(line))
 
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in columns:
-        is_number = column in right
-        shrinks = column == columns[-1] and not is_number  # before the others lose anything
-        drawn.add_column(column, justify="right" if is_number else "left", no_wrap=True, ratio=int(shrinks) or None)
-    for row in cells:
-        drawn.add_row(*(Text(cell) for cell in row))
-    Console().print(drawn)
+
+def _aligned(lines: list[list[str]], right: list[bool]) -> list[list[str]]:
+    """Each line as one text. Only the last column is cut to fit: what is before it can be copied."""
+    from rich.cells import cell_len, chop_cells
+
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    rest = max(10, shutil.get_terminal_size().columns - sum(widths[:-1]) - len(_GAP) * (len(widths) - 1))
+
+    def padded(cell: str, width: int, to_right: bool) -> str:  # noqa: FBT001 - one caller
+        space = " " * (width - cell_len(cell))
+        return space + cell if to_right else cell + space
+
+    aligned = []
+    for *cells, last in lines:
+        cells.append(last if cell_len(last) <= rest else f"{chop_cells(last, rest - 1)[0]}…")
+        aligned.append([_GAP.join(map(padded, cells, widths, right)).rstrip()])
+    return aligned
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:

@@ -147,7 +147,7 @@ class Supervisor:
     def _note_end(self, child: "Child", code: int) -> None:
         if code == WORN_OUT:
             log.warning("worker %s is worn out: starting another", child.name)
-        elif code < 0 and not child.killed:
+        elif code < 0 and not child.told.is_set():
             log.error("worker %s died by signal %d", child.name, -code)
         elif code > 0 and code not in HOPELESS:
             log.error("worker %s ended with exit code %d", child.name, code)

@@ -311,4 +311,5 @@ class Storm:
         if killed is not None and run.start <= killed <= end:
             return True
         frozen = [(since, until) for worker, since, until in self._frozen if worker == run.worker]
-        return any(since <= end and run.start <= until for since, until in frozen)
+        # Just thawed, it begins what it had claimed before, until it hears that its lease is over.
+        return any(since <= end and run.start <= until + MARGIN for since, until in frozen)
