@@ -38,9 +38,9 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._items)
 
-    def ids(self) -> list[str]:
-        """The ids of what is in it."""
-        return [item.id for item in self._items]
+    def runs(self) -> list[tuple[str, int]]:
+        """The runs, by id and delivery, whose outcomes are in it."""
+        return [(item.id, item.delivery) for item in self._items]
 
     def put(self, item: Settling) -> None:
         """One more outcome."""
@@ -216,8 +216,8 @@ class Fetcher:
             for letter in letters:
                 self._open(letter)
             known = self._owner.known(self.partition)
-            for job_id, delivery in held:
-                if job_id not in known:
+            for job_id, delivery in held:  # not by the id alone: an outcome of an earlier delivery may still be here
+                if (job_id, delivery) not in known:
                     self.outbox.put(Settling(job_id, delivery, "released", 0))
             self._in_doubt = False
 
@@ -229,8 +229,8 @@ class FetcherOwner:
         """The server's clock, as well as we know it."""
         raise NotImplementedError
 
-    def known(self, partition: int) -> set[str]:
-        """The ids of all jobs that wait, run or are being settled here."""
+    def known(self, partition: int) -> set[tuple[str, int]]:
+        """All jobs that wait, run or are being settled here, by id and delivery."""
         raise NotImplementedError
 
     def cancel(self, ids: list[str]) -> None:

@@ -307,12 +307,12 @@ class Worker(FetcherOwner):
         """The server's clock, as well as we know it."""
         return time.time() * 1_000 + self._leases.clock_offset_ms
 
-    def known(self, partition: int) -> set[str]:
-        """The ids of all jobs that wait, run or are being settled here."""
+    def known(self, partition: int) -> set[tuple[str, int]]:
+        """All jobs that wait, run or are being settled here, by id and delivery."""
         return {
-            *(run.job.id for run in self._runs.values() if run.partition == partition),
-            *(job.id for home, job in self._buffer.items() if home == partition),
-            *self._fetchers[partition].outbox.ids(),
+            *((run.job.id, run.job.delivery) for run in self._runs.values() if run.partition == partition),
+            *((job.id, job.delivery) for home, job in self._buffer.items() if home == partition),
+            *self._fetchers[partition].outbox.runs(),
         }
 
     def cancel(self, ids: list[str]) -> None:

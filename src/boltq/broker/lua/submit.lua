@@ -14,7 +14,7 @@ local function room_in(queue)
   local room = depths[queue]
   if room == nil then
     room = false
-    local limit = tonumber(call('HGET', queue_key(queue), 'limit') or call('HGET', partition_key, 'max_depth'))
+    local limit = tonumber(set_of(queue)[2] or stored[4])
     if limit and limit > 0 then
       room = limit - call('ZCARD', index_key(queue, 'scheduled'))
       for priority = 0, 2 do

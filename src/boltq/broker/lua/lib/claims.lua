@@ -4,9 +4,22 @@ local MOST = 1000 -- ids looked at in one call
 local budget
 local parked_now -- queues with a parked job that has just come, or come back: some sleeper may know its type
 
+local queue_sets -- queue -> paused, limit
+
 local function begin_claims()
-  budget, parked_now = MOST, {}
+  budget, parked_now, queue_sets = MOST, {}, {}
 end
+
+local function set_of(queue)
+  local set = queue_sets[queue]
+  if not set then
+    set = call('HMGET', queue_key(queue), 'paused', 'limit')
+    queue_sets[queue] = set
+  end
+  return set
+end
+
+local function is_paused(queue) return set_of(queue)[1] == '1' end
 
 local function knows(worker, type)
   local known = worker.knows[type]
@@ -57,7 +70,8 @@ end
 local function take(worker, queue, list, n, jobs)
   local key, first = list_key(queue, list), #jobs
   while n > #jobs - first and budget > 0 and not worker.suspect do
-    local ids = call('LPOP', key, math.min(n - (#jobs - first), budget))
+    local asked = math.min(n - (#jobs - first), budget)
+    local ids = call('LPOP', key, asked)
     if not ids then break end
     budget = budget - #ids
     for i = 1, #ids do
@@ -79,6 +93,7 @@ local function take(worker, queue, list, n, jobs)
         end
       end
     end
+    if #ids < asked then break end -- that was all
   end
   return #jobs - first
 end
@@ -135,7 +150,7 @@ end
 -- Of four jobs that are claimed, one goes to each lower class whose head has waited longer than the bound: the first
 -- of the four to the low one, the third to the normal one.
 local function take_overdue(worker, queue, n, jobs)
-  local patience = tonumber(call('HGET', partition_key, 'patience')) or 60000
+  local patience = tonumber(stored[3]) or 60000
   local first, turn = #jobs, nil
   for priority = 0, 1 do
     if head_waited(queue, priority) > patience then
@@ -152,11 +167,14 @@ local function claim_for(worker, n, start)
   local jobs, queues = {}, worker.queues
   for i = 0, #queues - 1 do
     local queue = queues[(start + i) % #queues + 1]
-    if #jobs < n and call('HGET', queue_key(queue), 'paused') ~= '1' then
-      promote(queue)
-      take_parked(worker, queue, n - #jobs, jobs)
-      if #jobs < n then take_overdue(worker, queue, n - #jobs, jobs) end
-      for priority = 2, 0, -1 do
+    if #jobs < n and not is_paused(queue) then
+      if call('EXISTS', index_key(queue, 'scheduled'), index_key(queue, 'retrying'), parked_key(queue)) > 0 then
+        promote(queue)
+        take_parked(worker, queue, n - #jobs, jobs)
+      end
+      local classes = #jobs < n and call('EXISTS', ready_key(queue, 2), ready_key(queue, 1), ready_key(queue, 0)) or 0
+      if classes > 1 then take_overdue(worker, queue, n - #jobs, jobs) end
+      for priority = classes > 0 and 2 or -1, 0, -1 do
         if #jobs < n then take(worker, queue, ready_name(priority), n - #jobs, jobs) end
       end
     end
@@ -212,15 +230,16 @@ end
 
 local function is_empty(queue)
   if parked_now[queue] then return false end
-  return call('EXISTS', list_key(queue, 'ready:2'), list_key(queue, 'ready:1'), list_key(queue, 'ready:0')) == 0
+  return call('EXISTS', ready_key(queue, 2), ready_key(queue, 1), ready_key(queue, 0)) == 0
 end
 
 -- Jobs became ready: claim them for a worker that sleeps, and put them into the mailbox on which it blocks.
 -- That saves it the way of a wake-up token and a claim of its own.
 hand_off = function(queue)
-  if call('HGET', queue_key(queue), 'paused') == '1' then return end
+  if is_paused(queue) then return end
   ask_sleepers(queue, function(worker)
-    local jobs = claim_for(worker, worker.idle, 0)
+    local wanted = worker.idle
+    local jobs = claim_for(worker, wanted, 0)
     flush()
     if #jobs > 0 then
       awake(worker)
@@ -228,7 +247,7 @@ hand_off = function(queue)
     elseif budget <= 0 then
       post(worker.id, { 'look' }) -- there is more than one call may look at
     end
-    return budget <= 0 or is_empty(queue)
+    return budget <= 0 or (#jobs < wanted and not worker.suspect and not parked_now[queue]) or is_empty(queue)
   end)
 end
 
@@ -236,7 +255,7 @@ end
 local function next_due(queues)
   local first = 0
   for i = 1, #queues do
-    local paused = call('HGET', queue_key(queues[i]), 'paused') == '1' -- or else it would be due now, and for ever
+    local paused = is_paused(queues[i]) -- or else it would be due now, and for ever
     for _, state in ipairs(paused and {} or { 'scheduled', 'retrying' }) do
       local head = call('ZRANGE', index_key(queues[i], state), 0, 0, 'WITHSCORES')
       local due = tonumber(head[2])

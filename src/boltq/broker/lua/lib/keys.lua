@@ -35,6 +35,8 @@ local function parked_name(type) return 'parked:' .. type end -- of a type that 
 
 local function list_key(queue, name) return P .. 'queue:' .. queue .. ':' .. name end -- LIST  ids, first in first out
 
+local function ready_key(queue, priority) return list_key(queue, ready_name(priority)) end
+
 local function parked_key(queue) return P .. 'queue:' .. queue .. ':parked' end -- SET  types with parked jobs
 
 local function idle_key(queue) return P .. 'idle:' .. queue end -- SET   workers that found nothing to do
