@@ -107,9 +107,7 @@ def run(*command: str | Path) -> str:
     """Run a command and answer its output; one that fails means that the server is not to be had."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     try:
-        done = subprocess.run(
-            command, check=True, capture_output=True, text=True, env=environment, timeout=300
-        )
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, timeout=300)
     except FileNotFoundError as error:
         raise Unavailable(f"{command[0]} is missing") from error
     except subprocess.TimeoutExpired as error:

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 
@@ -18,6 +19,7 @@ class Proxy:
         self._target = urlsplit(target).path
         self._word = b""
         self._to_lose = 0
+        self._open: set[asyncio.Task[None]] = set()
 
     def lose_answers(self, word: str, times: int) -> None:
         """The next answers to requests with this word in them are lost, each with its connection."""
@@ -25,6 +27,17 @@ class Proxy:
 
     async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, until either side ends it or its answer is to be lost."""
+        self._open.add(cast("asyncio.Task[None]", asyncio.current_task()))
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._pass_on(reader, writer)
+
+    async def end(self) -> None:
+        """End all connections."""
+        for task in self._open:
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_unix_connection(self._target)
         cut = asyncio.Event()
         ways = [
@@ -64,4 +77,7 @@ async def proxy_before(target: str, folder: Path) -> AsyncIterator[Proxy]:
     """A proxy on a socket in this folder."""
     proxy = Proxy(folder, target)
     async with await asyncio.start_unix_server(proxy.pass_on, proxy._path):
-        yield proxy
+        try:
+            yield proxy
+        finally:
+            await proxy.end()

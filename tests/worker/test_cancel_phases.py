@@ -103,7 +103,7 @@ async def test_at_the_very_moment_of_its_end(boltq_app, worker):
         return "done"
 
     async with worker(slots=8):
-        jobs = await boltq_app.submit_many([work.job() for _ in range(100)])
+        jobs = await boltq_app.submit_many([work.job() for _ in range(40)])
         answers = await asyncio.gather(*(job.cancel() for job in jobs), return_exceptions=True)
         ends = await asyncio.gather(*(job.result() for job in jobs), return_exceptions=True)
     for answer, end in zip(answers, ends, strict=True):
