@@ -1,11 +1,9 @@
 """A line to the store that can be cut at the worst moment: the request arrives, and its answer does not come back."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
 from urllib.parse import urlsplit
 
 
@@ -19,7 +17,8 @@ class Proxy:
         self._target = urlsplit(target).path
         self._word = b""
         self._to_lose = 0
-        self._open: set[asyncio.Task[None]] = set()
+        self._ends: set[asyncio.StreamWriter] = set()
+        self._ways: set[asyncio.Task[None]] = set()
 
     def lose_answers(self, word: str, times: int) -> None:
         """The next answers to requests with this word in them are lost, each with its connection."""
@@ -27,33 +26,24 @@ class Proxy:
 
     async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, until either side ends it or its answer is to be lost."""
-        self._open.add(cast("asyncio.Task[None]", asyncio.current_task()))
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._pass_on(reader, writer)
-
-    async def end(self) -> None:
-        """End all connections."""
-        for task in self._open:
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
-
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_unix_connection(self._target)
-        cut = asyncio.Event()
+        cut, ends = asyncio.Event(), (writer, back)
+        self._ends.update(ends)
         ways = [
             asyncio.create_task(self._requests(reader, back, cut)),
             asyncio.create_task(self._answers(there, writer, cut)),
         ]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            for end in (writer, back):
-                end.close()
-                with contextlib.suppress(OSError):
-                    await end.wait_closed()
+        self._ways.update(ways)
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.close()
+        await asyncio.gather(*ways, *(end.wait_closed() for end in ends), return_exceptions=True)
+
+    async def end(self) -> None:
+        """End all connections."""
+        for end in self._ends:
+            end.close()
+        await asyncio.gather(*self._ways, *(end.wait_closed() for end in self._ends), return_exceptions=True)
 
     async def _requests(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, cut: asyncio.Event) -> None:
         while piece := await reader.read(1 << 16):

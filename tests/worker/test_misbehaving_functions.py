@@ -267,10 +267,11 @@ async def test_a_coroutine_that_will_not_be_cancelled_and_the_end_of_its_worker(
     from dataclasses import replace
 
     app = BoltQ(settings=replace(boltq_app.settings, grace=0.05))
-    asked = []
+    asked, begun = [], asyncio.Event()
 
-    @app.task(max_attempts=1)
+    @app.task
     async def bad() -> None:
+        begun.set()
         while len(asked) < 3:
             try:
                 await asyncio.sleep(3_600)
@@ -280,7 +281,7 @@ async def test_a_coroutine_that_will_not_be_cancelled_and_the_end_of_its_worker(
     async with app:
         job = await bad.submit()
         async with worker(app):
-            await eventually(lambda: began(job))
+            await begun.wait()
     assert len(asked) == 3
     assert (await job.record()).state in {JobState.COMPLETED, JobState.QUEUED}
 

@@ -67,8 +67,7 @@ class Watch:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._inspector = Inspector(broker)
-        self._ends: dict[str, asyncio.Event] = {}
-        self._waiters: dict[str, int] = {}
+        self._ends: dict[str, list[asyncio.Event]] = {}  # one for each waiter
         self._readers: dict[int, asyncio.Task[None]] = {}
 
     async def end_of(self, job_id: str, timeout: float | None = None) -> JobRecord:
@@ -82,23 +81,25 @@ class Watch:
             raise WaitTimeout(f"job {job_id} has not ended within {timeout:g} s; it goes on") from None
 
     async def _end_of(self, job_id: str) -> JobRecord:
-        ended = self._ends.setdefault(job_id, asyncio.Event())
-        self._waiters[job_id] = self._waiters.get(job_id, 0) + 1
+        ended = asyncio.Event()
+        self._ends.setdefault(job_id, []).append(ended)
         try:
             await self._read(self._broker.layout.of_id(job_id))
-            while (job := await self._inspector.job(job_id)).state not in TERMINAL:
-                ended.clear()
+            while True:
+                ended.clear()  # before the look: the end may be heard of before the answer to it is read
+                job = await self._inspector.job(job_id)
+                if job.state in TERMINAL:
+                    return job
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_AGAIN):
                         await ended.wait()
-            return job
         finally:
-            self._forget(job_id)
+            self._forget(job_id, ended)
 
-    def _forget(self, job_id: str) -> None:
-        self._waiters[job_id] -= 1
-        if not self._waiters[job_id]:
-            del self._waiters[job_id], self._ends[job_id]
+    def _forget(self, job_id: str, ended: asyncio.Event) -> None:
+        self._ends[job_id].remove(ended)
+        if not self._ends[job_id]:
+            del self._ends[job_id]
 
     async def _read(self, partition: int) -> None:
         """Make sure that a partition's stream is being read. The cursor is taken before the job is looked at."""
@@ -124,7 +125,7 @@ class Watch:
 
     def _wake(self, ids: list[str]) -> None:
         for job_id in ids:
-            if ended := self._ends.get(job_id):
+            for ended in self._ends.get(job_id, ()):
                 ended.set()
 
     async def close(self) -> None:
