@@ -16,6 +16,8 @@ from boltq.domain.errors import StoreError
 
 SOCKET_TIMEOUT: Final = 5.0  # seconds
 CONNECT_TIMEOUT: Final = 3.0
+MOST_CONNECTIONS: Final = 64  # of one event loop, for calls
+MOST_READERS: Final = 10_000  # two a partition: its mailbox and its events
 BLOCK_SECONDS: Final = 10  # a blocking read asks again after this time, and gives up a dead line after twice of it
 
 
@@ -40,10 +42,18 @@ def without_secret(address: str) -> str:
 
 
 def connect(address: str, *, blocking: bool = False) -> "redis.asyncio.Redis":
-    """An asyncio client. `blocking` is for reads that wait on the server: they get a longer deadline."""
-    timeout = BLOCK_SECONDS * 2 if blocking else SOCKET_TIMEOUT
-    retry = AsyncRetry(NoBackoff(), 0)
-    return redis.asyncio.Redis.from_url(as_url(address), retry=retry, **_options(timeout))
+    """An asyncio client. `blocking` is for reads that wait on the server: each keeps a connection, and waits longer.
+
+    Other calls share a bounded number of connections, and wait for one: redis-py's ordinary pool would fail instead.
+    """
+    retry, url = AsyncRetry(NoBackoff(), 0), as_url(address)
+    if blocking:
+        options = _options(BLOCK_SECONDS * 2)
+        return redis.asyncio.Redis.from_url(url, retry=retry, max_connections=MOST_READERS, **options)
+    pool: Any = redis.asyncio.BlockingConnectionPool.from_url(
+        url, retry=retry, max_connections=MOST_CONNECTIONS, timeout=SOCKET_TIMEOUT, **_options(SOCKET_TIMEOUT)
+    )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 def connect_sync(address: str, *, timeout: float = SOCKET_TIMEOUT) -> "redis.Redis":

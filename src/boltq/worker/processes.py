@@ -61,6 +61,8 @@ class ProcessPool:
         child = self._idle.pop() if self._idle else await loop.run_in_executor(self._threads, _Child)
         self._busy.add(child)
         run.stop = child.kill
+        if run.stop_reason:  # asked to stop while its process was starting
+            child.kill()
         try:
             outcome = await loop.run_in_executor(self._threads, child.work, run)
         finally:
