@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from servers import running_server
 
 from boltq import BoltQ, Settings, Worker
@@ -19,7 +19,10 @@ _NUMBERS = itertools.count(1)
 
 # `pytest --hypothesis-profile=nightly` looks for what nobody thought of; the usual one repeats itself exactly.
 _CHECKS = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
-settings.register_profile("quick", max_examples=100, deadline=None, derandomize=True, suppress_health_check=_CHECKS)
+_QUICK = [Phase.explicit, Phase.generate]  # shows what it found at once; the nightly one makes it small
+settings.register_profile(
+    "quick", max_examples=100, deadline=None, derandomize=True, suppress_health_check=_CHECKS, phases=_QUICK
+)
 settings.register_profile("nightly", max_examples=5_000, deadline=None, suppress_health_check=_CHECKS)
 settings.load_profile("quick")
 
