@@ -1,6 +1,6 @@
 """A worker that found nothing sleeps; what comes is claimed for it and put into its mailbox."""
 
-from machine import World
+from machine import LEASE, World
 
 from boltq.domain.job import NewJob
 
@@ -110,3 +110,14 @@ async def test_a_mailbox_that_nobody_reads_does_not_grow(desk) -> None:
     for delay in range(500, 0, -1):
         await desk.submit(delay=1_000 * delay)
     assert len(await desk.letters()) <= 101
+
+
+def test_who_was_late_is_told_though_the_clock_was_set_back_meanwhile(world: World) -> None:
+    """By the new clock its lease never ran out; yet it was passed over."""
+    worker = asleep(world)
+    world.advance(LEASE + 1)
+    world.submit(world.make(0))
+    assert world.standing("queued")
+    world.step_clock(-60_000)
+    world.extend(0, worker)
+    assert len(world.held_by(0, worker)) == 1

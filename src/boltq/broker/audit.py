@@ -348,7 +348,7 @@ class _Partition:
         """A worker that sleeps can be found from all its queues, and no job that it could run waits."""
         workers = sorted(self.workers)
         answers = await self._pipeline(
-            *(("HMGET", f"worker:{worker}", "queues", "types", "idle") for worker in workers),
+            *(("HMGET", f"worker:{worker}", "queues", "types", "idle", "missed") for worker in workers),
             *(("LLEN", f"mail:{worker}") for worker in workers),
             *(("SMEMBERS", f"idle:{queue}") for queue in self.queues),
         )
@@ -356,14 +356,14 @@ class _Partition:
         mail, idle = answers[: len(workers)], answers[len(workers) :]
         sleepers = {queue: {_text(name) for name in names} for queue, names in zip(self.queues, idle, strict=True)}
         now = int(self.partition.get("clock", 0))
-        for worker, (queues, types, is_idle), letters in zip(workers, fields, mail, strict=True):
+        for worker, (queues, types, is_idle, missed), letters in zip(workers, fields, mail, strict=True):
             if is_idle is None or letters:
                 continue
             served = _text(queues).split()
             for queue in served:
                 if worker not in sleepers.get(queue, ()):
                     self._report("sleeper", f"idle:{queue}", "", f"{worker} sleeps, and is not among the sleepers")
-            if self.workers[worker] >= now:
+            if self.workers[worker] >= now and missed is None:  # or else its next beat tells it
                 self._check_work(worker, served, _text(types))
 
     def _check_work(self, worker: str, served: list[str], types: str) -> None:

@@ -5,7 +5,7 @@
 --   refuses  UNKNOWN_WORKER: it was reaped, and holds nothing any more
 --@use grace, words
 local worker, lease, elapsed = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local known = call('HMGET', worker_key(worker), 'beat_at', 'idle')
+local known = call('HMGET', worker_key(worker), 'beat_at')
 if not known[1] then refuse('UNKNOWN_WORKER', worker) end
 
 -- It could not beat for long, or the clock says so though it did: nobody could, or the clock jumped.
@@ -16,7 +16,7 @@ elseif leases_are_too_long() then
   grant_grace()
 end
 
-if known[2] and (tonumber(call('ZSCORE', workers_key, worker)) or 0) < NOW then post(worker, { 'look' }) end
+tell_missed(worker)
 call('ZADD', workers_key, NOW + lease, worker)
 call('HSET', worker_key(worker), 'beat_at', NOW, 'lease', lease, 'vitals', ARGV[5])
 

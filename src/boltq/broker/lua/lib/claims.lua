@@ -205,14 +205,15 @@ local function sleep(worker, n)
 end
 
 local function awake(worker)
-  if worker.idle then call('HDEL', worker_key(worker.id), 'idle') end
+  if worker.idle then call('HDEL', worker_key(worker.id), 'idle', 'missed') end
   worker.idle = nil
 end
 
 local MOST_ASKED = 64 -- sleepers a call
 
 -- Asks one sleeping worker of a queue after the other until `is_enough(worker)`. Who is gone, or awake again, leaves the
--- set; whose lease ran out stays in it, for it may only be late.
+-- set; whose lease ran out stays in it, for it may only be late: it is told when it beats again. (Its lease cannot tell
+-- it then: the clock may have been set back meanwhile.)
 local function ask_sleepers(queue, is_enough)
   local back = {}
   for _ = 1, MOST_ASKED do
@@ -220,7 +221,9 @@ local function ask_sleepers(queue, is_enough)
     local worker = id and living(id)
     if not id then break end
     if worker and worker.idle then
-      local enough = (tonumber(call('ZSCORE', workers_key, id)) or 0) >= NOW and is_enough(worker)
+      local late = (tonumber(call('ZSCORE', workers_key, id)) or 0) < NOW
+      if late then call('HSET', worker_key(id), 'missed', 1) end
+      local enough = not late and is_enough(worker)
       if worker.idle then back[#back + 1] = id end
       if enough then break end
     end

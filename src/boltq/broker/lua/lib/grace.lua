@@ -1,12 +1,17 @@
 --@use clock, mail
+-- A sleeper that was passed over while its lease had run out shall look for what came meanwhile.
+local function tell_missed(worker)
+  if call('HDEL', worker_key(worker), 'missed') == 1 then post(worker, { 'look' }) end
+end
+
 -- After a time in which nobody could beat, no lease can be trusted to have run out: each gets a full one again.
 local function grant_grace()
-  local ids = call('ZRANGE', workers_key, 0, -1, 'WITHSCORES')
-  for i = 1, #ids, 2 do
-    local known = call('HMGET', worker_key(ids[i]), 'lease', 'idle')
-    call('ZADD', workers_key, 'XX', NOW + (tonumber(known[1]) or 15000), ids[i])
+  local ids = call('ZRANGE', workers_key, 0, -1)
+  for i = 1, #ids do
+    local lease = call('HGET', worker_key(ids[i]), 'lease')
+    call('ZADD', workers_key, 'XX', NOW + (tonumber(lease) or 15000), ids[i])
     call('HSET', worker_key(ids[i]), 'beat_at', NOW)
-    if known[2] and tonumber(ids[i + 1]) < NOW then post(ids[i], { 'look' }) end -- it was passed over meanwhile
+    tell_missed(ids[i])
   end
 end
 
