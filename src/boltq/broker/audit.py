@@ -24,6 +24,7 @@ from boltq.domain.states import JobState
 
 PAUSES: Final = (0.3, 1.0)  # seconds before each further look
 _PAGE: Final = 1_000
+_LONG_PAGE: Final = 100_000  # of a list: what is taken from its head meanwhile shifts the next page, and hides as much
 _STEP_BACK: Final = 10_000  # ms: a clock that was set back by more may disorder the history (see lua/lib/clock.lua)
 
 
@@ -172,8 +173,8 @@ class _Partition:
         for queue in self.queues:
             place = f"queue:{queue}"
             plan += [(queue, "", ("HGETALL", place))]
-            plan += [(queue, name, ("LRANGE", f"{place}:{name}", 0, _PAGE - 1)) for name in self.lists[queue]]
-            plan += [(queue, "completed", ("LRANGE", f"{place}:completed", 0, _PAGE - 1))]
+            lists = [*self.lists[queue], "completed"]
+            plan += [(queue, name, ("LRANGE", f"{place}:{name}", 0, _LONG_PAGE - 1)) for name in lists]
             plan += [(queue, "running", ("SSCAN", f"{place}:running", 0, "COUNT", _PAGE))]
             plan += [(q, s, ("ZRANGE", f"{place}:{s}", 0, _PAGE - 1, "WITHSCORES")) for q, s in _each(queue, _SORTED)]
         answers = await self._pipeline(*(command for _, _, command in plan))
@@ -202,17 +203,17 @@ class _Partition:
                 ids.update(page)
             self._place(queue, name, [(member, b"") for member in ids])
             return
-        verb, tail = ("ZRANGE", ("WITHSCORES",)) if name in _SORTED else ("LRANGE", ())
+        verb, size, tail = ("ZRANGE", _PAGE, ("WITHSCORES",)) if name in _SORTED else ("LRANGE", _LONG_PAGE, ())
         start, page = 0, first
         while page:
             rows = _pairs(page) if name in _SORTED else [(member, b"") for member in page]
             self._place(queue, name, rows)
             if name == "completed":
                 self.history.setdefault(queue, []).extend(_text(member) for member, _ in rows)
-            start += _PAGE
-            if len(rows) < _PAGE:
+            start += size
+            if len(rows) < size:
                 break
-            page = (await self._pipeline((verb, key, start, start + _PAGE - 1, *tail)))[0]
+            page = (await self._pipeline((verb, key, start, start + size - 1, *tail)))[0]
 
     def _place(self, queue: str, name: str, rows: Sequence[tuple[Any, Any]]) -> None:
         for member, value in rows:
