@@ -152,9 +152,9 @@ def test_a_list_goes_through_all_pages(http):
     while cursor or not pages:
         params = {"queue": "pages", "limit": 3} | ({"cursor": cursor} if cursor else {})
         page = http.get("/api/v1/jobs", params=params).json()
-        assert len(page["jobs"]) <= 3
-        found += page["jobs"]
-        cursor, pages = page["cursor"], pages + 1
+        assert len(page["items"]) <= 3
+        found += page["items"]
+        cursor, pages = page["next_cursor"], pages + 1
     assert sorted(job["id"] for job in found) == sorted(wanted)
     assert "data" not in found[0]
     assert "result" not in found[0]
@@ -164,9 +164,9 @@ def test_a_list_of_one_state(http):
     queued, scheduled = submit(http, queue="states"), submit(http, queue="states", delay_seconds=60)
     for state, job in (("queued", queued), ("scheduled", scheduled)):
         page = http.get("/api/v1/jobs", params={"queue": "states", "state": state}).json()
-        assert [found["id"] for found in page["jobs"]] == [job]
-        assert page["cursor"] is None
-    assert http.get("/api/v1/jobs?queue=never-used").json() == {"jobs": [], "cursor": None}
+        assert [found["id"] for found in page["items"]] == [job]
+        assert page["next_cursor"] is None
+    assert http.get("/api/v1/jobs?queue=never-used").json() == {"items": [], "next_cursor": None}
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,9 @@
 """The API as an ASGI application: every call that it has, in one list."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib import metadata
-from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,55 +12,32 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from boltq.broker.broker import Broker
 from boltq.broker.store import broker_at
-from boltq.server import first_version, jobs
 from boltq.server.answers import json_response
 from boltq.server.backend import Backend
 from boltq.server.body import Gone
+from boltq.server.caller import LOCAL, caller_of
+from boltq.server.calls import Call, Endpoint
 from boltq.server.first_version import FirstVersion
 from boltq.server.guard import SECURITY_HEADERS, Guard
 from boltq.server.health import Health
-from boltq.server.jobs import Jobs, SubmitJob
+from boltq.server.jobs import Jobs
 from boltq.server.problems import Problem, internal, problem_of
 from boltq.server.queues import Queues, Workers
-from boltq.server.shapes import FirstJobForm, JobForm
+from boltq.server.submit import submissions
 from boltq.settings import Settings
 
 log = logging.getLogger(__name__)
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-class Call(NamedTuple):
-    """One call of the API."""
-
-    method: str
-    path: str
-    endpoint: Endpoint | SubmitJob
-    about: str
-
 
 def calls_of(backend: Backend) -> list[Call]:
-    """The API."""
-    job, queue, worker = Jobs(backend), Queues(backend), Workers(backend)
-    first, probe = FirstVersion(backend), Health(backend)
-    submit = SubmitJob(backend, JobForm, jobs.submitted)
-    first_submit = SubmitJob(backend, FirstJobForm, first_version.submitted)
+    """The API: every call that it has, in one list."""
     return [
-        Call("POST", "/api/v1/jobs", submit, "submit a job"),
-        Call("GET", "/api/v1/jobs", job.page, "list jobs; parameters: state, queue, limit, cursor"),
-        Call("GET", "/api/v1/jobs/{id}", job.one, "a job with its data, result, error, progress and log"),
-        Call("POST", "/api/v1/jobs/{id}/cancel", job.cancel, "cancel a job, or ask its worker to stop it"),
-        Call("POST", "/api/v1/jobs/{id}/replay", job.replay, "queue a dead or cancelled job again"),
-        Call("POST", "/api/v1/jobs/{id}/run-now", job.run_now, "queue a scheduled or retrying job before its time"),
-        Call("GET", "/api/v1/queues/stats", queue.stats, "how many jobs stand where"),
-        Call("POST", "/api/v1/queues/{queue}/pause", queue.pause, "start no more jobs of a queue"),
-        Call("POST", "/api/v1/queues/{queue}/resume", queue.resume, "serve a paused queue again"),
-        Call("GET", "/api/v1/workers", worker.all, "the workers, and their last signs of life"),
-        Call("GET", "/api/v1/job-types", worker.job_types, "the job types that workers have published"),
-        Call("GET", "/health", probe.health, "whether the API's process is alive"),
-        Call("GET", "/ready", probe.ready, "whether the store answers, and what is wrong with its settings"),
-        Call("POST", "/submit", first_submit, "submit a job, in the first version's words"),
-        Call("GET", "/status", first.status, "a job, in the first version's words; parameter: id"),
+        *submissions(backend),
+        *Jobs(backend).calls(),
+        *Queues(backend).calls(),
+        *Workers(backend).calls(),
+        *Health(backend).calls(),
+        *FirstVersion(backend).calls(),
     ]
 
 
@@ -85,7 +61,7 @@ class Front:
     def __init__(self, guard: Guard, calls: Sequence[Call], router: ASGIApp) -> None:
         self._check = guard.check
         self._router = router
-        self._quick = {(c.method, c.path): c.endpoint for c in calls if isinstance(c.endpoint, SubmitJob)}
+        self._quick = {(call.method, call.path): call.quick for call in calls if call.quick}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -97,8 +73,9 @@ class Front:
         try:
             self._check(method, headers, scope["headers"])
             quick = self._quick.get((method, scope["path"]))
+            scope["caller"] = caller = LOCAL
             if quick:
-                await quick(headers, receive, send)
+                await quick(caller, headers, scope["query_string"], receive, send)
             else:
                 scope["app"] = self  # makes the router raise what it refuses
                 await self._router(scope, receive, _secured(send))
@@ -117,19 +94,21 @@ class Front:
 
 def _routes(calls: Sequence[Call]) -> Iterator[Route]:
     """One route for each path, so that a 405 can say which methods there are."""
-    paths: dict[str, dict[str, Endpoint | SubmitJob]] = {}
+    paths: dict[str, dict[str, Call]] = {}
     for call in calls:
-        paths.setdefault(call.path, {})[call.method] = call.endpoint
-    for path, endpoints in paths.items():
-        yield Route(path, _by_method(endpoints), methods=list(endpoints))
+        paths.setdefault(call.path, {})[call.method] = call
+    for path, by_method in paths.items():
+        yield Route(path, _by_method(by_method), methods=list(by_method))
 
 
-def _by_method(endpoints: Mapping[str, Endpoint | SubmitJob]) -> Endpoint:
+def _by_method(calls: Mapping[str, Call]) -> Endpoint:
     async def endpoint(request: Request) -> Response:
-        chosen = endpoints["GET" if request.method == "HEAD" else request.method]
-        if isinstance(chosen, SubmitJob):
+        call = calls["GET" if request.method == "HEAD" else request.method]
+        if call.endpoint is None:
             raise TypeError("a quick call came to the router")
-        return await chosen(request)
+        if call.scope:
+            caller_of(request).check(call.scope)
+        return await call.endpoint(request)
 
     return endpoint
 

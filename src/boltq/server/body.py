@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from itertools import accumulate
 from typing import Any, Final, TypeVar
 
@@ -53,11 +54,6 @@ def check_depth(body: bytes) -> None:
         raise Problem("invalid", f"nested deeper than {limits.MAX_DEPTH}", errors=[("", "nested too deeply")])
 
 
-async def small_body(request: Request) -> bytes:
-    """The body of a call that needs little or none."""
-    return await read_body(dict(request.scope["headers"]), request.receive, MAX_SMALL_BYTES)
-
-
 def decode_small(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """A small body that may be left out; its mistakes are raised as a Problem."""
     check_depth(body)
@@ -67,6 +63,19 @@ def decode_small(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise Problem("invalid", str(error), errors=[pointed(error)]) from None
     except ValueError as error:
         raise malformed(error, body) from None
+
+
+async def read_form(request: Request, kind: type[T], most: int = MAX_SMALL_BYTES) -> T:
+    """The body as a struct; nothing at all counts as an empty object. Raises Problem with a pointer to the mistake."""
+    body = await read_body(dict(request.scope["headers"]), request.receive, most)
+    hashable: Any = kind
+    form: T = decode_small(body.removeprefix(BOM), _decoder(hashable))
+    return form
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
 
 
 def malformed(error: ValueError, body: bytes) -> Problem:

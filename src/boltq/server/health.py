@@ -10,6 +10,7 @@ from boltq.broker.inspector import Server, inspect_server
 from boltq.domain.errors import StoreError
 from boltq.server.answers import json_response
 from boltq.server.backend import Backend
+from boltq.server.calls import Call
 from boltq.server.problems import Problem
 
 ANSWER_SECONDS = 3.0  # a probe does not wait longer
@@ -20,6 +21,16 @@ class Health:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+
+    def calls(self) -> list[Call]:
+        """What is served here."""
+        return [
+            Call("GET", "/health", "health", "whether the API's process is alive", self.health, tag="system"),
+            Call(
+                "GET", "/ready", "ready", "whether the store answers, and what is wrong with its settings", self.ready,
+                problems=("store-unfit",), tag="system",
+            ),
+        ]  # fmt: skip
 
     async def health(self, _request: Request) -> Response:
         """Say that the process is alive. Asks nobody else: a broken store is no reason to restart the API."""

@@ -12,6 +12,8 @@ from boltq.domain import errors
 KINDS: Final[Mapping[str, tuple[int, str]]] = {
     "malformed-json": (400, "The body is not valid JSON"),
     "bad-request": (400, "The request cannot be understood"),
+    "unauthorized": (401, "Say who you are"),
+    "forbidden": (403, "You may not do this"),
     "cross-site": (403, "A web page of another site may not do this"),
     "not-found": (404, "There is nothing here"),
     "method-not-allowed": (405, "This address does not take this method"),

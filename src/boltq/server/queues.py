@@ -6,11 +6,13 @@ from starlette.responses import Response
 from boltq.broker.inspector import Inspector, QueueStats
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
+from boltq.domain.scopes import Scope
 from boltq.domain.states import JobState
 from boltq.server import shapes
 from boltq.server.answers import json_response
 from boltq.server.backend import Backend
-from boltq.server.query import Query
+from boltq.server.calls import Call
+from boltq.server.query import NoQuery, read_query
 
 
 class Queues:
@@ -19,9 +21,41 @@ class Queues:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
+    def calls(self) -> list[Call]:
+        """What is served here."""
+        return [
+            Call(
+                "GET",
+                "/api/v1/queues/stats",
+                "queueStats",
+                "how many jobs stand where",
+                self.stats,
+                scope=Scope.READ,
+                tag="queues",
+            ),
+            Call(
+                "POST",
+                "/api/v1/queues/{queue}/pause",
+                "pauseQueue",
+                "start no more jobs of a queue",
+                self.pause,
+                scope=Scope.OPERATE,
+                tag="queues",
+            ),
+            Call(
+                "POST",
+                "/api/v1/queues/{queue}/resume",
+                "resumeQueue",
+                "serve a paused queue again",
+                self.resume,
+                scope=Scope.OPERATE,
+                tag="queues",
+            ),
+        ]
+
     async def stats(self, request: Request) -> Response:
         """Count the jobs of every queue, and of all of them, by state."""
-        Query(request).check()
+        read_query(request, NoQuery)
         queues = await self._backend.read(Inspector.queues)
         return json_response({"queues": [shapes.queue_view(stats) for stats in queues], "totals": _totals(queues)})
 
@@ -44,15 +78,38 @@ class Workers:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
+    def calls(self) -> list[Call]:
+        """What is served here."""
+        return [
+            Call(
+                "GET",
+                "/api/v1/workers",
+                "listWorkers",
+                "the workers, and their last signs of life",
+                self.all,
+                scope=Scope.READ,
+                tag="workers",
+            ),
+            Call(
+                "GET",
+                "/api/v1/job-types",
+                "listJobTypes",
+                "the job types that workers have published",
+                self.job_types,
+                scope=Scope.READ,
+                tag="workers",
+            ),
+        ]
+
     async def all(self, request: Request) -> Response:
         """List the workers, each with its queues, its types and its last sign of life."""
-        Query(request).check()
+        read_query(request, NoQuery)
         workers = await self._backend.read(Inspector.workers)
         return json_response({"workers": [shapes.worker_view(worker) for worker in workers]})
 
     async def job_types(self, request: Request) -> Response:
         """List the job types that workers have published, with the JSON Schema of their data."""
-        Query(request).check()
+        read_query(request, NoQuery)
         tasks = await self._backend.read(Inspector.tasks)
         return json_response({"job_types": [{"name": task.name, **task.about} for task in tasks]})
 

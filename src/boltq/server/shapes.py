@@ -323,11 +323,20 @@ class FirstJobView(JobView, kw_only=True):
     status: str
 
 
-class PageView(msgspec.Struct):
-    """One page of jobs; `cursor` is null at the end."""
+class StandingView(msgspec.Struct):
+    """Where a job stands after something was done to it."""
 
-    jobs: list[JobSummary]
-    cursor: str | None
+    id: str
+    state: JobState
+    cancel_requested: bool
+    actions: list[str]
+
+
+class PageView(msgspec.Struct):
+    """One page of jobs; `next_cursor` is null at the end."""
+
+    items: list[JobSummary]
+    next_cursor: str | None
 
 
 class WorkerView(msgspec.Struct, kw_only=True):
