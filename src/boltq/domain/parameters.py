@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from keyword import iskeyword
 from typing import Any
 
 import msgspec
@@ -15,7 +16,10 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 class Parameters:
-    """What a function takes. A first parameter annotated `JobContext` is given by the worker, not by the caller."""
+    """What a function takes. A first parameter annotated `JobContext` is given by the worker, not by the caller.
+
+    A parameter like `from_`, which ends so because Python has that word for itself, is `from` in the data.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         signature = _signature(function)
@@ -31,6 +35,7 @@ class Parameters:
         self._required = {p.name for p in self._named if p.default is p.empty}
         self._names = {p.name for p in self._named}
         self._keyword_only = {p.name for p in self._named if p.kind is _KEYWORD}
+        self._renamed = {p.name: _name_in_data(p.name) for p in self._named if p.name != _name_in_data(p.name)}
         self.struct = _struct(function.__name__, self._named, self.open_ended)
         self._decode = msgspec.json.Decoder(self.struct, dec_hook=_read_foreign).decode
 
@@ -42,6 +47,8 @@ class Parameters:
                 if parameter.kind is parameter.VAR_KEYWORD:
                     bound.update(bound.pop(parameter.name, {}))
             kwargs = bound
+        if self._renamed:
+            kwargs = {self._renamed.get(name, name): value for name, value in kwargs.items()}
         return as_json(kwargs)
 
     def unpack(self, data: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -61,14 +68,17 @@ class Parameters:
     def _from_open(self, values: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """For a function with **kwargs: its named parameters are checked one by one, the rest are as they came."""
         checked = dict(values)
+        for name, word in self._renamed.items():
+            if word in checked:
+                checked[name] = checked.pop(word)
         for parameter in self._named:
-            if parameter.name not in values:
+            if parameter.name not in checked:
                 if parameter.default is parameter.empty:
                     raise DataError(f"the data do not fit the task's parameters: `{parameter.name}` is missing")
                 continue
             try:
                 checked[parameter.name] = msgspec.convert(
-                    values[parameter.name], _type_of(parameter), dec_hook=_read_foreign
+                    checked[parameter.name], _type_of(parameter), dec_hook=_read_foreign
                 )
             except msgspec.ValidationError as error:
                 raise DataError(f"the data do not fit the task's parameters: {parameter.name}: {error}") from None
@@ -145,7 +155,12 @@ def _struct(name: str, named: list[inspect.Parameter], open_ended: bool) -> Any:
     rows = [
         (p.name, _type_of(p)) if p.default is p.empty else (p.name, _type_of(p), _default_of(p.default)) for p in named
     ]
-    return msgspec.defstruct(name, rows, kw_only=True, forbid_unknown_fields=True)
+    renamed = {p.name: _name_in_data(p.name) for p in named}
+    return msgspec.defstruct(name, rows, kw_only=True, forbid_unknown_fields=True, rename=renamed)
+
+
+def _name_in_data(name: str) -> str:
+    return name[:-1] if name.endswith("_") and iskeyword(name[:-1]) else name
 
 
 def _type_of(parameter: inspect.Parameter) -> Any:
