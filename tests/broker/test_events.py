@@ -75,3 +75,14 @@ async def test_the_end_of_a_job_is_waited_for(broker: Broker) -> None:
     with pytest.raises(WaitTimeout):
         await watch.end_of(answer.id, 0.05)
     await watch.close()
+
+
+async def test_a_wait_ends_in_time_whatever_it_was_doing(broker: Broker) -> None:
+    """Its cancel may meet a reply that has just come, and be swallowed by redis-py."""
+    (answer,) = await broker.submit([NewJob(type="echo")])
+    watch = Watch(broker)
+    for micros in range(0, 1_000, 5):
+        async with asyncio.timeout(30):
+            with pytest.raises(WaitTimeout):
+                await watch.end_of(answer.id, micros / 1e6)
+    await watch.close()

@@ -29,3 +29,14 @@ async def test_many_in_the_order_of_the_question(desk) -> None:
     order = [*ids[::-1], f"{7_000:024d}00", "nonsense"]
     found = await desk.inspector.jobs(order)
     assert [job.id if job else None for job in found] == [*ids[::-1], None, None]
+
+
+async def test_tags_and_who_submitted_it(desk) -> None:
+    plain, tagged = NewJob(type="t"), NewJob(type="t", tags=["b", "a-1"], created_by="Jörg at the desk")
+    for answer, tags, by in zip(
+        await desk.broker.submit([plain, tagged]), ([], ["b", "a-1"]), (None, "Jörg at the desk"), strict=True
+    ):
+        job = await desk.inspector.job(answer.id)
+        assert (job.tags, job.created_by, job.replay_of, job.replays, job.runs) == (tags, by, None, [], [])
+    page = await desk.inspector.page(JobState.QUEUED)
+    assert sorted(job.tags for job in page.jobs) == [[], ["b", "a-1"]]

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
-from machine import REACHED, Machine, World
+from machine import REACHED, Machine, World, long_lists
 from scenarios import SCENARIOS, Scenario
 
 from boltq.domain.states import ACTIONS, ENTRIES, MOVES, JobState
@@ -12,6 +12,24 @@ from boltq.domain.states import ACTIONS, ENTRIES, MOVES, JobState
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_scripted_lives(scenario: Scenario, world: World) -> None:
     scenario(world)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_scripted_lives_with_long_lists(scenario: Scenario, valkey: str, partitions: int) -> None:
+    world = World(valkey, partitions=partitions, rewrite=long_lists)
+    scenario(world)
+    world.close()
+
+
+@pytest.mark.timeout(0)
+def test_random_lives_with_long_lists(valkey: str, partitions: int) -> None:
+    class Here(Machine):
+        url = valkey
+        rewrite = staticmethod(long_lists)
+
+    Here.partitions = partitions
+    examples = max(25, settings().max_examples // (2 * partitions))
+    run_state_machine_as_test(Here, settings=settings(max_examples=examples, stateful_step_count=40))
 
 
 @pytest.mark.timeout(0)
@@ -36,10 +54,13 @@ def test_every_move_and_every_refusal_was_reached() -> None:
     }
     refusals = {
         "EXISTS", "DUPLICATE", "submit CONFLICT", "FULL", "settle LEASE_LOST", "settle NOT_FOUND", "cancel NOT_FOUND",
-        "replay NOT_FOUND", "run_now NOT_FOUND", "register CONFLICT", "UNKNOWN_WORKER", "claim UNKNOWN",
+        "replay NOT_FOUND", "run_now NOT_FOUND", "delete NOT_FOUND", "edit NOT_FOUND", "replay_as NOT_FOUND",
+        "cancel CHANGED", "replay CHANGED", "run_now CHANGED", "delete CHANGED", "replay_as CHANGED", "replay_as FULL",
+        "register CONFLICT", "UNKNOWN_WORKER", "claim UNKNOWN",
     }  # fmt: skip
     events = {
         "cancel running", "poison", "suspect", "lost reply", "grace", "restart", "reaped", "handed", "look", "expired",
-        "pruned by count", "pruned by age",
+        "pruned by count", "pruned by age", "replay_as again replayed", "replay_as again CONFLICT",
+        *(f"deleted {state}" for state in ACTIONS["delete"]),
     }  # fmt: skip
     assert moves | wrong | refusals | events <= set(REACHED)

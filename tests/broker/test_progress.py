@@ -32,3 +32,4 @@ async def test_the_log_has_an_end(desk) -> None:
         await desk.broker.progress(0, [(job_id, 1, "", "", [str(n) for n in range(start, start + 500)])])
     job = await desk.inspector.job(job_id)
     assert job.log == [str(n) for n in range(1_500 - limits.MAX_LOG_LINES, 1_500)]
+    assert job.unlogged == 500

@@ -8,6 +8,8 @@ from machine import REACHED, World
 from servers import running_server
 
 from boltq.broker.embedded import server_binary
+from boltq.domain.filters import JobFilter
+from boltq.domain.states import JobState
 
 TOOLS = Path(__file__).parents[2] / ".tools"
 
@@ -77,11 +79,32 @@ def test_limits_pauses_keys_and_expiry(world: World) -> None:
 
 
 def test_pages_and_counts(world: World) -> None:
-    from boltq.domain.states import JobState
-
     world.submit(*(world.make(0) for _ in range(30)))
     page = world.run(world.inspector.page(JobState.QUEUED, limit=20))
     rest = world.run(world.inspector.page(JobState.QUEUED, limit=20, cursor=page.cursor))
     assert [job.id for job in page.jobs + rest.jobs] == list(world.jobs)
+    assert world.run(world.inspector.count(JobFilter(types=("x",))))[0][JobState.QUEUED] == 30
+    assert len(world.run(world.inspector.snapshot(JobFilter()))) == 30
+    place = world.run(world.inspector.place(rest.jobs[-1]))
+    assert place
     assert world.run(world.inspector.series())
     assert world.run(world.inspector.workers()) == []
+
+
+def test_bulk_operations_and_the_journal(world: World) -> None:
+    from boltq.broker.journal import Journal
+    from boltq.broker.operations import Action, Operations
+
+    world.submit(*(world.make(0) for _ in range(30)))
+    operations, journal = Operations(world.broker), Journal(world.broker)
+    items = world.run(operations.snapshot(JobFilter.of(JobState.QUEUED)))
+    made = world.run(operations.create(Action.RUN_NOW, items, canary=3))
+    assert world.run(operations.run(made.id)).state == "canary"
+    world.run(operations.go_on(made.id))
+    assert world.run(operations.run(made.id)).failed == 30
+    world.run(journal.note("ann", "bulk", made.id))
+    world.run(journal.note("bob", "bulk", made.id))
+    page = world.run(journal.page(limit=1))
+    assert [entry.by for entry in page.entries] == ["bob"]
+    assert [entry.by for entry in world.run(journal.page(page.cursor)).entries] == ["ann"]
+    assert world.run(world.inspector.failure_groups(JobFilter())) == []

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from boltq.domain import ids, limits
-from boltq.domain.ids import MAX_PARTITIONS, IdMaker, created_ms, new_id, partition_of
+from boltq.domain.ids import MAX_PARTITIONS, IdMaker, new_id, partition_of
 
 
 @given(st.integers(0, MAX_PARTITIONS - 1))
@@ -29,9 +29,12 @@ def test_ids_rise_though_the_clock_goes_back(monkeypatch: pytest.MonkeyPatch) ->
     assert made == sorted(set(made))
 
 
-def test_an_id_tells_when_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ids.time, "time_ns", lambda: 1_234_567_890_123_000_000)
-    assert created_ms(IdMaker().make(3)) == 1_234_567_890_123
+def test_ids_of_later_milliseconds_sort_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    maker, made = IdMaker(), []
+    for millisecond in (1, 31, 32, 1 << 20, 1_234_567_890_123):
+        monkeypatch.setattr(ids.time, "time_ns", lambda now=millisecond: now * 1_000_000)
+        made.append(maker.make())
+    assert made == sorted(set(made))
 
 
 def test_threads_get_different_ids() -> None:

@@ -52,6 +52,14 @@ LONG = limits.MAX_DELAY_SECONDS * 1_000
         ({"spec": Spec(max_attempts=0)}, ["/max_attempts"]),
         ({"spec": Spec(max_attempts=1_001)}, ["/max_attempts"]),
         ({"spec": Spec(timeout=0)}, ["/timeout_seconds"]),
+        ({"tags": [f"t{n}" for n in range(10)]}, []),
+        ({"tags": [f"t{n}" for n in range(11)]}, ["/tags"]),
+        ({"tags": ["a", "a"]}, ["/tags"]),
+        ({"tags": ["a b"]}, ["/tags"]),
+        ({"tags": [""]}, ["/tags"]),
+        ({"created_by": "Jörg, at the desk"}, []),
+        ({"created_by": "x" * 101}, ["/created_by"]),
+        ({"created_by": "a\nb"}, ["/created_by"]),
         ({"type": "", "queue": "", "priority": 9}, ["/type", "/queue", "/priority"]),
     ],
 )
@@ -73,9 +81,11 @@ def test_what_is_no_priority(value: object) -> None:
 def test_the_digest_is_of_what_was_asked_for() -> None:
     base = NewJob(type="x", data='{"a":1}', idempotency_key="k")
     assert base.digest() == NewJob(type="x", data='{"a":1}', idempotency_key="other", id="0" * 26).digest()
+    assert base.digest() == NewJob(type="x", data='{"a":1}', idempotency_key="k", created_by="somebody").digest()
     changes: list[dict[str, Any]] = [
         {"type": "y"}, {"data": "{}"}, {"queue": "r"}, {"priority": 2}, {"delay": 1}, {"run_at": 1}, {"expires_in": 1},
         {"expires_at": 1}, {"spec": Spec(timeout=1)}, {"spec": Spec(max_attempts=1)},
+        {"tags": ["t"]},
     ]  # fmt: skip
     digests = {NewJob(**{"type": "x", "data": '{"a":1}', **change}).digest() for change in changes}
     assert len(digests | {base.digest()}) == len(changes) + 1

@@ -1,4 +1,4 @@
-from boltq.domain.states import ACTIONS, ENTRIES, MOVES, TERMINAL, JobState, actions
+from boltq.domain.states import ACTIONS, ENTRIES, MOVES, TERMINAL, JobState, action_reasons, actions
 
 
 def test_every_state_has_its_moves() -> None:
@@ -23,5 +23,20 @@ def test_what_has_ended_begins_again_only_by_a_replay() -> None:
 
 def test_an_action_is_offered_only_where_a_move_allows_it() -> None:
     target = {"cancel": JobState.CANCELLED, "replay": JobState.QUEUED, "run_now": JobState.QUEUED}
-    for action, states in ACTIONS.items():
-        assert all(target[action] in MOVES[state] for state in states)
+    for action, aim in target.items():
+        assert all(aim in MOVES[state] for state in ACTIONS[action])
+
+
+def test_whoever_may_be_edited_can_still_run_and_only_what_runs_cannot_be_deleted() -> None:
+    assert ACTIONS["edit"] == set(JobState) - TERMINAL - {JobState.RUNNING}
+    assert ACTIONS["delete"] == set(JobState) - {JobState.RUNNING}
+    assert ACTIONS["replay_as"] == TERMINAL
+
+
+def test_every_refusal_of_an_action_has_its_reason() -> None:
+    for state in JobState:
+        reasons = action_reasons(state)
+        assert [action for action, _, _ in reasons] == list(ACTIONS)
+        assert [action for action, allowed, _ in reasons if allowed] == actions(state)
+        assert all(bool(reason) != allowed for _, allowed, reason in reasons)
+        assert all(reason.startswith(f"a {state} job ") for _, _, reason in reasons if reason)

@@ -245,8 +245,9 @@ def leases_of(broker: Broker) -> Leases:
         pass
 
     return Leases(
-        SyncBroker(broker), LEASE, runs=list, vitals=str, on_cancel=nothing, on_lost=nothing, on_stuck=nothing
-    )
+        SyncBroker(broker), LEASE, runs=list, vitals=str, on_cancel=nothing, on_lost=nothing, on_stuck=nothing,
+        on_wish=nothing,
+    )  # fmt: skip
 
 
 async def hold_a_job(broker: Broker) -> None:

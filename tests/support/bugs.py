@@ -86,7 +86,7 @@ LUA_BUGS = [
         7,
         "a counter that goes up and down, and one way on which it does not",
         # With dependents that are counted down, a step starts twice or never. We count ghosts so.
-        (("replay.lua", "      count_ghost(route.queue, job[3], -1)\n", ""),),
+        (("replay.lua", "    count_ghost(route.queue, list, -1)\n", ""),),
         "ghosts",
     ),
     LuaBug(

@@ -60,9 +60,12 @@ def keys_and_refusals(world: World) -> None:
     world.extend(0, "w0")
     world.claim(0, "w0", 1)
     nobody = f"{0:024d}00"
-    for verb in (world.cancel, world.replay, world.run_now):
+    for verb in (world.cancel, world.replay, world.run_now, world.delete):
         verb(nobody)
+    for verb in (world.cancel, world.replay, world.run_now):
         verb(*world.jobs)
+    world.amend(nobody, priority=2)
+    world.replay_as(nobody, world.make(0))
     world.settle_stale(world.outcome(next(iter(world.jobs.values())), "dead").__class__(nobody, 1, "dead", 1))
     world.quiesce()
 
@@ -91,6 +94,93 @@ def every_person(world: World) -> None:
     world.replay(queued)
     world.claim(0, worker, 1)
     world.cancel(queued)
+    world.quiesce()
+
+
+def every_edit(world: World) -> None:
+    """Amend, replay_as and delete in each state."""
+    world.submit(*(world.make(0) for _ in range(7)))
+    worker = world.register(0, ["q"], None)
+    done, dead, retrying, stopped, running, queued, idle = world.jobs
+    world.claim(0, worker, 5)
+    verbs = {done: "completed", dead: "dead", retrying: "retrying", stopped: "cancelled"}
+    world.settle(0, worker, [world.outcome(world.jobs[job], verb, 90_000) for job, verb in verbs.items()])
+    scheduled = world.make(0, delay=90_000)
+    world.submit(scheduled)
+    everyone = list(world.jobs)
+    for job in everyone:
+        world.amend(job, data='{"b":2}', tags=["t"], priority=2)
+        world.replay_as(job, world.make(0, tags=["again"], priority=0))
+    for job in (retrying, scheduled.id, queued, idle):
+        world.amend(job, run_at=world.now + 500)
+    world.amend(retrying, run_at=0, priority=1)
+    world.amend(scheduled.id, tags=[])
+    world.amend(idle, run_at=1)
+    world.amend(queued)
+    twice = world.make(0)
+    world.replay_as(done, twice)
+    world.replay_as(done, twice)
+    world.replay_as(dead, twice)
+    world.delete(*everyone, running)
+    world.quiesce()
+
+
+def moved_meanwhile(world: World) -> None:
+    """What is told with `since` is done only to a job that stands as it was seen."""
+    world.submit(*(world.make(0) for _ in range(4)))
+    seen = [(job.id, job.since) for job in world.jobs.values()]
+    world.advance(5)
+    worker = world.register(0, ["q"], None)
+    jobs = world.claim(0, worker, 3)
+    outcomes = [
+        world.outcome(world.jobs[job.id], verb)
+        for job, verb in zip(jobs, ["dead", "completed", "retrying"], strict=True)
+    ]
+    world.settle(0, worker, outcomes)
+    for verb in (world.cancel, world.replay, world.run_now, world.delete):
+        verb(*seen)
+        world.submit(world.make(0))
+        seen.append((list(world.jobs)[-1], world.seen[0]))
+    dead = jobs[0].id
+    world.replay_as(dead, world.make(0), since=seen[0][1])
+    world.replay_as(dead, world.make(0), since=world.jobs[dead].since)
+    world.replay((dead, world.jobs[dead].since))
+    world.delete(*((job.id, job.since) for job in world.standing("retrying")))
+    world.limit("q", world.partitions)
+    world.replay_as(jobs[1].id, world.make(0))
+    world.quiesce()
+
+
+def rearranged(world: World) -> None:
+    """Priorities and times go to and fro, also of parked, cancelled and deleted jobs: see machine.long_lists."""
+    world.submit(*(world.make(0, type=one) for one in "xxxyxx"))
+    first, second, third, parked, fifth, _ = world.jobs
+    for priority in (2, 1, 0, 1, 2, 1, 0):
+        world.amend(first, priority=priority)
+        world.amend(second, priority=2 - priority)
+    novice = world.register(0, ["q"], {"x"})
+    world.claim(0, novice, 1)
+    world.claim(0, novice, 2)
+    world.amend(parked, priority=2)
+    world.cancel(parked)
+    world.replay(parked)
+    world.amend(parked, run_at=world.now + 900)
+    world.amend(fifth, run_at=world.now + 100)
+    world.amend(third, priority=0) if world.jobs[third].state == "queued" else None
+    world.advance(100)
+    world.claim(0, novice, 1)
+    world.amend(fifth, run_at=world.now + 100)
+    world.amend(fifth, run_at=0)
+    world.amend(fifth, priority=2)
+    world.cancel(fifth)
+    world.replay(fifth)
+    world.cancel(fifth)
+    world.delete(fifth)
+    world.settle(0, novice, [world.outcome(job, "retrying") for job in world.held_by(0, novice)])
+    world.submit(*(world.make(0, type="y") for _ in range(2)))
+    world.claim(0, novice, 5)
+    *_, last = world.jobs
+    world.delete(last)
     world.quiesce()
 
 
@@ -225,6 +315,6 @@ def history(world: World) -> None:
 
 
 SCENARIOS: list[Scenario] = [
-    every_verb, fences, lost_answers, keys_and_refusals, every_person, ghosts, unknown_types, the_dead_and_the_living,
-    poison, a_restart, clocks, times, sleepers, history,
+    every_verb, fences, lost_answers, keys_and_refusals, every_person, every_edit, moved_meanwhile, rearranged, ghosts,
+    unknown_types, the_dead_and_the_living, poison, a_restart, clocks, times, sleepers, history,
 ]  # fmt: skip

@@ -69,11 +69,11 @@ _SORTED: Final = ("scheduled", "retrying", "dead", "cancelled")
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _KNOWN: Final = re.compile(
-    rf"partition|queues|workers|types|events|job:\w+|log:\w+|queue:{_NAME}"
+    rf"partition|queues|workers|types|events|audit|ops|api_keys|job:\w+|log:\w+|runs:\w+|queue:{_NAME}"
     rf"|queue:{_NAME}:(?:ready:[012]|parked|parked:{_NAME}|running|scheduled|retrying|completed|dead|cancelled)"
     rf"|idle:{_NAME}|worker:.+|cancels:.+|mail:.+"
 )
-_PASSING: Final = re.compile(r"series:\d+:\d+|idem:.+", re.DOTALL)
+_PASSING: Final = re.compile(r"series:\d+:\d+|idem:.+|op:op_\w+(?::items)?", re.DOTALL)
 
 
 class _Record(msgspec.Struct):
@@ -83,7 +83,7 @@ class _Record(msgspec.Struct):
     route: str
     worker: str
     parked: bool
-    ghost: str
+    ghosts: Counter[str]  # lists in which its id stands though it does not wait there
     n: int
     tries: int
     lost: int
@@ -225,7 +225,9 @@ class _Partition:
             if row[1] is not None:
                 state, route, worker, parked, ghost, n, tries, lost, since, spec = (_text(value) for value in row)
                 counts = (int(n or 0), int(tries or 0), int(lost or 0), int(since or 0))
-                self.records[job_id] = _Record(state, route, worker, bool(parked), ghost, *counts, spec)
+                self.records[job_id] = _Record(
+                    state, route, worker, bool(parked), Counter(ghost.split()), *counts, spec
+                )
 
     # Jobs
 
@@ -233,24 +235,30 @@ class _Partition:
         ghosts: Counter[tuple[str, str]] = Counter()
         for job_id, places in self.places.items():
             record = self.records.get(job_id)
-            standing = []
-            for queue, name, value in places:
-                if _is_list(name) and (record is None or record.state != "queued"):
-                    ghosts[queue, name] += 1
-                    self._check_ghost(job_id, record, queue, name)
-                else:
-                    standing.append((queue, name, value))
+            strays = _strays(record, places)
+            ghosts.update(strays)
+            self._check_ghosts(job_id, record, strays)
+            standing = [place for place in places if not _is_list(place[1])]
+            standing += [(queue, name, "") for queue, name in (_lists(places) - strays).elements()]
             self._check_standing(job_id, record, standing)
         for job_id, record in self.records.items():
             if job_id not in self.places:
                 self._report("nowhere", f"job:{job_id}", job_id, f"{record.state}, and in no index of its queue")
             self._check_record(job_id, record)
+        for key in sorted(self.keys):
+            kind, _, job_id = key.partition(":")
+            if kind in {"log", "runs"} and job_id not in self.records:
+                self._report("orphan", key, job_id, "of a job that is gone")
         self._check_counts(ghosts)
 
-    def _check_ghost(self, job_id: str, record: _Record | None, queue: str, name: str) -> None:
-        if record is None or record.ghost == name:
-            return  # of a job that is gone, or is cancelled: the claim that comes upon it drops it
-        self._report("ghost", f"queue:{queue}:{name}", job_id, f"{record.state}, and its id stands in this list")
+    def _check_ghosts(self, job_id: str, record: _Record | None, strays: Counter[tuple[str, str]]) -> None:
+        if record is None:
+            return  # of a job that is gone: the claim that comes upon it drops it
+        marked = Counter({(record.queue, name): times for name, times in record.ghosts.items()})
+        for queue, name in strays - marked:
+            self._report("ghost", f"queue:{queue}:{name}", job_id, f"{record.state}, and its id stands in this list")
+        for _, name in marked - strays:
+            self._report("ghost", f"job:{job_id}", job_id, f"marked as a ghost in {name}, which does not have it")
 
     def _check_standing(self, job_id: str, record: _Record | None, places: list[tuple[str, str, str]]) -> None:
         if len(places) > 1:
@@ -288,10 +296,6 @@ class _Partition:
             return
         if record.queue not in self.lists:
             self._report("queue", key, job_id, f"its queue {record.queue} is not among the queues")
-        if record.ghost and record.state != "cancelled":
-            self._report("ghost", key, job_id, f"{record.state}, and marked as a ghost in {record.ghost}")
-        if record.ghost and (record.queue, record.ghost, "") not in self.places.get(job_id, ()):
-            self._report("ghost", key, job_id, f"marked as a ghost in {record.ghost}, which does not have it")
         if record.parked and record.state not in {"queued", "cancelled"}:
             self._report("parked", key, job_id, f"{record.state}, and marked as parked")
         if record.tries + record.lost > record.n or min(record.n, record.tries, record.lost) < 0:
@@ -374,6 +378,20 @@ class _Partition:
             knows = types == "*" or f" {record.route.split(' ')[2]} " in types
             if knows and self.facts[record.queue].get("paused") != "1":
                 self._report("asleep", f"worker:{worker}", job_id, "it sleeps, and this job waits for it")
+
+
+def _strays(record: _Record | None, places: Sequence[tuple[str, str, str]]) -> Counter[tuple[str, str]]:
+    """The (queue, list)s in which this id stands as a ghost."""
+    lists = _lists(places)
+    if record is None or record.state != "queued":
+        return lists
+    marked = {(record.queue, name) for name in record.ghosts}
+    alive = Counter({(record.queue, record.list): 1})
+    return Counter({place: times for place, times in (lists - alive).items() if place in marked})
+
+
+def _lists(places: Sequence[tuple[str, str, str]]) -> Counter[tuple[str, str]]:
+    return Counter((queue, name) for queue, name, _ in places if _is_list(name))
 
 
 def _is_list(name: str) -> bool:

@@ -1,9 +1,10 @@
 """Where jobs live. One method for each script, and nothing between."""
 
 import asyncio
+import contextlib
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 from redis import exceptions as redis_errors
@@ -13,9 +14,9 @@ from boltq.broker.calls import Beat, Call, Claim, Reaped, Settlement, Settling
 from boltq.broker.connect import connect, connect_sync
 from boltq.broker.scripts import Library, Rewrite, is_known, is_unknown, translate
 from boltq.domain import limits
-from boltq.domain.errors import BoltQError, Conflict, NotFound, QueueFull, Refused, StoreUnavailable
+from boltq.domain.errors import BoltQError, Conflict, InvalidJob, NotFound, QueueFull, Refused, StoreUnavailable
 from boltq.domain.ids import MAX_PARTITIONS, new_id, partition_of
-from boltq.domain.job import NewJob, Submitted
+from boltq.domain.job import NewJob, Submitted, bad_data, bad_tags, bad_time
 
 T = TypeVar("T")
 Clock = Callable[[], int]  # milliseconds; for tests
@@ -36,8 +37,14 @@ class Knobs(msgspec.Struct, frozen=True):
     poison_limit: int = 3  # lost workers before a job is buried
 
 
+Item = str | tuple[str, int]
+"""A job's id; or that and its JobRecord.since, as a fence: a job that has moved meanwhile is left alone (CHANGED)."""
+
+REFUSED: Final = frozenset({"NOT_FOUND", "CONFLICT", "CHANGED", "FULL"})
+
+
 class Verdict(msgspec.Struct, frozen=True):
-    """What became of one id of a batch: the new state, or a refusal."""
+    """What became of one id of a batch: what was done or the new state, or a refusal; and where the job stands now."""
 
     id: str
     word: str
@@ -46,14 +53,18 @@ class Verdict(msgspec.Struct, frozen=True):
     @property
     def ok(self) -> bool:
         """Whether it was done."""
-        return self.word not in {"NOT_FOUND", "CONFLICT"}
+        return self.word not in REFUSED
 
     def check(self) -> "Verdict":
-        """Raise NotFound or Conflict when it was refused."""
+        """Raise NotFound, Conflict or QueueFull when it was refused."""
         if self.word == "NOT_FOUND":
             raise NotFound(f"no job {self.id}")
         if self.word == "CONFLICT":
             raise Conflict(f"job {self.id} is {self.state}")
+        if self.word == "CHANGED":
+            raise Conflict(f"job {self.id} has moved meanwhile: it is {self.state}")
+        if self.word == "FULL":
+            raise QueueFull(f"the queue for the replay of job {self.id} is full")
         return self
 
 
@@ -91,6 +102,14 @@ class Layout:
         if partition >= self.partitions:
             raise NotFound(f"no job {job_id}")
         return partition
+
+    def homes(self, ids: Iterable[str]) -> dict[int, list[str]]:
+        """Ids by the partition that they name, each once; those that name none are left out."""
+        homes: dict[int, list[str]] = {}
+        for job_id in dict.fromkeys(ids):
+            with contextlib.suppress(NotFound):
+                homes.setdefault(self.of_id(job_id), []).append(job_id)
+        return homes
 
 
 class Broker:
@@ -223,25 +242,84 @@ class Broker:
 
     # What people do to jobs and queues
 
-    async def cancel(self, ids: Sequence[str], reason: str = "cancelled") -> list[Verdict]:
+    async def cancel(self, ids: Sequence[Item], reason: str = "cancelled") -> list[Verdict]:
         """Cancel waiting jobs, and ask the workers of running ones to stop them (word "running")."""
-        return await self._many("cancel", ids, lambda job_id: [job_id, reason])
+        return await self._many("cancel", ids, reason)
 
-    async def replay(self, ids: Sequence[str]) -> list[Verdict]:
+    async def replay(self, ids: Sequence[Item]) -> list[Verdict]:
         """Queue dead or cancelled jobs again, with all their attempts before them."""
-        return await self._many("replay", ids, lambda job_id: job_id)
+        return await self._many("replay", ids)
 
-    async def run_now(self, ids: Sequence[str]) -> list[Verdict]:
+    async def run_now(self, ids: Sequence[Item]) -> list[Verdict]:
         """Queue scheduled or retrying jobs before their time."""
-        return await self._many("run_now", ids, lambda job_id: job_id)
+        return await self._many("run_now", ids)
 
-    async def pause(self, queue: str) -> None:
-        """Claim nothing from this queue until it is resumed."""
-        await self._everywhere("pause", queue)
+    async def delete(self, ids: Sequence[Item]) -> list[Verdict]:
+        """Delete jobs for ever, with their logs and past runs; not running ones. An idempotency key stays used."""
+        return await self._many("delete", ids)
+
+    async def amend(
+        self,
+        job_id: str,
+        *,
+        data: str | None = None,
+        priority: int | None = None,
+        run_at: int | None = None,
+        tags: list[str] | None = None,
+    ) -> Verdict:
+        """Change what a scheduled, queued or retrying job carries; what is None stays. Raises InvalidJob.
+
+        `data` is JSON text of an object; `run_at` in ms, 0 or a time that is over for now: a queued job with a time
+        ahead becomes scheduled. A queued job whose priority changes goes to the tail of the other list.
+        """
+        _check_amendment(data, priority, run_at, tags)
+        words = None if tags is None else " ".join(tags)
+        change = {"id": job_id, "data": data, "priority": priority, "run_at": run_at, "tags": words}
+        item = {name: value for name, value in change.items() if value is not None}
+        try:
+            partition = self.layout.of_id(job_id)
+        except NotFound:
+            return Verdict(job_id, "NOT_FOUND")
+        (text,) = await self.send(calls.many("amend", partition, [item]))
+        return _verdict(job_id, text)
+
+    async def replay_as(self, job_id: str, new: NewJob, since: int = 0) -> Verdict:
+        """Make a new job from one that has ended: word "replayed" with the new job's id and state, or a refusal.
+
+        The new job gets an id in the partition of the old one, unless it has one. A repeated call with the same `new`
+        answers the same. Raises InvalidJob when `new` has an idempotency key or an id of another partition.
+        """
+        try:
+            partition = self.layout.of_id(job_id)
+        except NotFound:
+            return Verdict(job_id, "NOT_FOUND")
+        new.id = new.id or new_id(partition)
+        _check_replay(new, partition)
+        (text,) = await self.send(calls.many("replay_as", partition, [(job_id, since, calls.wire(new))]))
+        word, _, state = text.partition(" ")
+        if word == "EXISTS":
+            return Verdict(new.id, "CONFLICT", state)
+        return _verdict(new.id if word == "replayed" else job_id, text)
+
+    async def pause(self, queue: str, by: str = "", reason: str = "") -> None:
+        """Claim nothing from this queue until it is resumed; `by` and `reason` are shown. Raises InvalidJob."""
+        _check({"/by": limits.bad_text(by, limits.MAX_NAME_CHARS)})
+        _check({"/reason": limits.bad_text(reason, limits.MAX_REASON_CHARS)})
+        await self._everywhere("pause", queue, by, reason)
 
     async def resume(self, queue: str) -> None:
         """Serve a paused queue again."""
         await self._everywhere("resume", queue)
+
+    async def tell(self, worker: str, wish: str) -> None:
+        """Have a worker drain ("draining"), end ("stopping"), or work again (""). Raises NotFound, Conflict."""
+        found = False
+        for partition in range(self.layout.partitions):
+            with contextlib.suppress(NotFound):
+                await self.send(Call("tell", partition, (worker, wish), int))
+                found = True
+        if not found:
+            raise NotFound(f"no worker {worker:.100}: it has left, or its lease ran out")
 
     async def limit(self, queue: str, most: int) -> None:
         """Let at most so many jobs wait in a queue (spread over its partitions); 0 for no limit."""
@@ -282,21 +360,20 @@ class Broker:
             raise translate(error) from error
         return letter[1] if letter else None
 
-    async def _many(self, script: str, ids: Sequence[str], item: Callable[[str], object]) -> list[Verdict]:
+    async def _many(self, script: str, ids: Sequence[Item], *args: object) -> list[Verdict]:
+        """Run a script on a batch of ids, each with its fence and `args`."""
+        fences = dict(item if isinstance(item, tuple) else (item, 0) for item in ids)
         verdicts: dict[str, Verdict] = {}
-        homes: dict[int, list[str]] = {}
-        for job_id in dict.fromkeys(ids):
-            try:
-                homes.setdefault(self.layout.of_id(job_id), []).append(job_id)
-            except NotFound:
-                verdicts[job_id] = Verdict(job_id, "NOT_FOUND")
-        for partition, homed in homes.items():
-            for chunk in (homed[i : i + limits.MAX_BATCH] for i in range(0, len(homed), limits.MAX_BATCH)):
-                words = await self.send(calls.many(script, partition, [item(job_id) for job_id in chunk]))
-                for job_id, text in zip(chunk, words, strict=True):
-                    word, _, state = text.partition(" ")
-                    verdicts[job_id] = Verdict(job_id, word, state or ("" if word == "NOT_FOUND" else word))
-        return [verdicts[job_id] for job_id in ids]
+        for partition, homed in self.layout.homes(fences).items():
+            for start in range(0, len(homed), limits.MAX_BATCH):
+                chunk = homed[start : start + limits.MAX_BATCH]
+                while chunk:
+                    batch = [(job_id, fences[job_id], *args) for job_id in chunk]
+                    texts = await self.send(calls.many(script, partition, batch))
+                    verdicts |= {job_id: _verdict(job_id, text) for job_id, text in zip(chunk, texts, strict=True)}
+                    chunk = [job_id for job_id, text in zip(chunk, texts, strict=True) if text == "AGAIN"]
+        order = [item[0] if isinstance(item, tuple) else item for item in ids]
+        return [verdicts.get(job_id) or Verdict(job_id, "NOT_FOUND") for job_id in order]
 
     async def _everywhere(self, script: str, *args: Any) -> None:
         for partition in range(self.layout.partitions):
@@ -362,6 +439,34 @@ def _chunks(jobs: Sequence[NewJob], places: Sequence[int]) -> Iterable[Sequence[
         size += length
     if chunk:
         yield chunk
+
+
+def _verdict(job_id: str, text: str) -> Verdict:
+    """From a script's answer: a word, and maybe the state of the job."""
+    word, _, state = text.partition(" ")
+    return Verdict(job_id, word, state or ("" if word in REFUSED else word))
+
+
+def _check_amendment(data: str | None, priority: int | None, run_at: int | None, tags: list[str] | None) -> None:
+    reasons = {
+        "/data": None if data is None else bad_data(data),
+        "/priority": None if priority in {None, 0, 1, 2} else "use 2, 1 or 0",
+        "/run_at": None if run_at is None else bad_time(run_at, absolute=True),
+        "/tags": None if tags is None else bad_tags(tags),
+    }
+    _check(reasons)
+
+
+def _check(reasons: dict[str, str | None]) -> None:
+    if bad := [(pointer, reason) for pointer, reason in reasons.items() if reason]:
+        raise InvalidJob(bad)
+
+
+def _check_replay(new: NewJob, home: int) -> None:
+    if new.idempotency_key:
+        raise InvalidJob([("/idempotency_key", "a replay is known by its id: it has no key")])
+    if partition_of(new.id) != home:
+        raise InvalidJob([("/id", "not in the partition of the job that is replayed")])
 
 
 def _answer(word: str, job_id: str, job: NewJob) -> Submitted | Refused:

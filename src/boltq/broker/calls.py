@@ -66,6 +66,7 @@ class Beat(msgspec.Struct, array_like=True):
     first_end: int  # when the first lease of another worker runs out; 0 when we are alone
     sweep_due: int
     now: int
+    wish: str  # "draining" or "stopping" when we were asked to; else ""
 
 
 class Reaped(msgspec.Struct, array_like=True):
@@ -113,6 +114,7 @@ def submit(jobs: Sequence[NewJob], partition: int) -> Call[list[tuple[int, str, 
 def wire(job: NewJob) -> tuple[str | int, ...]:
     """A new job as submit.lua takes it."""
     key = job.idempotency_key
+    extras = (" ".join(job.tags), job.created_by) if job.tags or job.created_by else ()
     return (
         job.id,
         f"{job.queue} {int(job.priority)} {job.type}",
@@ -124,6 +126,7 @@ def wire(job: NewJob) -> tuple[str | int, ...]:
         job.expires_at,
         key,
         job.digest() if key else "",
+        *extras,
     )
 
 
@@ -146,10 +149,11 @@ def register(
     types: Sequence[str] | None,
     lease_ms: int,
     schemas: Sequence[tuple[str, str]] = (),
+    wish: str = "",
 ) -> Call[int]:
-    """`types` None: the worker takes jobs of every type. `schemas`: (job type, JSON)."""
+    """`types` None: the worker takes jobs of every type. `schemas`: (job type, JSON). `wish`: see Broker.tell."""
     known = "*" if types is None else f" {' '.join(types)} "
-    args = (worker, info, " ".join(queues), known, lease_ms, pack(list(schemas)))
+    args = (worker, info, " ".join(queues), known, lease_ms, pack(list(schemas)), wish)
     return Call("register", partition, args, int)
 
 
@@ -179,7 +183,7 @@ def progress(partition: int, items: Sequence[tuple[str, int, float | str, str, l
 
 
 def many(script: str, partition: int, items: Sequence[object]) -> Call[list[str]]:
-    """A script that takes a batch and answers a word for each: cancel, replay, run_now."""
+    """A script that takes a batch and answers a word for each: cancel, delete, replay and the like."""
     return Call(script, partition, (pack(list(items)),), _read_words)
 
 

@@ -5,6 +5,7 @@ redis-py repeats a command whose reply was lost, by default: one lost reply then
 """
 
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import redis
 import redis.asyncio
@@ -24,21 +25,21 @@ BLOCK_SECONDS: Final = 10  # a blocking read asks again after this time, and giv
 def as_url(address: str) -> str:
     """A store's address as a URL; "host:port" and "host" are accepted as well.
 
-    Raises StoreError for a scheme that BoltQ does not speak.
+    Raises StoreError for a scheme that BoltQ does not speak, and for a port that is none.
     """
     if "://" not in address:
         host, _, port = address.rpartition(":") if ":" in address else (address, "", "6379")
-        return f"redis://{host}:{port}/0"
+        return _checked(f"redis://{host}:{port}/0")
     scheme = address.split("://", 1)[0]
     if scheme not in {"redis", "rediss", "unix", "valkey", "valkeys"}:
         raise StoreError(f"REDIS_ADDR: cannot use {scheme}://; give host:port, redis://, rediss:// or unix://")
-    return address.replace("valkey", "redis", 1) if scheme.startswith("valkey") else address
+    return _checked(address.replace("valkey", "redis", 1) if scheme.startswith("valkey") else address)
 
 
 def without_secret(address: str) -> str:
-    """The address as it may be shown: without user and password."""
+    """The address as it may be shown: without user and password, and without the options, which may have one too."""
     scheme, mark, rest = address.rpartition("://")
-    return f"{scheme}{mark}{rest.rsplit('@', 1)[-1]}"
+    return f"{scheme}{mark}{rest.rsplit('@', 1)[-1].partition('?')[0]}"
 
 
 def connect(address: str, *, blocking: bool = False) -> "redis.asyncio.Redis":
@@ -59,6 +60,15 @@ def connect(address: str, *, blocking: bool = False) -> "redis.asyncio.Redis":
 def connect_sync(address: str, *, timeout: float = SOCKET_TIMEOUT) -> "redis.Redis":
     """A client for a thread of its own."""
     return redis.Redis.from_url(as_url(address), retry=Retry(NoBackoff(), 0), **_options(timeout))
+
+
+def _checked(url: str) -> str:
+    """The URL, if it can be taken apart. What stands where its port should be may be a part of the password."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise StoreError("REDIS_ADDR: no port; in a password, write / ? # @ as %2F %3F %23 %40") from None
+    return url
 
 
 def _options(timeout: float) -> dict[str, Any]:

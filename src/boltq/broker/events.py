@@ -21,7 +21,7 @@ _LOOK_AGAIN = 5.0  # seconds: a waiter that heard nothing asks, in case the stre
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """Jobs that made the same move. `to` may also be "progress" or "log"."""
+    """Jobs that made the same move. `to` may also be "progress", "log", "amended" or "deleted"."""
 
     cursor: str
     queue: str
@@ -73,14 +73,14 @@ class Watch:
     async def end_of(self, job_id: str, timeout: float | None = None) -> JobRecord:
         """The job once it has ended. Raises NotFound, WaitTimeout, StoreUnavailable."""
         try:
-            async with asyncio.timeout(timeout):
-                return await self._end_of(job_id)
+            async with asyncio.timeout(timeout) as bound:
+                return await self._end_of(job_id, bound)
         except TimeoutError as error:
             if isinstance(error, WaitTimeout):
                 raise
             raise WaitTimeout(f"job {job_id} has not ended within {timeout:g} s; it goes on") from None
 
-    async def _end_of(self, job_id: str) -> JobRecord:
+    async def _end_of(self, job_id: str, bound: asyncio.Timeout) -> JobRecord:
         ended = asyncio.Event()
         self._ends.setdefault(job_id, []).append(ended)
         try:
@@ -90,6 +90,8 @@ class Watch:
                 job = await self._inspector.job(job_id)
                 if job.state in TERMINAL:
                     return job
+                if bound.expired():  # and redis-py has swallowed its cancel, which may come with a reply
+                    raise TimeoutError
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_AGAIN):
                         await ended.wait()
@@ -115,7 +117,7 @@ class Watch:
             try:
                 async for moved in follow(self._broker, partition, after):
                     after = moved.cursor
-                    if moved.to in TERMINAL:
+                    if moved.to in TERMINAL or moved.to == "deleted":
                         self._wake(moved.ids)
                     if not self._ends:
                         return

@@ -1,18 +1,18 @@
-"""The reading half: one job, lists by state, counts, queue statistics, workers, recent series. It changes nothing."""
+"""The reading half: one job, queue statistics, workers, recent series; lists are in `search.py`. It changes nothing."""
 
-import base64
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final, Literal
 
 import msgspec
 
 from boltq.broker.broker import Broker
-from boltq.broker.calls import Call, pack
+from boltq.broker.calls import pack
 from boltq.broker.connect import without_secret
+from boltq.broker.rows import record
+from boltq.broker.search import Search
 from boltq.domain import limits
-from boltq.domain.errors import InvalidJob, NotFound, StoreUnavailable
-from boltq.domain.job import NO_SPEC, JobRecord, Priority, Spec
+from boltq.domain.errors import NotFound, StoreUnavailable
+from boltq.domain.job import JobRecord
 from boltq.domain.states import JobState
 
 
@@ -21,6 +21,9 @@ class QueueStats(msgspec.Struct, kw_only=True):
 
     name: str
     paused: bool = False
+    paused_by: str | None = None
+    paused_reason: str | None = None
+    paused_at: int | None = None  # ms
     limit: int | None = None
     queued: int = 0
     high: int = 0
@@ -39,6 +42,10 @@ class QueueStats(msgspec.Struct, kw_only=True):
     oldest_queued_at: int | None = None  # ms
 
 
+WorkerState = Literal["up", "draining", "stopping", "stale"]
+"""Draining and stopping: it was asked to. Stale: its lease has run out."""
+
+
 class WorkerInfo(msgspec.Struct, kw_only=True):
     """A worker as the store knows it. Times in milliseconds."""
 
@@ -49,6 +56,11 @@ class WorkerInfo(msgspec.Struct, kw_only=True):
     types: list[str] | None  # None: any type
     info: dict[str, Any]
     vitals: dict[str, Any]
+    state: WorkerState = "up"
+
+    def takes(self, job_type: str) -> bool:
+        """Whether it knows that type of job."""
+        return self.types is None or job_type in self.types
 
 
 class TaskInfo(msgspec.Struct, kw_only=True):
@@ -58,13 +70,6 @@ class TaskInfo(msgspec.Struct, kw_only=True):
     about: dict[str, Any]
 
 
-class Page(msgspec.Struct):
-    """One page of jobs (without payloads); `cursor` None at the end."""
-
-    jobs: list[JobRecord]
-    cursor: str | None
-
-
 class Bucket(msgspec.Struct):
     """What happened in one stretch of time: `counts` is queue -> what -> number (see lua/series.lua)."""
 
@@ -72,11 +77,16 @@ class Bucket(msgspec.Struct):
     counts: dict[str, dict[str, int]]
 
 
-class Inspector:
-    """Reads what the broker wrote."""
+class Place(msgspec.Struct, frozen=True):
+    """Where a queued job stands in its queue's line of its partition. Lower classes may get a turn before it, too."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    ahead: int  # jobs that come before it
+    at_least: bool = False  # there are more than one call looks at
+    parked: bool = False  # no worker knew its type; it comes first as soon as one does
+
+
+class Inspector(Search):
+    """Reads what the broker wrote."""
 
     async def job(self, job_id: str) -> JobRecord:
         """One job, with payload, result and log lines. Raises NotFound."""
@@ -88,51 +98,13 @@ class Inspector:
     async def jobs(self, ids: Sequence[str]) -> list[JobRecord | None]:
         """Jobs by id, None for those that are not there."""
         found: dict[str, JobRecord | None] = {}
-        homes: dict[int, list[str]] = {}
-        for job_id in ids:
-            try:
-                homes.setdefault(self._broker.layout.of_id(job_id), []).append(job_id)
-            except NotFound:
-                found[job_id] = None
-        for partition, homed in homes.items():
+        for partition, homed in self._broker.layout.homes(ids).items():
             for start in range(0, len(homed), limits.MAX_PAGE):
                 chunk = homed[start : start + limits.MAX_PAGE]
                 rows = await self._read("get", partition, pack(chunk))
                 for job_id, row in zip(chunk, rows, strict=True):
-                    found[job_id] = _record(row[0], row[1]) if row else None
-        return [found[job_id] for job_id in ids]
-
-    async def page(
-        self,
-        state: JobState | None = None,
-        queue: str | None = None,
-        *,
-        cursor: str | None = None,
-        limit: int = 50,
-    ) -> Page:
-        """A page of jobs. Without a state: the live states first, then the history.
-
-        Queued jobs come in the order in which they will run, scheduled and retrying ones the soonest first, all
-        others the newest first; over several queues or partitions, each of them in turn.
-        """
-        limit = min(limit, limits.MAX_PAGE)
-        stops = await self._stops(state, queue)
-        at, inner = _read_cursor(cursor)
-        jobs: list[JobRecord] = []
-        while at < len(stops) and len(jobs) < limit:
-            partition, name, standing = stops[at]
-            args = (name, standing, inner, limit - len(jobs))
-            following, rows = await self._read("list", partition, *args)
-            jobs += [_record(row, []) for row in rows]
-            at, inner = (at, following) if following else (at + 1, "")
-        return Page(jobs, _write_cursor(at, inner) if at < len(stops) else None)
-
-    async def _stops(self, state: JobState | None, queue: str | None) -> list[tuple[int, str, str]]:
-        """Every index that a listing visits, in order: (partition, queue, state)."""
-        queues = [queue] if queue else [stats.name for stats in await self.queues()]
-        states = [state] if state else _LISTING_ORDER
-        partitions = range(self._broker.layout.partitions)
-        return [(p, name, standing) for standing in states for name in queues for p in partitions]
+                    found[job_id] = record(*row) if row else None
+        return [found.get(job_id) for job_id in ids]
 
     async def queues(self) -> list[QueueStats]:
         """Every queue that was ever used, by name."""
@@ -175,72 +147,37 @@ class Inspector:
                     counts[what] = counts.get(what, 0) + number
         return [Bucket(at, counts) for at, counts in sorted(found.items())]
 
-    async def now_ms(self) -> int:
-        """The server's clock (a test's own clock where it has one)."""
-        if self._broker.now:
-            return self._broker.now()
-        seconds, micros = await self._broker.redis.time()
-        return int(seconds) * 1_000 + int(micros) // 1_000
+    async def place(self, job: JobRecord) -> Place | None:
+        """How many jobs stand ahead of a queued one; None when it is not queued (any more). Raises NotFound."""
+        row = await self._read("place", self._broker.layout.of_id(job.id), job.id)
+        return Place(row[0], bool(row[1]), bool(row[2])) if row else None
 
-    async def _read(self, script: str, partition: int, *args: Any) -> Any:
-        return await self._broker.send(Call(script, partition, args, msgspec.msgpack.decode))
+    async def recent_rate(self, queue: str, partition: int | None = None) -> float:
+        """Runs a second that ended lately in a queue (or in one partition of it, which is what a place counts in).
 
-
-_LISTING_ORDER = [
-    JobState.RUNNING,
-    JobState.QUEUED,
-    JobState.RETRYING,
-    JobState.SCHEDULED,
-    JobState.DEAD,
-    JobState.CANCELLED,
-    JobState.COMPLETED,
-]
+        Of the last five minutes, or of the time since the first run in them ended; 0 when none did.
+        """
+        now = (await self.now_ms()) // 1_000
+        last = now - now % _RATE_STEP
+        first, ended = last, 0
+        for home in range(self._broker.layout.partitions) if partition is None else (partition,):
+            for at, fields in await self._read("series", home, _RATE_STEP, last - _RATE_SECONDS, last):
+                ran = sum(n for field, n in fields if field in {f"{queue} completed", f"{queue} failed"})
+                first, ended = min(first, at if ran else first), ended + ran
+        return ended / max(now - first, _RATE_STEP)
 
 
-def _record(row: Sequence[Any], log: list[str]) -> JobRecord:
-    """A row of lua/lib/reading.lua as a record. A list's row has no payload."""
-    job_id, due, state, route, at, since, n, tries, lost, worker, took, error, *rest = row
-    reason, cancel, progress, expires, *rest = rest
-    spec, data, result = rest or ("", "", "")
-    queue, priority, job_type = route.split(" ")
-    standing, moved = JobState(state), int(since)
-    ended = moved if standing in _ENDED else None
-    share, _, text = progress.partition(" ")
-    return JobRecord(
-        id=job_id,
-        state=standing,
-        type=job_type,
-        queue=queue,
-        priority=Priority(int(priority)),
-        data=data,
-        spec=msgspec.json.decode(spec, type=Spec) if spec else NO_SPEC,
-        created_at=int(at),
-        since=moved,
-        attempts=int(tries or 0),
-        deliveries=int(n or 0),
-        losses=int(lost or 0),
-        due_at=int(due) or None,
-        expires_at=int(expires) if expires else None,
-        worker=worker or None,
-        started_at=moved if standing is JobState.RUNNING else moved - int(took) if took and ended else None,
-        finished_at=ended,
-        result=result or None,
-        error=error or None,
-        cancel_requested=bool(cancel) and standing is JobState.RUNNING,
-        reason=reason or None,
-        progress=float(share) if share else None,
-        progress_text=text or None,
-        log=log,
-    )
-
-
-_ENDED = {JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED}
+_RATE_STEP: Final = 10  # seconds a bucket
+_RATE_SECONDS: Final = 300
 
 
 def _add(stats: QueueStats, row: Sequence[Any]) -> None:
     (_, paused, limit, high, normal, low, parked, running, scheduled, retrying, completed, dead, cancelled, *rest) = row
-    completed_total, dead_total, cancelled_total, oldest = rest
+    completed_total, dead_total, cancelled_total, oldest, paused_by, paused_reason, paused_at = rest
     stats.paused = stats.paused or bool(paused)
+    stats.paused_by = stats.paused_by or paused_by or None
+    stats.paused_reason = stats.paused_reason or paused_reason or None
+    stats.paused_at = stats.paused_at or paused_at or None
     stats.limit = (stats.limit or 0) + limit or None
     stats.queued += high + normal + low + parked
     for name, number in (
@@ -264,7 +201,7 @@ def _add(stats: QueueStats, row: Sequence[Any]) -> None:
 
 
 def _worker(row: Sequence[Any]) -> WorkerInfo:
-    worker, ends, info, queues, types, vitals, since = row
+    worker, ends, info, queues, types, vitals, since, state = row
     return WorkerInfo(
         id=worker,
         lease_ends_at=ends,
@@ -273,24 +210,8 @@ def _worker(row: Sequence[Any]) -> WorkerInfo:
         types=None if types == "*" else types.split(),
         info=msgspec.json.decode(info) if info else {},
         vitals=msgspec.json.decode(vitals) if vitals else {},
+        state=state,
     )
-
-
-def _write_cursor(at: int, inner: str) -> str:
-    return base64.urlsafe_b64encode(f"{at}|{inner}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str | None) -> tuple[int, str]:
-    if not cursor:
-        return 0, ""
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except ValueError:
-        text = ""
-    found = re.fullmatch(r"(\d{1,9})\|([\w .:-]*)", text)
-    if not found:
-        raise InvalidJob([("/cursor", "not a cursor of ours: begin without one")])
-    return int(found[1]), found[2]
 
 
 class Server(msgspec.Struct):

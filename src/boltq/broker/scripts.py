@@ -131,6 +131,8 @@ def _constants() -> str:
         "MAX_PROMOTED": MAX_PROMOTED,
         "MAX_TYPES": MAX_TYPES,
         "MAX_LOG_LINES": limits.MAX_LOG_LINES,
+        "MAX_RUNS": limits.MAX_RUNS,
+        "MAX_REPLAYS": limits.MAX_REPLAYS,
         "SWEEP_MS": SWEEP_MS,
     }
     series = ",".join(f"{{{seconds},{keep}}}" for seconds, keep in SERIES)

@@ -57,11 +57,3 @@ def partition_of(job_id: str) -> int:
     if len(job_id) != 26 or (number := _PARTITION_OF.get(job_id[-2:])) is None:  # noqa: PLR2004 - a ULID
         raise ValueError(f"{job_id!r:.60} is not a job id")
     return number
-
-
-def created_ms(job_id: str) -> int:
-    """The caller's clock in milliseconds when the id was made."""
-    value = 0
-    for letter in job_id[:10]:
-        value = value * 32 + ALPHABET.index(letter)
-    return value

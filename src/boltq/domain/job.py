@@ -2,7 +2,6 @@
 
 import hashlib
 from enum import IntEnum
-from typing import Any
 
 import msgspec
 
@@ -59,6 +58,8 @@ class NewJob(msgspec.Struct, kw_only=True):
     expires_in: int = 0
     expires_at: int = 0
     idempotency_key: str = ""
+    tags: list[str] = []
+    created_by: str = ""  # who submitted it
     spec: Spec = NO_SPEC
     id: str = ""  # made by the broker when empty
 
@@ -69,14 +70,16 @@ class NewJob(msgspec.Struct, kw_only=True):
             for pointer, reason in (
                 ("/type", limits.bad_name(self.type)),
                 ("/queue", limits.bad_name(self.queue)),
-                ("/data", _bad_data(self.data)),
+                ("/data", bad_data(self.data)),
                 ("/idempotency_key", _bad_key(self.idempotency_key)),
+                ("/tags", bad_tags(self.tags)),
+                ("/created_by", limits.bad_text(self.created_by, limits.MAX_NAME_CHARS)),
                 ("/priority", None if self.priority in (0, 1, 2) else "use 2, 1 or 0"),
                 ("/id", None if not self.id or limits.ID.fullmatch(self.id) else "not a job id (a ULID)"),
-                ("/delay_seconds", _bad_time(self.delay)),
-                ("/run_at", _bad_time(self.run_at, absolute=True)),
-                ("/expires_in_seconds", _bad_time(self.expires_in)),
-                ("/expires_at", _bad_time(self.expires_at, absolute=True)),
+                ("/delay_seconds", bad_time(self.delay)),
+                ("/run_at", bad_time(self.run_at, absolute=True)),
+                ("/expires_in_seconds", bad_time(self.expires_in)),
+                ("/expires_at", bad_time(self.expires_at, absolute=True)),
                 ("/max_attempts", _bad_attempts(self.spec.max_attempts)),
                 ("/timeout_seconds", _bad_timeout(self.spec.timeout)),
             )
@@ -93,7 +96,7 @@ class NewJob(msgspec.Struct, kw_only=True):
         """What makes two submissions with one idempotency key the same. A repeat has a trace of its own."""
         body = [
             self.type, self.queue, int(self.priority), self.data, self.delay, self.run_at, self.expires_in,
-            self.expires_at, self.spec.max_attempts, self.spec.timeout,
+            self.expires_at, self.spec.max_attempts, self.spec.timeout, *([self.tags] if self.tags else []),
         ]  # fmt: skip
         return hashlib.sha256(msgspec.json.encode(body)).hexdigest()[:32]
 
@@ -132,6 +135,18 @@ class ClaimedJob(msgspec.Struct, array_like=True):
         return self.attempts + 1
 
 
+class Run(msgspec.Struct, frozen=True, array_like=True):
+    """A run that did not complete its job. Times in milliseconds."""
+
+    attempt: int  # its number; a run that was snoozed or lost did not use it up
+    delivery: int
+    worker: str
+    started_at: int
+    ended_at: int
+    outcome: str  # failed, snoozed, lost or cancelled; the error's category says why it failed
+    error: str = ""  # JSON text of a JobError
+
+
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A job as it is stored. Times in milliseconds since 1970, by the server's clock."""
 
@@ -159,10 +174,25 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     progress: float | None = None
     progress_text: str | None = None
     log: list[str] = []
-    extra: dict[str, Any] = {}
+    unlogged: int = 0  # lines before these that are kept no more
+    tags: list[str] = []
+    created_by: str | None = None
+    replay_of: str | None = None  # the job that this one was made from
+    replays: list[str] = []  # the newest jobs that were made from this one, the newest last
+    runs: list[Run] = []  # the newest runs that did not complete it, the newest last
 
 
-def _bad_data(data: str) -> str | None:
+def bad_tags(tags: list[str]) -> str | None:
+    """Why these tags are refused; None when they are fine."""
+    if len(tags) > limits.MAX_TAGS:
+        return f"at most {limits.MAX_TAGS} tags"
+    if len(set(tags)) < len(tags):
+        return "the same tag twice"
+    return next((bad for tag in tags if (bad := limits.bad_name(tag))), None)
+
+
+def bad_data(data: str) -> str | None:
+    """Why this payload is refused; None when it is fine."""
     if len(data) > limits.MAX_DATA_BYTES or len(data.encode()) > limits.MAX_DATA_BYTES:
         return f"larger than {limits.MAX_DATA_BYTES} bytes"
     return None if data.lstrip()[:1] == "{" else "must be a JSON object"
@@ -173,7 +203,8 @@ def _bad_key(key: str) -> str | None:
     return None if ok else f"at most {limits.MAX_KEY_CHARS} printable ASCII characters"
 
 
-def _bad_time(value: int, *, absolute: bool = False) -> str | None:
+def bad_time(value: int, *, absolute: bool = False) -> str | None:
+    """Why a delay, or with `absolute` a time, in milliseconds is refused; None when it is fine."""
     if value < 0:
         return "must not be negative"
     longest = limits.MAX_DELAY_SECONDS * 1_000

@@ -18,6 +18,11 @@ MAX_MESSAGE_CHARS = 2_000
 MAX_LOG_LINE_CHARS = 2_000
 MAX_LOG_LINES = 1_000  # a job
 MAX_PAGE = 200
+MAX_TAGS = 10  # a job
+MAX_NAME_CHARS = 100  # of who submitted a job, or paused a queue
+MAX_REASON_CHARS = 500  # why a queue is paused
+MAX_RUNS = 20  # past runs that are kept of a job
+MAX_REPLAYS = 20  # ids of its replays that a job remembers
 
 ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
@@ -25,3 +30,8 @@ ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 def bad_name(name: str) -> str | None:
     """Why the name of a queue or a job type is refused; None when it is fine."""
     return None if NAME.fullmatch(name) else f"{name!r:.60} is not a name: use {NAME_RULE}"
+
+
+def bad_text(text: str, most: int) -> str | None:
+    """Why a line of text for people is refused; None when it is fine. It may be empty."""
+    return None if len(text) <= most and text.isprintable() else f"at most {most} printable characters"

@@ -1,6 +1,8 @@
 """The states of a job and every move between them. The Lua scripts are given this table when they load."""
 
+from collections.abc import Callable
 from enum import StrEnum
+from typing import Final
 
 
 class JobState(StrEnum):
@@ -19,7 +21,7 @@ _S, _Q, _R, _T, _C, _D, _X = JobState
 
 MOVES: dict[JobState, frozenset[JobState]] = {
     _S: frozenset({_Q, _X}),
-    _Q: frozenset({_R, _X}),  # cancelled: by a person, or because its "not after" has passed
+    _Q: frozenset({_R, _X, _S}),  # cancelled: by a person, or expired; scheduled: given a later time
     _R: frozenset({_C, _T, _D, _X, _Q, _S}),  # queued: handed back or reaped; scheduled: snoozed
     _T: frozenset({_Q, _X}),
     _C: frozenset(),
@@ -36,11 +38,37 @@ TERMINAL: frozenset[JobState] = frozenset({_C, _D, _X})
 ACTIONS: dict[str, frozenset[JobState]] = {
     "cancel": frozenset({_S, _Q, _R, _T}),
     "replay": frozenset({_D, _X}),
+    "replay_as": TERMINAL,
     "run_now": frozenset({_S, _T}),
+    "edit": frozenset({_S, _Q, _T}),
+    "delete": frozenset({_S, _Q, _T, _C, _D, _X}),
 }
-"""What a person may do to a job, and in which states it is allowed."""
+"""What a person may do to a job, and in which states it is allowed. To replay is to queue the same job again; to replay
+as is to make a new job from it."""
 
 
 def actions(state: JobState) -> list[str]:
     """The actions that a job in this state allows, so that no client needs a copy of the table."""
     return [action for action, states in ACTIONS.items() if state in states]
+
+
+def action_reasons(state: JobState) -> list[tuple[str, bool, str]]:
+    """Every action, whether a job in this state allows it, and why not (empty when it does)."""
+    return [
+        (action, state in states, "" if state in states else f"a {state} job {_WHY_NOT[action](state)}")
+        for action, states in ACTIONS.items()
+    ]
+
+
+_WHY_NOT: Final[dict[str, Callable[[JobState], str]]] = {
+    "cancel": lambda _: "has ended: there is nothing to cancel",
+    "replay": lambda state: (
+        "cannot be replayed: make a new job from it" if state is _C else "has not ended: there is nothing to replay"
+    ),
+    "replay_as": lambda _: "has not ended: there is nothing to replay",
+    "run_now": lambda state: {_Q: "is ready already", _R: "runs already"}.get(state, "has ended"),
+    "edit": lambda state: (
+        "cannot be edited: its worker has it already" if state is _R else "has ended: make a new job from it"
+    ),
+    "delete": lambda _: "cannot be deleted: cancel it first",
+}

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- cancel: scheduled, queued, retrying -> cancelled; a running job is marked, and its worker told.
---   ARGV     now, msgpack of [id, reason]*
+--   ARGV     now, msgpack of [id, since or 0, reason]*
 --   returns  msgpack of a word for each: cancelled, running (its worker will stop it), or a refusal:
---            NOT_FOUND, CONFLICT <state>
+--            NOT_FOUND, CHANGED <state>, CONFLICT <state>
 --@use claims, prune
 local verdicts, letters = {}, {}
 
@@ -13,9 +13,10 @@ local function tell(worker, id)
   letters[worker][#letters[worker] + 1] = id
 end
 
-local function cancel(id, reason, job)
+local function cancel(id, since, reason, job)
   local state, route = job[1], job[2] and route_of(job[2])
-  if not state then return 'NOT_FOUND' end
+  local no = refusal(state, job[6], since)
+  if no then return no end
   if state == 'running' then
     call('HSET', job_key(id), 'cancel', 1)
     tell(job[3], id)
@@ -23,8 +24,8 @@ local function cancel(id, reason, job)
   end
   if not MOVES[state].cancelled then return state == 'cancelled' and 'cancelled' or 'CONFLICT ' .. state end
   if state == 'queued' then
-    local list = job[4] and parked_name(route.type) or route.list
-    move(id, route, state, 'cancelled', NOW, 'reason', reason, 'ghost', list)
+    local list = standing(route, job[4])
+    move(id, route, state, 'cancelled', NOW, 'reason', reason, 'ghost', with_ghost(job[5], list))
     count_ghost(route.queue, list, 1)
   else
     move(id, route, state, 'cancelled', NOW, 'reason', reason)
@@ -36,8 +37,8 @@ end
 
 local queues = {}
 for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
-  local job = call('HMGET', job_key(item[1]), 'state', 'route', 'worker', 'parked')
-  verdicts[i] = cancel(item[1], item[2], job)
+  local job = call('HMGET', job_key(item[1]), 'state', 'route', 'worker', 'parked', 'ghost', 'since')
+  verdicts[i] = cancel(item[1], item[2], item[3], job)
   if job[2] then queues[route_of(job[2]).queue] = true end
 end
 flush()

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
 -- extend: a worker lives; its lease, which covers all that it holds, begins anew.
 --   ARGV     now, worker, lease in ms, ms since its last beat by its own clock (0: unknown), vitals (JSON)
---   returns  msgpack of [ids to cancel, when the first other lease ends or 0, 1 when a sweep is due]
+--   returns  msgpack of [ids to cancel, when the first other lease ends or 0, 1 when a sweep is due, now, wish]
 --   refuses  UNKNOWN_WORKER: it was reaped, and holds nothing any more
 --@use grace, words
 local worker, lease, elapsed = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local known = call('HMGET', worker_key(worker), 'beat_at')
+local known = call('HMGET', worker_key(worker), 'beat_at', 'wish')
 if not known[1] then refuse('UNKNOWN_WORKER', worker) end
 
 -- It could not beat for long, or the clock says so though it did: nobody could, or the clock jumped.
@@ -36,4 +36,4 @@ for i = 1, #ends, 2 do
 end
 local swept = tonumber(call('HGET', partition_key, 'swept_at')) or 0
 call('HSET', partition_key, 'clock', NOW)
-return cmsgpack.pack({ cancels, first, (NOW < swept or NOW - swept > SWEEP_MS) and 1 or 0, NOW })
+return cmsgpack.pack({ cancels, first, (NOW < swept or NOW - swept > SWEEP_MS) and 1 or 0, NOW, known[2] or '' })

@@ -16,8 +16,11 @@ for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
     end
     if #item[5] > 0 then
       call('HSET', partition_key, 'logs', 1) -- from now on there may be logs to delete
-      call('RPUSH', log_key(id), unpack(item[5]))
-      call('LTRIM', log_key(id), -MAX_LOG_LINES, -1)
+      local over = call('RPUSH', log_key(id), unpack(item[5])) - MAX_LOG_LINES
+      if over > 0 then
+        call('LTRIM', log_key(id), over, -1)
+        call('HINCRBY', job_key(id), 'unlogged', over)
+      end
       announce(id, route_of(job[3]), 'running', 'log')
     end
   end

@@ -1,11 +1,13 @@
 #!lua flags=allow-oom
 -- register: a worker tells what it is, which queues it serves and which job types it knows; its lease begins.
---   ARGV     now, worker, info (JSON), queues ("a b"), types (" x y " or "*"), lease in ms, msgpack of [type, JSON]*
+--   ARGV     now, worker, info (JSON), queues ("a b"), types (" x y " or "*"), lease in ms, msgpack of [type, JSON]*,
+--            wish that it has heard before, or ''
 --   refuses  CONFLICT when that worker is registered already
 --@use clock, words
 local worker, lease = ARGV[2], tonumber(ARGV[6])
 if call('EXISTS', worker_key(worker)) == 1 then refuse('CONFLICT', worker) end
 call('HSET', worker_key(worker), 'info', ARGV[3], 'queues', ARGV[4], 'types', ARGV[5], 'lease', lease, 'beat_at', NOW, 'since', NOW)
+if ARGV[8] ~= '' then call('HSET', worker_key(worker), 'wish', ARGV[8]) end
 call('ZADD', workers_key, NOW + lease, worker)
 for queue in string.gmatch(ARGV[4], '%S+') do
   call('SADD', queues_key, queue)

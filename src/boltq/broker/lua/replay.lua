@@ -1,25 +1,33 @@
 -- replay: dead or cancelled -> queued, with all its attempts before it again.
---   ARGV     now, msgpack of ids
---   returns  msgpack of a word for each: queued, NOT_FOUND, CONFLICT <state>
+--   ARGV     now, msgpack of [id, since or 0]*
+--   returns  msgpack of a word for each: queued, NOT_FOUND, CHANGED <state>, CONFLICT <state>
 --@use claims
-local verdicts = {}
-for i, id in ipairs(cmsgpack.unpack(ARGV[2])) do
-  local job = call('HMGET', job_key(id), 'state', 'route', 'ghost')
-  if not job[1] then
-    verdicts[i] = 'NOT_FOUND'
-  elseif not (job[1] == 'dead' or job[1] == 'cancelled') then
-    verdicts[i] = 'CONFLICT ' .. job[1]
-  else
-    local route = route_of(job[2])
-    call('HDEL', job_key(id), 'error', 'reason', 'cancel', 'progress', 'ghost', 'lost', 'tries', 'expires', 'took')
-    if job[3] then
-      count_ghost(route.queue, job[3], -1)
-      parked_now[route.queue] = parked_now[route.queue] or job[3] ~= route.list
-    end
-    move(id, route, job[1], 'queued', job[3] and 'ghost' or 'tail')
-    tally(route.queue, 'replayed', 1)
-    verdicts[i] = 'queued'
+-- One that was cancelled while it was queued may still stand where it stood: it is alive there again.
+local function replay(id, state, route, parked, ghosts)
+  local list = standing(route, parked)
+  local left, found = without_ghost(ghosts, list)
+  call('HDEL', job_key(id), 'error', 'reason', 'cancel', 'progress', 'lost', 'tries', 'expires', 'took')
+  if found then
+    count_ghost(route.queue, list, -1)
+    set_ghosts(id, left)
+    parked_now[route.queue] = parked_now[route.queue] or parked
+  elseif parked then
+    call('HDEL', job_key(id), 'parked')
   end
+  move(id, route, state, 'queued', found and 'ghost' or 'tail')
+  tally(route.queue, 'replayed', 1)
+  return 'queued'
+end
+
+local verdicts = {}
+for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
+  local id = item[1]
+  local job = call('HMGET', job_key(id), 'state', 'since', 'route', 'parked', 'ghost')
+  verdicts[i] = refusal(job[1], job[2], item[2])
+  if verdicts[i] == nil and (job[1] == 'dead' or job[1] == 'cancelled') then
+    verdicts[i] = replay(id, job[1], route_of(job[3]), job[4], job[5])
+  end
+  verdicts[i] = verdicts[i] or 'CONFLICT ' .. job[1]
 end
 commit()
 return cmsgpack.pack(verdicts)

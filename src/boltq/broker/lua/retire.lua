@@ -12,6 +12,7 @@ local function hand_back(id, queue)
   if job[1] ~= 'running' or lost then
     take_back(id, queue)
   elseif job[3] then
+    note_run(id, 'cancelled')
     move(id, route_of(job[2]), 'running', 'cancelled', NOW, 'reason', 'cancelled')
     call('HINCRBY', queue_key(queue), 'cancelled', 1)
     tally(queue, 'cancelled', 1)

@@ -4,7 +4,7 @@
 --            verbs: completed (text: result), retrying (number: delay, text: error), dead (text: error),
 --            snoozed (number: delay), released, cancelled (text: reason)
 --   returns  msgpack of [[index, word]* for what was refused: LEASE_LOST, NOT_FOUND; then what claim returns]
---@use claims, prune
+--@use claims, prune, runs
 local outcomes = cmsgpack.unpack(ARGV[3])
 local refused, ended = {}, { completed = {}, dead = {}, cancelled = {} }
 
@@ -22,6 +22,7 @@ function settle.completed(id, route, job, outcome)
 end
 
 function settle.cancelled(id, route, job, outcome)
+  note_run(id, 'cancelled')
   move(id, route, 'running', 'cancelled', NOW, 'reason', outcome[6] or 'cancelled', 'took', outcome[4])
   count(route, 'cancelled')
 end
@@ -35,19 +36,22 @@ local function unless_cancelled(verb)
 end
 
 settle.retrying = unless_cancelled(function(id, route, job, outcome)
+  note_run(id, 'failed', outcome[6])
   move(id, route, 'running', 'retrying', NOW + outcome[5], 'error', outcome[6], 'took', outcome[4], 'tries', (job[4] or 0) + 1, 'lost', 0)
   tally(route.queue, 'failed', 1)
 end)
 
 function settle.dead(id, route, job, outcome)
+  note_run(id, 'failed', outcome[6])
   move(id, route, 'running', 'dead', NOW, 'error', outcome[6], 'took', outcome[4], 'tries', (job[4] or 0) + 1, 'lost', 0)
   tally(route.queue, 'failed', 1)
   count(route, 'dead')
 end
 
-settle.snoozed = unless_cancelled(
-  function(id, route, _, outcome) move(id, route, 'running', 'scheduled', NOW + outcome[5], 'lost', 0) end
-)
+settle.snoozed = unless_cancelled(function(id, route, _, outcome)
+  note_run(id, 'snoozed')
+  move(id, route, 'running', 'scheduled', NOW + outcome[5], 'lost', 0)
+end)
 
 settle.released = unless_cancelled(function(id, route) move(id, route, 'running', 'queued', 'head') end)
 

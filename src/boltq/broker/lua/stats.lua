@@ -2,7 +2,8 @@
 -- stats: the queues of this partition: how many jobs stand where.
 --   ARGV     now
 --   returns  msgpack of [queue, paused, limit, high, normal, low, parked, running, scheduled, retrying, completed,
---            dead, cancelled, completed ever, dead ever, cancelled ever, oldest queued since]*
+--            dead, cancelled, completed ever, dead ever, cancelled ever, oldest queued since, who paused it, why,
+--            when or 0]*
 --@use reading
 local rows = {}
 
@@ -19,7 +20,7 @@ end
 local queues = call('SMEMBERS', queues_key)
 table.sort(queues)
 for _, queue in ipairs(queues) do
-  local set = call('HMGET', queue_key(queue), 'paused', 'limit', 'completed', 'dead', 'cancelled')
+  local set = call('HMGET', queue_key(queue), 'paused', 'limit', 'completed', 'dead', 'cancelled', 'paused_by', 'paused_reason', 'paused_at')
   local parked = 0
   for _, type in ipairs(call('SMEMBERS', parked_key(queue))) do
     parked = parked + waiting_in(queue, parked_name(type))
@@ -32,6 +33,7 @@ for _, queue in ipairs(queues) do
     call('LLEN', index_key(queue, 'completed')),
     call('ZCARD', index_key(queue, 'dead')), call('ZCARD', index_key(queue, 'cancelled')),
     tonumber(set[3]) or 0, tonumber(set[4]) or 0, tonumber(set[5]) or 0, oldest(queue),
+    set[6] or '', set[7] or '', tonumber(set[8]) or 0,
   }
 end
 return cmsgpack.pack(rows)

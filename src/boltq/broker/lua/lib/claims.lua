@@ -32,7 +32,24 @@ end
 
 local function drop_ghost(id, queue, list)
   count_ghost(queue, list, -1)
-  call('HDEL', job_key(id), 'ghost', 'parked')
+  local left, found = without_ghost(call('HGET', job_key(id), 'ghost'), list)
+  if found then set_ghosts(id, left) end
+end
+
+local SHORT, MOST_GHOSTS = 1000, 8 -- ids of a list that is searched at once; ghosts of one job
+
+-- Takes the id of a queued job out of the list in which it waits: a short list is searched, in a long one it stays as a
+-- ghost. Answers what the job's field `ghost` has to be then.
+local function withdraw(id, route, parked, ghosts)
+  local list = standing(route, parked)
+  local key = list_key(route.queue, list)
+  if call('LLEN', key) > SHORT and #words(ghosts or '') < MOST_GHOSTS then
+    count_ghost(route.queue, list, 1)
+    return with_ghost(ghosts, list)
+  end
+  call('LREM', key, 1, id)
+  if parked and call('EXISTS', key) == 0 then call('SREM', parked_key(route.queue), route.type) end
+  return ghosts
 end
 
 -- A type that this worker does not know: it waits for one that does.
@@ -65,7 +82,7 @@ local function put_back(key, ids, from)
   end
 end
 
--- Up to n jobs from one list. Ids that turn out to be ghosts, expired or of an unknown type do not count.
+-- Up to n jobs from one list. Ids that turn out to be ghosts, or of jobs that are expired or of an unknown type do not count.
 -- A suspect, whose worker was lost, ends the claim: if it is poison, it shall not take others down with it.
 local function take(worker, queue, list, n, jobs)
   local key, first = list_key(queue, list), #jobs
@@ -76,9 +93,9 @@ local function take(worker, queue, list, n, jobs)
     budget = budget - #ids
     for i = 1, #ids do
       local id = ids[i]
-      local job = call('HMGET', job_key(id), 'state', 'route', 'data', 'spec', 'n', 'tries', 'since', 'expires')
+      local job = call('HMGET', job_key(id), 'state', 'route', 'data', 'spec', 'n', 'tries', 'since', 'expires', 'parked')
       local route = job[2] and route_of(job[2])
-      if job[1] ~= 'queued' then
+      if job[1] ~= 'queued' or list ~= standing(route, job[9]) then
         drop_ghost(id, queue, list)
       elseif job[8] and tonumber(job[8]) <= NOW then
         expire(id, route)
@@ -138,8 +155,8 @@ local function head_waited(queue, priority)
   while budget > 0 do
     local id = call('LINDEX', list_key(queue, list), 0)
     if not id then return 0 end
-    local job = call('HMGET', job_key(id), 'state', 'since')
-    if job[1] == 'queued' then return NOW - job[2] end
+    local job = call('HMGET', job_key(id), 'state', 'since', 'route', 'parked')
+    if job[1] == 'queued' and list == standing(route_of(job[3]), job[4]) then return NOW - job[2] end
     call('LPOP', list_key(queue, list))
     drop_ghost(id, queue, list)
     budget = budget - 1
@@ -182,19 +199,11 @@ local function claim_for(worker, n, start)
   return jobs
 end
 
-local function words(text)
-  local list = {}
-  for word in string.gmatch(text, '%S+') do
-    list[#list + 1] = word
-  end
-  return list
-end
-
--- A registered worker; nil otherwise. `idle`: how many jobs it sleeps for.
+-- A registered worker; nil otherwise. `idle`: how many jobs it sleeps for; `wish`: that it shall drain, or stop.
 local function living(id)
-  local fields = call('HMGET', worker_key(id), 'queues', 'types', 'idle')
+  local fields = call('HMGET', worker_key(id), 'queues', 'types', 'idle', 'wish')
   if not fields[1] then return nil end
-  return { id = id, queues = words(fields[1]), types = fields[2], idle = tonumber(fields[3]), knows = {} }
+  return { id = id, queues = words(fields[1]), types = fields[2], idle = tonumber(fields[3]), wish = fields[4], knows = {} }
 end
 
 local function sleep(worker, n)
@@ -284,6 +293,7 @@ local function claim(worker_id, n, start)
   if n <= 0 then return { {}, 0, 0 } end
   local worker = living(worker_id)
   if not worker then return { {}, 0, -1 } end
+  if worker.wish then return { {}, 0, 0 } end
   local jobs = claim_for(worker, math.min(n, MOST), start)
   local more = (budget <= 0 and #jobs < n) and 1 or 0
   if #jobs == 0 and more == 0 then

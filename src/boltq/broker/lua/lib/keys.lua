@@ -2,27 +2,34 @@
 local ARGV, call -- the arguments of this call; redis.call, which is not there yet while the library loads
 local P -- the prefix "{namespace:number}:"; the braces keep a partition in one cluster slot
 
-local partition_key -- HASH   clock, event_bytes, run_id, swept_at, logs, and the stored settings
+local partition_key -- HASH   clock, event_bytes, run_id, swept_at, logs, runs, and the stored settings
 local queues_key -- SET    names of queues seen
 local workers_key -- ZSET   worker -> when its lease runs out
 local types_key -- HASH   job type -> JSON: its schema, its description
 local events_key -- STREAM one entry for each call: the moves that it made
+local api_keys_key -- HASH   id of an API key -> msgpack: see domain/api_keys.py; in the first partition only
+local audit_key -- STREAM who did what, the newest; in the first partition only
+local ops_key -- ZSET   bulk operation -> when it began; in the first partition only
 
 local function begin_keys(keys, argv)
   ARGV, call, P = argv, redis.call, keys[1]
   partition_key, queues_key, workers_key = P .. 'partition', P .. 'queues', P .. 'workers'
-  types_key, events_key = P .. 'types', P .. 'events'
+  types_key, events_key, api_keys_key = P .. 'types', P .. 'events', P .. 'api_keys'
+  audit_key, ops_key = P .. 'audit', P .. 'ops'
 end
 
 -- HASH  state, route, data, spec, at, since, expires | n: deliveries, tries: attempts that counted,
---       lost: runs whose worker was lost, worker, took | result, error, reason, cancel, progress |
---       ghost: the list in which a cancelled job's id still stands
+--       lost: runs whose worker was lost, worker, took | result, error, reason, cancel, progress | tags, by: who
+--       submitted it, replay_of, replays: ids | unlogged: lines cut from the log | parked | ghost: the lists in which
+--       its id stands though it waits elsewhere or waits no more
 local function job_key(id) return P .. 'job:' .. id end
 
 local function log_key(id) return P .. 'log:' .. id end -- LIST   its log lines
 
--- HASH  paused, limit, turn | completed, dead, cancelled: how many ever | ghosts:<list>: ids in that list that
---       are queued no more
+local function runs_key(id) return P .. 'runs:' .. id end -- LIST   msgpack: its newest runs that did not complete it
+
+-- HASH  paused, paused_by, paused_reason, paused_at, limit, turn | completed, dead, cancelled: how many ever | ghosts:<list>: ids in that list of
+--       jobs that do not wait in it
 local function queue_key(queue) return P .. 'queue:' .. queue end
 
 -- LIST  completed (oldest first) | SET running | ZSET scheduled, retrying (score: when due),
@@ -41,7 +48,7 @@ local function parked_key(queue) return P .. 'queue:' .. queue .. ':parked' end 
 
 local function idle_key(queue) return P .. 'idle:' .. queue end -- SET   workers that found nothing to do
 
-local function worker_key(worker) return P .. 'worker:' .. worker end -- HASH  info, queues, types, lease, idle, beat_at
+local function worker_key(worker) return P .. 'worker:' .. worker end -- HASH  info, queues, types, lease, idle, beat_at, wish
 
 local function cancels_key(worker) return P .. 'cancels:' .. worker end -- SET   running jobs that it shall stop
 
@@ -50,3 +57,9 @@ local function mail_key(worker) return P .. 'mail:' .. worker end -- LIST  what 
 local function series_key(seconds, bucket) return P .. 'series:' .. seconds .. ':' .. bucket end -- HASH counts
 
 local function idem_key(key) return P .. 'idem:' .. key end -- STRING id and digest, for 24 h
+
+-- HASH  action, state, total, done, ok, failed, skipped, errors, what it was asked for | owner, lease, next_at, went_on
+local function op_key(operation) return P .. 'op:' .. operation end
+
+-- LIST  "id since" of each job of a bulk operation
+local function op_items_key(operation) return P .. 'op:' .. operation .. ':items' end

@@ -1,4 +1,4 @@
---@use moves
+--@use moves, runs
 -- running -> queued, dead or cancelled: jobs whose worker is lost. Every such way back is counted, and a job that
 -- took too many workers down is buried.
 local POISON = '{"class":"WorkerLost","message":"%d workers were lost while they ran this job",'
@@ -12,6 +12,7 @@ local function take_back(id, queue)
   end
   local route, lost = route_of(job[2]), (tonumber(job[3]) or 0) + 1
   local limit = tonumber(call('HGET', partition_key, 'poison_limit')) or 3
+  note_run(id, job[4] and 'cancelled' or 'lost')
   if job[4] then
     move(id, route, 'running', 'cancelled', NOW, 'reason', 'cancelled', 'lost', lost)
     call('HINCRBY', queue_key(queue), 'cancelled', 1)

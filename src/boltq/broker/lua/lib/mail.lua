@@ -1,5 +1,5 @@
 --@use keys
--- A worker's mailbox: msgpack of {'jobs', jobs}, {'cancel', ids} or {'look'}.
+-- A worker's mailbox: msgpack of {'jobs', jobs}, {'cancel', ids}, {'wish', wish, when} or {'look'}.
 local MOST_MAIL = 100 -- a mailbox that nobody empties does not grow: its worker is dead, and the reaper drops it
 
 local function post(worker, letter)

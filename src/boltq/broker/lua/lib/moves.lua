@@ -28,9 +28,33 @@ local function noted(verb, key)
   return list
 end
 
--- A ghost is an id that stands in a ready list though its job is queued no more: taking it out of a long list
--- would cost as much as the list is long, so the claim that comes upon it drops it.
+-- A ghost is an id that stands in a list of waiting jobs though its job does not wait there: taking it out of a long
+-- list would cost as much as the list is long, so the claim that comes upon it drops it. A job's field `ghost` names the
+-- lists in which its id stands so, a list as often as the id does; the queue counts them.
 local function count_ghost(queue, list, by) call('HINCRBY', queue_key(queue), 'ghosts:' .. list, by) end
+
+local function with_ghost(ghosts, list) return ghosts and ghosts .. ' ' .. list or list end
+
+-- The field `ghost` without one mention of a list, and whether it had one; nil when nothing is left.
+local function without_ghost(ghosts, list)
+  local left, found = nil, false
+  for name in string.gmatch(ghosts or '', '%S+') do
+    if name == list and not found then
+      found = true
+    else
+      left = with_ghost(left, name)
+    end
+  end
+  return left, found
+end
+
+local function set_ghosts(id, ghosts)
+  if ghosts then
+    call('HSET', job_key(id), 'ghost', ghosts)
+  else
+    call('HDEL', job_key(id), 'ghost')
+  end
+end
 
 local LEAVE = { running = 'SREM', scheduled = 'ZREM', retrying = 'ZREM', dead = 'ZREM', cancelled = 'ZREM' }
 local ENTER = { running = 'SADD', completed = 'RPUSH', scheduled = 'ZADD', retrying = 'ZADD', dead = 'ZADD', cancelled = 'ZADD' }

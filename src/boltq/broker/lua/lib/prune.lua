@@ -1,5 +1,5 @@
 --@use moves
--- History has an end: jobs past their keep time or over the number kept are deleted, record, log and index at once.
+-- History has an end: jobs past their keep time or over the number kept are deleted, record, log, runs and index at once.
 local MOST_PRUNED = 1500 -- a call and queue; every settle prunes more than it adds, so this is never behind for long
 
 local KEPT = {
@@ -8,14 +8,19 @@ local KEPT = {
   cancelled = { 'keep_completed_ms', 'keep_completed', 86400000, 10000 },
 }
 
-local function delete(ids, with_logs)
+-- `extras`: whether this partition has any logs, and any runs.
+local function delete(ids, extras)
   local keys, n = {}, 0
   for i = 1, #ids do
     n = n + 1
     keys[n] = job_key(ids[i])
-    if with_logs then
+    if extras.logs then
       n = n + 1
       keys[n] = log_key(ids[i])
+    end
+    if extras.runs then
+      n = n + 1
+      keys[n] = runs_key(ids[i])
     end
   end
   if n > 0 then call('UNLINK', unpack(keys)) end
@@ -31,29 +36,29 @@ local function too_old_in_list(key, before)
   return n
 end
 
-local function prune_list(key, before, most, logs)
+local function prune_list(key, before, most, extras)
   local over = call('LLEN', key) - most
   if over <= 0 then
     local head = call('LINDEX', key, 0)
     if not head or (tonumber(call('HGET', job_key(head), 'since')) or 0) >= before then return 0 end
     over = too_old_in_list(key, before)
   end
-  return delete(call('LPOP', key, math.min(over, MOST_PRUNED)) or {}, logs)
+  return delete(call('LPOP', key, math.min(over, MOST_PRUNED)) or {}, extras)
 end
 
-local function prune_zset(key, before, most, logs)
+local function prune_zset(key, before, most, extras)
   local over = call('ZCARD', key) - most
   local ids = call('ZRANGE', key, 0, math.min(over, MOST_PRUNED) - 1)
   if over <= 0 then ids = call('ZRANGE', key, '-inf', '(' .. before, 'BYSCORE', 'LIMIT', 0, MOST_PRUNED) end
   if #ids > 0 then call('ZREM', key, unpack(ids)) end
-  return delete(ids, logs)
+  return delete(ids, extras)
 end
 
 -- The history of one queue in one terminal state. Answers how many jobs it deleted.
 local function prune(queue, state)
   local kept = KEPT[state]
-  local set = call('HMGET', partition_key, kept[1], kept[2], 'logs')
+  local set = call('HMGET', partition_key, kept[1], kept[2], 'logs', 'runs')
   local before, most = NOW - (tonumber(set[1]) or kept[3]), tonumber(set[2]) or kept[4]
   local shorten = state == 'completed' and prune_list or prune_zset
-  return shorten(index_key(queue, state), before, most, set[3])
+  return shorten(index_key(queue, state), before, most, { logs = set[3], runs = set[4] })
 end

@@ -2,9 +2,9 @@
 -- For scripts that only read.
 local FIELDS = {
   'state', 'route', 'at', 'since', 'n', 'tries', 'lost', 'worker', 'took', 'error', 'reason', 'cancel', 'progress',
-  'expires', 'spec', 'data', 'result',
+  'expires', 'tags', 'spec', 'data', 'result', 'by', 'replay_of', 'replays', 'unlogged',
 }
-local SUMMARY = 14 -- a list shows no payloads: the first fields only
+local SUMMARY = 15 -- a list shows no payloads: the first fields only
 
 -- [id, when due or 0, fields...]; nil when there is no record.
 local function read_job(id, fields)

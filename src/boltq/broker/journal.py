@@ -1,0 +1,75 @@
+"""The journal: who did what to what, and why. Kept in the first partition, the newest entries only."""
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from boltq.broker.broker import Broker
+from boltq.broker.calls import Call, pack
+from boltq.domain import limits
+from boltq.domain.errors import InvalidJob
+from boltq.domain.outcome import clean
+
+MAX_ENTRIES: Final = 10_000  # about: the store forgets them in batches
+MAX_EXAMINED: Final = 2_000  # entries that one page looks at
+MAX_TEXT: Final = 500  # characters of each text of an entry; what is longer is cut
+
+
+class Entry(msgspec.Struct, kw_only=True):
+    """One thing that somebody did. `at` in milliseconds."""
+
+    id: str
+    at: int
+    by: str = ""
+    action: str = ""
+    target: str = ""
+    reason: str = ""
+    request_id: str = msgspec.field(name="request", default="")
+    result: str = ""
+
+
+class JournalPage(msgspec.Struct):
+    """The newest entries first; `cursor` is the `before` of the next page, None at the end."""
+
+    entries: list[Entry]
+    cursor: str | None
+
+
+class Journal:
+    """Notes what people do, and shows it."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def note(
+        self, by: str, action: str, target: str, reason: str = "", request_id: str = "", result: str = "ok"
+    ) -> str:
+        """Note that somebody did something; answers the entry's id. Texts are cut to MAX_TEXT characters."""
+        texts = [clean(text)[:MAX_TEXT] for text in (by, action, target, reason, request_id, result)]
+        return await self._broker.send(Call("note", 0, (MAX_ENTRIES, pack(texts)), _text))
+
+    async def page(
+        self, before: str | None = None, limit: int = 50, *, by: str | None = None, action: str | None = None
+    ) -> JournalPage:
+        """Entries older than `before`, of one person or of one action. It may be empty and not the end: see `cursor`.
+
+        Raises InvalidJob when `before` is no cursor.
+        """
+        if before and not _ID.fullmatch(before):
+            raise InvalidJob([("/before", "not the id of an entry")])
+        args = (before or "", min(limit, limits.MAX_PAGE), MAX_EXAMINED, by or "", action or "")
+        cursor, rows = await self._broker.send(Call("notes", 0, args, msgspec.msgpack.decode))
+        return JournalPage([_entry(row) for row in rows], cursor or None)
+
+
+_ID: Final = re.compile(r"\d{1,15}-\d{1,15}")
+
+
+def _text(reply: Any) -> str:
+    return reply.decode() if isinstance(reply, bytes) else str(reply)
+
+
+def _entry(row: list[str]) -> Entry:
+    fields = dict(zip(row[1::2], row[2::2], strict=True))
+    return msgspec.convert({"id": row[0], **fields}, Entry, strict=False)

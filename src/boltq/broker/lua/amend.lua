@@ -1,0 +1,58 @@
+-- amend: what a waiting job carries is changed: its payload, tags, priority, or time (scheduled, retrying -> queued when
+-- it has come, queued -> scheduled when it lies ahead). With another priority it goes to the tail of that list.
+--   ARGV     now, msgpack of maps with id and any of data, tags (words), priority, run_at (ms; 0: now)
+--   returns  msgpack of a word for each: amended <state>, NOT_FOUND, CONFLICT <state>
+--@use claims
+local place = {} -- state -> function (id, old route, new route, when or nil, parked, ghosts) that answers the new state
+
+function place.queued(id, old, route, due, parked, ghosts)
+  local later = due and due > NOW
+  if not later and (parked or old.list == route.list) then return 'queued' end
+  set_ghosts(id, withdraw(id, old, parked, ghosts))
+  if not later then
+    push(noted('RPUSH', list_key(route.queue, route.list)), id)
+    return 'queued'
+  end
+  call('HDEL', job_key(id), 'parked')
+  move(id, route, 'queued', 'scheduled', due)
+  return 'scheduled'
+end
+
+local function waiting(state)
+  return function(id, _, route, due)
+    if not due then return state end
+    if due <= NOW then
+      move(id, route, state, 'queued', 'tail')
+      return 'queued'
+    end
+    local scores, timed = noted('ZADD', index_key(route.queue, state)), route.queue .. ' ' .. state
+    push(scores, due)
+    push(scores, id)
+    soonest[timed] = math.min(due, soonest[timed] or due)
+    return state
+  end
+end
+place.scheduled, place.retrying = waiting('scheduled'), waiting('retrying')
+
+local function amend(id, state, job, item)
+  local old = route_of(job[2])
+  local route = item.priority and route_of(old.queue .. ' ' .. item.priority .. ' ' .. old.type) or old
+  state = place[state](id, old, route, item.run_at, job[3], job[4])
+  if route ~= old then call('HSET', job_key(id), 'route', route.text) end
+  if item.data then call('HSET', job_key(id), 'data', item.data) end
+  if item.tags == '' then
+    call('HDEL', job_key(id), 'tags')
+  elseif item.tags then
+    call('HSET', job_key(id), 'tags', item.tags)
+  end
+  announce(id, route, state, 'amended')
+  return 'amended ' .. state
+end
+
+local verdicts = {}
+for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
+  local job = call('HMGET', job_key(item.id), 'state', 'route', 'parked', 'ghost')
+  verdicts[i] = refusal(job[1], 0, 0) or not place[job[1]] and 'CONFLICT ' .. job[1] or amend(item.id, job[1], job, item)
+end
+commit()
+return cmsgpack.pack(verdicts)

@@ -1,0 +1,38 @@
+#!lua flags=allow-oom
+-- delete: jobs are gone for ever, record, log, runs and index, in whatever state they are but running.
+--   ARGV     now, msgpack of [id, since or 0]*
+--   returns  msgpack of a word for each: deleted, AGAIN (this call has searched enough: ask again), NOT_FOUND,
+--            CHANGED <state>, CONFLICT running
+--@use claims
+local MOST_SEARCHED = 500000 -- ids of lists of completed jobs
+local searched = 0
+
+local leave = {}
+function leave.queued(id, route, job) withdraw(id, route, job[4], job[5]) end
+function leave.completed(id, route) call('LREM', index_key(route.queue, 'completed'), 1, id) end
+for _, state in ipairs({ 'scheduled', 'retrying', 'dead', 'cancelled' }) do
+  leave[state] = function(id, route) push(noted('ZREM', index_key(route.queue, state)), id) end
+end
+
+local function delete(id, state, job)
+  local route = route_of(job[3])
+  if not leave[state] then return 'CONFLICT ' .. state end
+  if state == 'completed' then
+    local size = call('LLEN', index_key(route.queue, state))
+    if searched > 0 and searched + size > MOST_SEARCHED then return 'AGAIN' end
+    searched = searched + size
+  end
+  leave[state](id, route, job)
+  call('UNLINK', job_key(id), log_key(id), runs_key(id))
+  announce(id, route, state, 'deleted')
+  return 'deleted'
+end
+
+local verdicts = {}
+for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
+  local id = item[1]
+  local job = call('HMGET', job_key(id), 'state', 'since', 'route', 'parked', 'ghost')
+  verdicts[i] = refusal(job[1], job[2], item[2]) or delete(id, job[1], job)
+end
+commit()
+return cmsgpack.pack(verdicts)

@@ -1,0 +1,177 @@
+--@use reading
+-- Walks one index of a queue in its order and offers the jobs that fit a filter. A walk can stop after any job and go
+-- on there later, whatever has come and gone meanwhile: its cursor names the last job and where that one stood.
+local CHUNK = 250
+
+-- A number of a cursor; nil when no cursor of ours has such a number.
+local function place_of(digits) return digits and #digits < 13 and tonumber(digits) or nil end
+
+-- Lists in the order in which their jobs run. Of parked types the last comes first, so that each name is less than the
+-- one before.
+local function lists_of(queue)
+  local names, types = { ready_name(2), ready_name(1), ready_name(0) }, call('SMEMBERS', parked_key(queue))
+  table.sort(types, function(one, other) return one > other end)
+  for _, type in ipairs(types) do
+    names[#names + 1] = parked_name(type)
+  end
+  return names
+end
+
+-- The place behind this job, which stood at `index`. Jobs leave a list at its head: when this one has left, so have all
+-- before it.
+local function behind(key, index, id)
+  if call('LINDEX', key, index) == id then return index + 1 end
+  local found = call('LPOS', key, id, 'MAXLEN', index + 1000)
+  return found and found + 1 or 0
+end
+
+local function walk_list(key, name, at, visit)
+  while true do
+    local ids = call('LRANGE', key, at, at + CHUNK - 1)
+    for i = 1, #ids do
+      local index = at + i - 1
+      if not visit(ids[i], key, name, index) then return index .. ' ' .. ids[i] end
+    end
+    if #ids < CHUNK then return nil end
+    at = at + CHUNK
+  end
+end
+
+local walk = {} -- state -> function (queue, cursor, visit) that answers the next cursor, '' at the end
+
+function walk.queued(queue, cursor, visit)
+  local from, index, id = string.match(cursor, '^(%S+) (%d+) (%S+)$')
+  index = place_of(index)
+  for _, name in ipairs(lists_of(queue)) do
+    if not index or name <= from then
+      local key = list_key(queue, name)
+      local stopped = walk_list(key, name, index and name == from and behind(key, index, id) or 0, visit)
+      if stopped then return name .. ' ' .. stopped end
+    end
+  end
+  return ''
+end
+
+-- Each page of the scan in the order of ids, the newest first, so that a walk can stop within it.
+function walk.running(queue, cursor, visit)
+  local scan, last = string.match(cursor, '^(%d+) (%S+)$')
+  if not place_of(scan) then
+    scan, last = '0', nil
+  end
+  repeat
+    local page = call('SSCAN', index_key(queue, 'running'), scan, 'COUNT', CHUNK)
+    local ids = page[2]
+    table.sort(ids, function(one, other) return one > other end)
+    for i = 1, #ids do
+      if (not last or ids[i] < last) and not visit(ids[i]) then return scan .. ' ' .. ids[i] end
+    end
+    scan, last = page[1], nil
+  until scan == '0'
+  return ''
+end
+
+-- The cursor counts from the first job that ever completed here, so that it stays true while the list moves on.
+function walk.completed(queue, cursor, visit)
+  local key = index_key(queue, 'completed')
+  local size = call('LLEN', key)
+  local gone = math.max(0, (tonumber(call('HGET', queue_key(queue), 'completed')) or 0) - size)
+  local was, id = string.match(cursor, '^(%d+) (%S+)$')
+  local at = size - 1
+  if place_of(was) then
+    at = place_of(was) - gone
+    if call('LINDEX', key, at) ~= id then at = call('LPOS', key, id, 'RANK', -1, 'MAXLEN', 100000) or at end
+    at = math.min(at, size) - 1
+  end
+  while at >= 0 do
+    local from = math.max(0, at - CHUNK + 1)
+    local ids = call('LRANGE', key, from, at)
+    for i = #ids, 1, -1 do
+      if not visit(ids[i]) then return (gone + from + i - 1) .. ' ' .. ids[i] end
+    end
+    at = from - 1
+  end
+  return ''
+end
+
+-- Where a walk over scores goes on; when its last job has left, at that job's score.
+local function rank_behind(key, reverse, score, id)
+  local rank = call(reverse and 'ZREVRANK' or 'ZRANK', key, id)
+  if rank then return rank + 1 end
+  if reverse then return call('ZCOUNT', key, '(' .. score, '+inf') end
+  return call('ZCOUNT', key, '-inf', '(' .. score)
+end
+
+local function by_score(state, reverse)
+  return function(queue, cursor, visit)
+    local key = index_key(queue, state)
+    local score, id = string.match(cursor, '^(%d+) (%S+)$')
+    local at = score and rank_behind(key, reverse, score, id) or 0
+    while true do
+      local page = call(reverse and 'ZREVRANGE' or 'ZRANGE', key, at, at + CHUNK - 1, 'WITHSCORES')
+      for i = 1, #page, 2 do
+        if not visit(page[i]) then return page[i + 1] .. ' ' .. page[i] end
+      end
+      if #page < 2 * CHUNK then return '' end
+      at = at + CHUNK
+    end
+  end
+end
+walk.scheduled, walk.retrying = by_score('scheduled', false), by_score('retrying', false)
+walk.dead, walk.cancelled = by_score('dead', true), by_score('cancelled', true)
+
+-- What the error that our own code has written as JSON says under a name; the quotes inside of its texts are escaped.
+local function said(error, name) return error and string.match(error, '"' .. name .. '":"([^"]*)"') or '' end
+
+local SOUGHT = { 'state', 'since', 'route', 'at', 'worker', 'tags', 'parked', 'ghost', 'error' }
+
+local function has_all(tags, wanted)
+  for i = 1, #wanted do
+    if not string.find(' ' .. tags .. ' ', ' ' .. wanted[i] .. ' ', 1, true) then return false end
+  end
+  return true
+end
+
+local function is_one_of(wanted, value)
+  for i = 1, #wanted do
+    if wanted[i] == value then return true end
+  end
+  return false
+end
+
+-- `job`: the fields of SOUGHT.
+local function fits(job, marks)
+  local at = tonumber(job[4]) or 0
+  return not (
+    (marks.types and not is_one_of(marks.types, route_of(job[3]).type))
+    or (marks.after and at < marks.after)
+    or (marks.before and at >= marks.before)
+    or (marks.worker and job[5] ~= marks.worker)
+    or (marks.tags and not has_all(job[6] or '', marks.tags))
+    or (marks.category and said(job[9], 'category') ~= marks.category)
+    or (marks.fingerprint and said(job[9], 'fingerprint') ~= marks.fingerprint)
+  )
+end
+
+-- Whether a job that is queued waits at this place of this list, and is no ghost there.
+local function waits_here(id, job, key, name, index)
+  if standing(route_of(job[3]), job[7]) ~= name then return false end
+  local twice = job[8] and string.find(' ' .. job[8] .. ' ', ' ' .. name .. ' ', 1, true)
+  return not twice or call('LPOS', key, id) == index
+end
+
+-- Offers the jobs of a queue and state that have these marks to `take(id, fields of SOUGHT)`, until it answers false or
+-- `most` were looked at. `with_error` asks for the error too. Answers the next cursor, '' at the end, and how many it
+-- has looked at.
+local function search(queue, state, cursor, marks, most, take, with_error)
+  local fields = (with_error or marks.category or marks.fingerprint) and #SOUGHT or #SOUGHT - 1
+  local seen = 0
+  local following = walk[state](queue, cursor, function(id, key, name, index)
+    seen = seen + 1
+    local job = call('HMGET', job_key(id), unpack(SOUGHT, 1, fields))
+    local go_on = true
+    local here = job[1] == state and (state ~= 'queued' or waits_here(id, job, key, name, index))
+    if here and fits(job, marks) then go_on = take(id, job) end
+    return go_on and seen < most
+  end)
+  return following, seen
+end

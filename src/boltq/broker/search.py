@@ -1,0 +1,297 @@
+"""Searching the store for jobs: pages, counts, the ids for a bulk operation, dead jobs by what went wrong.
+
+State and queue have an index; all else that a filter names is looked up in the records, by the scripts, in bounded
+steps. So no payload crosses the wire, and no call holds up the server.
+"""
+
+import base64
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+
+from boltq.broker.broker import Broker
+from boltq.broker.calls import Call, pack
+from boltq.broker.rows import record
+from boltq.domain import limits
+from boltq.domain.errors import InvalidJob
+from boltq.domain.filters import JobFilter
+from boltq.domain.job import JobRecord
+from boltq.domain.states import JobState
+
+MAX_EXAMINED: Final = 2_000  # records that one call of a script, and one page, looks at
+MAX_COUNTED: Final = 20_000  # records that a count looks at
+MAX_SNAPSHOT: Final = 100_000
+MAX_GROUPS: Final = 500
+GROUPED_AT_A_TIME: Final = 1_000
+RECENT_MS: Final = 3_600_000
+
+
+class Page(msgspec.Struct):
+    """One page of jobs (without payloads); `cursor` None at the end. It may be empty and not the end."""
+
+    jobs: list[JobRecord]
+    cursor: str | None
+    examined: int = 0  # records that were looked at
+
+    @property
+    def complete(self) -> bool:
+        """Whether the end was reached."""
+        return self.cursor is None
+
+
+class FailureGroup(msgspec.Struct, kw_only=True):
+    """Dead jobs with something in common; what is said of the error is the newest one's. Times in milliseconds."""
+
+    key: str  # the fingerprint, type or queue that they share; "other" for those beyond MAX_GROUPS
+    fingerprint: str
+    class_name: str
+    message: str
+    category: str
+    types: dict[str, int]
+    queues: dict[str, int]
+    count: int
+    count_1h: int  # of the last hour
+    first_at: int
+    last_at: int
+    sample_job_id: str
+
+
+GroupBy = Literal["fingerprint", "type", "queue"]
+
+
+class Search:
+    """Finds jobs by a filter."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def page(
+        self,
+        what: JobFilter | JobState | None = None,
+        queue: str | None = None,
+        *,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """A page of jobs: those that fit a filter, or those of a state and a queue. Live states come first.
+
+        Queued jobs come in the order in which they will run, scheduled and retrying ones the soonest first, all
+        others the newest first; over several queues or partitions, each of them in turn. At most MAX_EXAMINED records
+        are looked at: an empty page with a cursor says that nothing was found so far.
+        """
+        chosen = what if isinstance(what, JobFilter) else JobFilter.of(what, queue)
+        limit, marks = min(limit, limits.MAX_PAGE), pack(chosen.marks())
+        page = Page([], None)
+        for stop, inner in _go_on(await self._stops(chosen), cursor):
+            if len(page.jobs) >= limit or page.examined >= MAX_EXAMINED:
+                page.cursor = _write_cursor(stop, "")
+                break
+            most = (MAX_EXAMINED - page.examined, limit - len(page.jobs))
+            args = (stop.queue, stop.state, inner, marks, *most)
+            following, seen, rows = await self._read("list", stop.partition, *args)
+            page.jobs += [record(row) for row in rows]
+            page.examined += seen
+            if following:
+                page.cursor = _write_cursor(stop, following)
+                break
+        return page
+
+    async def count(self, what: JobFilter) -> tuple[dict[JobState, int], bool]:
+        """How many jobs fit, by state; and whether that is approximate: MAX_COUNTED were not enough to see them all.
+
+        A filter of states and queues is counted exactly. An approximate number is a lower bound.
+        """
+        stops, found = await self._stops(what), dict.fromkeys(what.states or JobState, 0)
+        if not what.looks_inside:
+            for stop in stops:
+                found[stop.state] += stop.size
+            return found, False
+        left, approximate = MAX_COUNTED, False
+        for nth, state in enumerate(sorted(found, key=lambda state: _size(stops, state))):
+            share = left // (len(found) - nth)  # small states leave more for the others
+            seen, found[state], cut = await self._count([s for s in stops if s.state is state], what, share)
+            left, approximate = left - seen, approximate or cut
+        return found, approximate
+
+    async def _count(self, stops: Sequence["_Stop"], what: JobFilter, most: int) -> tuple[int, int, bool]:
+        """How many records were looked at, how many fit, and whether there are more than `most`."""
+        marks, examined, fitting = pack(what.marks()), 0, 0
+        for stop in stops:
+            cursor = ""
+            while True:
+                if examined >= most:
+                    return examined, fitting, True
+                args = (stop.queue, stop.state, cursor, marks, min(MAX_EXAMINED, most - examined))
+                cursor, seen, fit = await self._read("count", stop.partition, *args)
+                examined, fitting = examined + seen, fitting + fit
+                if not cursor:
+                    break
+        return examined, fitting, False
+
+    async def snapshot(self, what: JobFilter, most: int = MAX_SNAPSHOT) -> list[tuple[str, int]]:
+        """Every job that fits now, as (id, since when it stands where it stands). Raises InvalidJob beyond `most`."""
+        marks, found = pack(what.marks()), dict[str, int]()
+        for stop in await self._stops(what):
+            async for picked in self._walk("pick", stop, stop.queue, stop.state, after=(marks, MAX_EXAMINED)):
+                found.update(picked)
+                if len(found) > most:
+                    raise InvalidJob([("", f"more than {most} jobs: narrow the filter")])
+        return list(found.items())
+
+    async def failure_groups(self, what: JobFilter, by: GroupBy = "fingerprint") -> list[FailureGroup]:
+        """All dead jobs that fit, by what they share, most first; beyond MAX_GROUPS the rest is one group "other"."""
+        recent = await self.now_ms() - RECENT_MS
+        after = (pack(what.marks()), GROUPED_AT_A_TIME, by, recent)
+        groups: dict[str, FailureGroup] = {}
+        for stop in await self._stops(msgspec.structs.replace(what, states=(JobState.DEAD,))):
+            async for rows in self._walk("failures", stop, stop.queue, after=after):
+                for group in (_group(stop.queue, row) for row in rows):
+                    groups[group.key] = _merged(groups[group.key], group) if group.key in groups else group
+        ordered = sorted(groups.values(), key=lambda group: (-group.count, group.key))
+        return ordered[:MAX_GROUPS] + _rest(ordered[MAX_GROUPS:])
+
+    async def now_ms(self) -> int:
+        """The server's clock (a test's own clock where it has one)."""
+        if self._broker.now:
+            return self._broker.now()
+        seconds, micros = await self._broker.redis.time()
+        return int(seconds) * 1_000 + int(micros) // 1_000
+
+    async def _stops(self, what: JobFilter) -> list["_Stop"]:
+        """Every index that has something and may have what fits, in the order of a listing."""
+        found = []
+        for partition in range(self._broker.layout.partitions):
+            for name, _, _, high, normal, low, parked, *others in await self._read("stats", partition):
+                sizes = dict(zip(_COUNTED, (high + normal + low + parked, *others), strict=False))
+                if not what.queues or name in what.queues:
+                    found += [
+                        _Stop(rank, name, partition, sizes[state])
+                        for rank, state in enumerate(_LISTING_ORDER)
+                        if sizes[state] > 0 and (not what.states or state in what.states)
+                    ]
+        return sorted(found)
+
+    async def _walk(self, script: str, stop: "_Stop", *before: Any, after: Sequence[Any]) -> AsyncIterator[Any]:
+        """All that a searching script answers for one index, step by step."""
+        cursor, first = "", True
+        while cursor or first:
+            cursor, _, found = await self._read(script, stop.partition, *before, cursor, *after)
+            first = False
+            yield found
+
+    async def _read(self, script: str, partition: int, *args: Any) -> Any:
+        return await self._broker.send(Call(script, partition, args, msgspec.msgpack.decode))
+
+
+_LISTING_ORDER: Final = (
+    JobState.RUNNING,
+    JobState.QUEUED,
+    JobState.RETRYING,
+    JobState.SCHEDULED,
+    JobState.DEAD,
+    JobState.CANCELLED,
+    JobState.COMPLETED,
+)
+
+_COUNTED: Final = (
+    JobState.QUEUED,
+    JobState.RUNNING,
+    JobState.SCHEDULED,
+    JobState.RETRYING,
+    JobState.COMPLETED,
+    JobState.DEAD,
+    JobState.CANCELLED,
+)
+"""As lua/stats.lua counts them."""
+
+
+class _Stop(NamedTuple):
+    """One index that a search visits; stops sort as a listing visits them."""
+
+    rank: int
+    queue: str
+    partition: int
+    size: int
+
+    @property
+    def state(self) -> JobState:
+        return _LISTING_ORDER[self.rank]
+
+
+def _size(stops: Sequence[_Stop], state: JobState) -> int:
+    return sum(stop.size for stop in stops if stop.state is state)
+
+
+# Cursors: the index in which a page ended, and what its script said of the place in it.
+
+
+def _write_cursor(stop: _Stop, inner: str) -> str:
+    text = f"{stop.state}|{stop.queue}|{stop.partition}|{inner}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _go_on(stops: Sequence[_Stop], cursor: str | None) -> Iterator[tuple[_Stop, str]]:
+    """The stops from a cursor on, and the place in each at which to begin. Raises InvalidJob."""
+    place, inner = _read_cursor(cursor) if cursor else ((0, "", 0), "")
+    return ((stop, inner if stop[:3] == place else "") for stop in stops if stop[:3] >= place)
+
+
+_CURSOR: Final = re.compile(r"([a-z]{1,20})\|([A-Za-z0-9._-]{1,100})\|(\d{1,4})\|([\w .:-]{0,250})", re.ASCII)
+
+
+def _read_cursor(cursor: str) -> tuple[tuple[int, str, int], str]:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except ValueError:
+        text = ""
+    found = _CURSOR.fullmatch(text)
+    if not found or found[1] not in set(JobState):
+        raise InvalidJob([("/cursor", "not a cursor of ours: begin without one")])
+    return (_LISTING_ORDER.index(JobState(found[1])), found[2], int(found[3])), found[4]
+
+
+# Groups
+
+
+def _group(queue: str, row: Sequence[Any]) -> FailureGroup:
+    key, sample, stored, count, recent, first, last, types = row
+    error = msgspec.json.decode(stored)
+    return FailureGroup(
+        key=key,
+        fingerprint=error.get("fingerprint", ""),
+        class_name=error.get("class", ""),
+        message=error.get("message", ""),
+        category=error.get("category", ""),
+        types=types,
+        queues={queue: count},
+        count=count,
+        count_1h=recent,
+        first_at=first,
+        last_at=last,
+        sample_job_id=sample,
+    )
+
+
+def _merged(one: FailureGroup, other: FailureGroup) -> FailureGroup:
+    newer, older = (one, other) if one.last_at >= other.last_at else (other, one)
+    for total, part in ((newer.types, older.types), (newer.queues, older.queues)):
+        for name, number in part.items():
+            total[name] = total.get(name, 0) + number
+    newer.count += older.count
+    newer.count_1h += older.count_1h
+    newer.first_at = min(newer.first_at, older.first_at)
+    return newer
+
+
+def _rest(groups: Sequence[FailureGroup]) -> list[FailureGroup]:
+    """Those beyond the bound, as one."""
+    if not groups:
+        return []
+    rest = groups[0]
+    for group in groups[1:]:
+        rest = _merged(rest, group)
+    rest.key = rest.fingerprint = "other"
+    rest.class_name = rest.message = rest.category = ""
+    return [rest]
