@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -78,6 +78,8 @@ class Fetcher:
         self._pause = 0.0
         self._look_at = 0.0
         self.claiming = True
+        self.wish = ""  # what people want of this registration: "", "draining" or "stopping"
+        self.wished_at = 0  # server ms
         self.closed = False
 
     async def run(self) -> None:
@@ -149,10 +151,14 @@ class Fetcher:
         """Jobs that are ours now."""
         self._suspect = suspect
         if not self.claiming:  # a letter that was on its way while we shut down
-            for job in jobs:
-                self.outbox.put(Settling(job.id, job.delivery, "released", 0))
+            self.release(jobs)
         elif jobs:
             self._buffer.add([(self.partition, job) for job in jobs])
+
+    def release(self, jobs: Iterable[ClaimedJob]) -> None:
+        """Hand back jobs that have not begun."""
+        for job in jobs:
+            self.outbox.put(Settling(job.id, job.delivery, "released", 0))
 
     async def _ride_out(self, error: StoreError) -> None:
         if not self._pause:
@@ -206,6 +212,8 @@ class Fetcher:
             asyncio.get_running_loop().call_later(0.002, self.wake)
         elif kind == "cancel":
             self._owner.cancel(rest[0])
+        elif kind == "wish":
+            self._owner.wished(self.partition, *rest)
         else:
             self.wake()
 
@@ -239,4 +247,8 @@ class FetcherOwner:
 
     def lost(self, partition: int, worker_id: str) -> None:
         """The registration is gone, and with it all that we held."""
+        raise NotImplementedError
+
+    def wished(self, partition: int, wish: str, at: int) -> None:
+        """Somebody wants us to drain, to stop, or ("") to work as usual. May be told often."""
         raise NotImplementedError

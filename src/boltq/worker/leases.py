@@ -46,13 +46,14 @@ class Leases:
         vitals: Callable[[], str],
         on_cancel: Callable[[list[str]], None],
         on_lost: Callable[[int, str], None],
+        on_wish: Callable[[int, str, int], None],
         on_stuck: Callable[[Run], None],
     ) -> None:
         self._broker = broker
         self._lease_ms = round(lease * 1_000)
         self._every = lease / 3
         self._runs, self._vitals = runs, vitals
-        self._on_cancel, self._on_lost, self._on_stuck = on_cancel, on_lost, on_stuck
+        self._on_cancel, self._on_lost, self._on_stuck, self._on_wish = on_cancel, on_lost, on_stuck, on_wish
         self._lines: dict[int, Line] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="boltq-leases", daemon=True)
@@ -114,6 +115,7 @@ class Leases:
         self.clock_offset_ms = beat.now - time.time() * 1_000
         if beat.cancelled:
             self._on_cancel(beat.cancelled)
+        self._on_wish(line.partition, beat.wish, beat.now)
         self._plan_reap(line, beat)
 
     def _plan_reap(self, line: Line, beat: Beat) -> None:

@@ -22,7 +22,7 @@ import msgspec
 from boltq.broker import calls
 from boltq.broker.broker import Broker, SyncBroker
 from boltq.broker.calls import Call
-from boltq.worker.worker import WORN_OUT
+from boltq.worker.worker import SENT_HOME, WORN_OUT
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +117,8 @@ class Supervisor:
             self._has_run = self._has_run or child.whereabouts is not None
             self._note_end(child, code)
             group.create_task(self._see_off(child, code))
+            if code == SENT_HOME:
+                return
             if code in HOPELESS and await self._is_hopeless(code):
                 continue
             quick_deaths = quick_deaths + 1 if code != 0 and child.age() < _QUICK else 0
@@ -147,6 +149,8 @@ class Supervisor:
     def _note_end(self, child: "Child", code: int) -> None:
         if code == WORN_OUT:
             log.warning("worker %s is worn out: starting another", child.name)
+        elif code == SENT_HOME:
+            log.info("worker %s was told to stop: no other takes its place", child.name)
         elif code < 0 and not child.told.is_set():
             log.error("worker %s died by signal %d", child.name, -code)
         elif code > 0 and code not in HOPELESS:
@@ -178,7 +182,7 @@ class Supervisor:
         home = child.whereabouts
         if home is None:  # it never came so far as to hold anything
             return
-        if code in {0, WORN_OUT}:  # it has done so itself, and may have been the store's last user
+        if code in {0, WORN_OUT, SENT_HOME}:  # it has done so itself, and may have been the store's last user
             with contextlib.suppress(Exception):
                 await asyncio.to_thread(give_back, child.name, home, lost=False)
         else:

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from importlib import metadata
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,6 @@ import msgspec
 from boltq.app import BoltQ, Line, Task
 from boltq.broker import calls
 from boltq.broker.broker import SyncBroker, repeated
-from boltq.broker.calls import Settling
 from boltq.domain.errors import Conflict, StoreError
 from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Cancelled, Failed, Outcome
@@ -33,7 +33,11 @@ log = logging.getLogger(__name__)
 _BREATH: Final = 64  # runs that did not wait for anything, after which a slot lets the loop do other things
 _LAST_WORDS: Final = 5.0  # seconds for the last outcomes to reach the store at shutdown
 _WATCH: Final = 0.25  # seconds between looks at the deadlines, while jobs run
+_STRAGGLE: Final = 2.0  # seconds beyond those and the grace time, after which a worker that was sent home is killed
+_STALE: Final = 5_000  # ms: a wish that is older than the last one by less than this was overtaken on its way
+
 WORN_OUT: Final = 75  # exit code: start me again
+SENT_HOME: Final = 76  # exit code: somebody asked for my end, do not start me again
 
 
 class WornOutError(RuntimeError):
@@ -64,6 +68,7 @@ class Worker(FetcherOwner):
         self.stopping = asyncio.Event()
         self.started = asyncio.Event()
         self.done = 0  # runs that ended here
+        self.sent_home = False  # somebody asked for our end through the store
         self._settings = settings
         self._rejoining: dict[int, asyncio.Task[None]] = {}  # by partition
         self._exit_when_wedged = exit_when_wedged
@@ -128,6 +133,7 @@ class Worker(FetcherOwner):
             vitals=self._vitals,
             on_cancel=lambda ids: self._soon(self.cancel, ids),
             on_lost=lambda partition, worker_id: self._soon(self.lost, partition, worker_id),
+            on_wish=lambda partition, wish, at: self._soon(self.wished, partition, wish, at),
             on_stuck=self._on_stuck,
         )
         self._fetchers = [Fetcher(broker, p, self._buffer, self) for p in range(broker.layout.partitions)]
@@ -137,13 +143,20 @@ class Worker(FetcherOwner):
 
     async def _register(self, fetcher: Fetcher) -> None:
         """Under a new id each time: what an older registration held is not ours any more."""
-        info = {"host": socket.gethostname(), "pid": os.getpid(), "slots": self.slots, "name": self.name}
+        info = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "slots": self.slots,
+            "name": self.name,
+            "version": metadata.version("boltq"),
+        }
         what = {
             "info": msgspec.json.encode(info).decode(),
             "queues": self.queues,
             "types": sorted(self.app.tasks),
             "lease_ms": round(self._settings.lease * 1_000),
             "schemas": [(name, msgspec.json.encode(task.about()).decode()) for name, task in self.app.tasks.items()],
+            "wish": fetcher.wish,
         }
         while True:
             fetcher.registrations += 1
@@ -160,8 +173,7 @@ class Worker(FetcherOwner):
         """Claim no more, hand back what has not begun, let run what runs, and stop it after the grace time."""
         for fetcher in self._fetchers:
             fetcher.claiming = False
-        for partition, job in self._buffer.drain():
-            self._fetchers[partition].outbox.put(Settling(job.id, job.delivery, "released", 0))
+            fetcher.release(job for _, job in self._buffer.drain(fetcher.partition))
         if await self._all_ended(self._settings.grace):
             return
         for run in list(self._runs.values()):
@@ -279,7 +291,7 @@ class Worker(FetcherOwner):
             else:
                 soonest = min(soonest, run.deadline - now)
         for partition, job in self._buffer.excess():
-            self._fetchers[partition].outbox.put(Settling(job.id, job.delivery, "released", 0))
+            self._fetchers[partition].release([job])
         self._watching = self._loop.call_later(max(0.01, soonest), self._watch_deadlines)
 
     def _on_stuck(self, run: Run) -> None:
@@ -331,6 +343,30 @@ class Worker(FetcherOwner):
         if fetcher.worker_id == worker_id and (rejoining is None or rejoining.done()):
             self._rejoining[partition] = self._loop.create_task(self._rejoin(fetcher))
 
+    def wished(self, partition: int, wish: str, at: int) -> None:
+        """Claim nothing more in this partition, end, or claim again. Comes by mail and at each beat, maybe late."""
+        fetcher = self._fetchers[partition]
+        if self.stopping.is_set() or 0 < fetcher.wished_at - at < _STALE:
+            return
+        fetcher.wished_at = at
+        if wish == fetcher.wish:
+            return
+        log.info("worker %s was told to %s", fetcher.worker_id, _WISHES.get(wish, "work again"))
+        fetcher.wish, fetcher.claiming = wish, not wish
+        if wish == "stopping":
+            self._go_home()
+        elif wish:
+            fetcher.release(job for _, job in self._buffer.drain(partition))
+        fetcher.wake()
+
+    def _go_home(self) -> None:
+        self.sent_home = True
+        self.stop()
+        if self._exit_when_wedged:  # nobody waits for our end, as one who sends a signal does
+            last = threading.Timer(self._settings.grace + _LAST_WORDS + _STRAGGLE, os._exit, (SENT_HOME,))
+            last.daemon = True
+            last.start()
+
     async def _rejoin(self, fetcher: Fetcher) -> None:
         self._buffer.drain(fetcher.partition)
         for run in list(self._runs.values()):
@@ -356,6 +392,9 @@ class Worker(FetcherOwner):
         """From another thread; the loop may be gone already."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(action, *args)
+
+
+_WISHES: Final = {"draining": "claim nothing more", "stopping": "stop"}
 
 
 async def _end(loops: Sequence["asyncio.Task[None]"]) -> None:
