@@ -7,7 +7,6 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
 
 import msgspec
@@ -19,8 +18,9 @@ from boltq.broker.store import Store
 from boltq.broker.submitter import Submitter
 from boltq.domain.context import JobContext
 from boltq.domain.errors import InvalidJob, JobCancelled, JobFailed
-from boltq.domain.job import NO_SPEC, JobRecord, NewJob, Priority, Spec
+from boltq.domain.job import JobRecord, NewJob
 from boltq.domain.limits import bad_name
+from boltq.domain.options import Options, Seconds, When, seconds_of
 from boltq.domain.outcome import Category, error_of
 from boltq.domain.parameters import Parameters, as_json
 from boltq.domain.retry import Backoff, RetryPolicy
@@ -32,51 +32,6 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 Executor = Literal["async", "thread", "process"]
-Seconds = float | timedelta
-When = datetime | float
-
-
-class Options(msgspec.Struct, frozen=True):
-    """How a job is to be run. Every None leaves the choice to the task, and then to the settings."""
-
-    queue: str | None = None
-    priority: str | int | None = None
-    delay: Seconds | None = None
-    run_at: When | None = None  # a datetime with a time zone, or unix seconds
-    expires_in: Seconds | None = None  # not started by then: cancelled
-    expires_at: When | None = None
-    max_attempts: int | None = None
-    timeout: Seconds | None = None
-    idempotency_key: str | None = None
-    headers: dict[str, str] | None = None
-
-    def over(self, defaults: "Options") -> "Options":
-        """These options where they are set, else the defaults."""
-        mine = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
-        return msgspec.structs.replace(defaults, **mine) if mine else defaults
-
-    def new_job(self, job_type: str, data: str) -> NewJob:
-        """A job with these options, checked. Raises InvalidJob."""
-        job = NewJob(
-            type=job_type,
-            data=data,
-            queue=self.queue or "default",
-            priority=_priority(self.priority),
-            delay=_ms(self.delay),
-            run_at=_unix_ms(self.run_at, "/run_at"),
-            expires_in=_ms(self.expires_in),
-            expires_at=_unix_ms(self.expires_at, "/expires_at"),
-            idempotency_key=self.idempotency_key or "",
-            spec=self._spec(),
-        )
-        job.check()
-        return job
-
-    def _spec(self) -> Spec:
-        if self.max_attempts is None and self.timeout is None and not self.headers:
-            return NO_SPEC
-        timeout = None if self.timeout is None else _seconds(self.timeout)
-        return Spec(max_attempts=self.max_attempts, timeout=timeout, headers=self.headers)
 
 
 class Job(Generic[R]):
@@ -160,7 +115,7 @@ class Task(Submission[P, R]):
         self.name = name
         self.retry = retry
         self.executor = executor
-        self.timeout_seconds = None if options.timeout is None else _seconds(options.timeout)
+        self.timeout_seconds = None if options.timeout is None else seconds_of(options.timeout)
         self.parameters = Parameters(function)
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", name)
@@ -186,10 +141,21 @@ class Task(Submission[P, R]):
         timeout: Seconds | None = None,
         idempotency_key: str | None = None,
         headers: dict[str, str] | None = None,
+        tags: list[str] | None = None,
     ) -> Submission[P, R]:
         """The task with options for the next submission: `await resize.options(delay=30).submit(image="a.png")`."""
         chosen = Options(
-            queue, priority, delay, run_at, expires_in, expires_at, max_attempts, timeout, idempotency_key, headers
+            queue,
+            priority,
+            delay,
+            run_at,
+            expires_in,
+            expires_at,
+            max_attempts,
+            timeout,
+            idempotency_key,
+            headers,
+            tags,
         )
         return Submission(self, chosen.over(self._options))
 
@@ -485,28 +451,3 @@ def _backoffs(backoff: Backoff | Mapping[Category, Backoff | None] | None) -> Ma
         never = {Category.DATA, Category.POISON}
         return {category: backoff for category in Category if category not in never}
     return dict(backoff or {})
-
-
-def _priority(value: str | int | None) -> int:
-    try:
-        return Priority.NORMAL if value is None else Priority.parse(value)
-    except ValueError as error:
-        raise InvalidJob([("/priority", str(error))]) from None
-
-
-def _seconds(value: Seconds) -> float:
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)
-
-
-def _ms(value: Seconds | None) -> int:
-    return 0 if value is None else round(_seconds(value) * 1_000)
-
-
-def _unix_ms(value: When | None, pointer: str) -> int:
-    if value is None:
-        return 0
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise InvalidJob([(pointer, "needs a time zone, such as datetime.now(UTC)")])
-        return round(value.astimezone(UTC).timestamp() * 1_000)
-    return round(value * 1_000)

@@ -1,0 +1,37 @@
+"""A BoltQ elsewhere, over HTTP: `Client` for synchronous code, `AsyncClient` for asynchronous code."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from boltq.client.answers import JobInfo, JobSummary
+    from boltq.client.async_client import AsyncClient, AsyncJob
+    from boltq.client.client import Client, Job
+    from boltq.client.errors import BadAnswer, Forbidden, ServerUnavailable, Unauthorized
+
+__all__ = [
+    "AsyncClient",
+    "AsyncJob",
+    "BadAnswer",
+    "Client",
+    "Forbidden",
+    "Job",
+    "JobInfo",
+    "JobSummary",
+    "ServerUnavailable",
+    "Unauthorized",
+]
+
+
+def __getattr__(name: str) -> object:
+    """A public name; the HTTP library is loaded when a client is first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module 'boltq.client' has no attribute {name!r}")
+    from boltq.client import answers, async_client, client, errors  # noqa: PLC0415 - late on purpose
+
+    found: object = next(vars(home)[name] for home in (answers, async_client, client, errors) if name in vars(home))
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

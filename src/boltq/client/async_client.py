@@ -1,0 +1,189 @@
+"""The client for asynchronous code: submits jobs to an API, waits for results, looks at things and acts."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
+
+from boltq.client import calls, talk
+from boltq.client.answers import JobSummary, Operation
+from boltq.client.carry import carry_async
+from boltq.client.place import find_place
+from boltq.client.request import Request
+from boltq.client.talk import Talk, ask
+from boltq.client.wire import TIMEOUT, AsyncWire
+from boltq.domain.job import NewJob
+from boltq.domain.options import OptionWords
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Way(Generic[P, T]):
+    """A described call as a method of the client."""
+
+    def __init__(self, describe: Callable[P, Request[T]]) -> None:
+        self._describe = describe
+
+    def __get__(self, client: "AsyncClient", _owner: object = None) -> Callable[P, Awaitable[T]]:
+        @wraps(self._describe)
+        async def method(*args: P.args, **kwargs: P.kwargs) -> T:
+            return await client.carry(ask(self._describe(*args, **kwargs)))
+
+        return method
+
+
+class _JobWay(Generic[P, T]):
+    """A described call about one job, as a method of its handle."""
+
+    def __init__(self, describe: Callable[Concatenate[str, P], Request[T]]) -> None:
+        self._describe = describe
+
+    def __get__(self, job: "AsyncJob", _owner: object = None) -> Callable[P, Awaitable[T]]:
+        @wraps(self._describe)
+        async def method(*args: P.args, **kwargs: P.kwargs) -> T:
+            return await job.client.carry(ask(self._describe(job.id, *args, **kwargs)))
+
+        return method
+
+
+class AsyncJob:
+    """A submitted job: a handle by which to wait for it, look at it and act on it."""
+
+    def __init__(self, client: "AsyncClient", job_id: str, *, created: bool = True) -> None:
+        self.client = client
+        self.id = job_id
+        self.created = created  # false: the idempotency key was there already
+
+    def __repr__(self) -> str:
+        return f"AsyncJob({self.id})"
+
+    async def result(self, timeout: float | None = None) -> Any:
+        """What the function returned, as JSON holds it; `timeout` in seconds. The server tells when the job has ended.
+
+        Raises JobFailed, JobCancelled, WaitTimeout, NotFound, StoreUnavailable.
+        """
+        return await self.client.carry(talk.result_of(self.id, timeout))
+
+    info = _JobWay(calls.get_job)
+    cancel = _JobWay(calls.cancel_job)
+    retry = _JobWay(calls.retry_job)
+    run_now = _JobWay(calls.run_job_now)
+    replay = _JobWay(calls.replay_job)
+    edit = _JobWay(calls.edit_job)
+    delete = _JobWay(calls.delete_job)
+    logs = _JobWay(calls.get_log)
+
+
+class AsyncClient:
+    """An API of BoltQ, for asynchronous code. It belongs to one event loop.
+
+    `url`: where it is (BOLTQ_URL, http://127.0.0.1:8080). `token`: an API key or the server's own token (BOLTQ_TOKEN,
+    or the one in the data directory for a server on this machine). `timeout`: seconds that one request may take.
+    What is safe to repeat is sent again, at most four times, when the server or its store does not answer.
+    """
+
+    def __init__(self, url: str | None = None, token: str | None = None, *, timeout: float = TIMEOUT) -> None:
+        self._place = find_place(url, token)
+        self._wire = AsyncWire(self._place, timeout)
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({self._place.url})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._wire.close()
+
+    async def carry(self, talk: Talk[T]) -> T:
+        """Carry out a talk; for calls that are put together by hand."""
+        return await carry_async(talk, self._wire.exchange)
+
+    # Submitting
+
+    async def submit(
+        self, type: str, data: Mapping[str, Any] | None = None, **options: Unpack[OptionWords]
+    ) -> AsyncJob:
+        """Submit a job; it is durable when this returns. Raises InvalidJob, QueueFull, Conflict, StoreError."""
+        return await self.submit_job(talk.job_of(type, data, **options))
+
+    job_of = staticmethod(talk.job_of)
+
+    async def submit_job(self, job: NewJob) -> AsyncJob:
+        """Submit a job that was put together before, as by `job_of`."""
+        answer = await self.carry(talk.submit(job))
+        return AsyncJob(self, answer.id, created=answer.created)
+
+    async def submit_many(self, jobs: Sequence[NewJob]) -> list[AsyncJob]:
+        """Submit many jobs, 1,000 with one call. Raises the first refusal; the others of its call are submitted."""
+        return [
+            AsyncJob(self, answer.id, created=answer.created) for answer in await self.carry(talk.submit_many(jobs))
+        ]
+
+    # Jobs
+
+    def job(self, job_id: str) -> AsyncJob:
+        """The handle of a job that was submitted elsewhere. Asks nobody."""
+        return AsyncJob(self, job_id)
+
+    async def jobs(self, **which: Unpack[calls.Which]) -> AsyncIterator[JobSummary]:
+        """The jobs that fit, page by page as they are needed. Without a state: what runs and waits first."""
+        cursor: str | None = None
+        while True:
+            page = await self.carry(ask(calls.list_jobs(cursor=cursor, **which)))
+            for job in page.items:
+                yield job
+            cursor = page.next_cursor
+            if not cursor:
+                return
+
+    counts = _Way(calls.count_jobs)
+    dead_groups = _Way(calls.group_dead_letters)
+
+    # Queues
+
+    queues = _Way(calls.list_queues)
+    queue = _Way(calls.get_queue)
+    pause = _Way(calls.pause_queue)
+    resume = _Way(calls.resume_queue)
+    limit = _Way(calls.limit_queue)
+    purge = _Way(calls.purge_queue)
+
+    # Many jobs at once
+
+    bulk = _Way(calls.bulk)
+    preview = _Way(calls.preview_bulk)
+    operation = _Way(calls.get_operation)
+    operations = _Way(calls.list_operations)
+    stop_operation = _Way(calls.stop_operation)
+    continue_operation = _Way(calls.continue_operation)
+
+    async def finished(self, operation_id: str, timeout: float | None = None) -> Operation:
+        """A bulk operation once nothing more is done of it, or its canary waits. Raises NotFound, WaitTimeout."""
+        return await self.carry(talk.end_of_operation(operation_id, timeout))
+
+    # Workers and job types
+
+    workers = _Way(calls.list_workers)
+    worker = _Way(calls.get_worker)
+    drain = _Way(calls.drain_worker)
+    resume_worker = _Way(calls.resume_worker)
+    stop = _Way(calls.stop_worker)
+    job_types = _Way(calls.list_job_types)
+    job_type = _Way(calls.get_job_type)
+
+    # Keys, and the system
+
+    whoami = _Way(calls.whoami)
+    keys = _Way(calls.list_keys)
+    create_key = _Way(calls.create_key)
+    revoke_key = _Way(calls.revoke_key)
+    ready = _Way(calls.ready)
+    meta = _Way(calls.meta)
+    system = _Way(calls.system)
+    checks = _Way(calls.checks)
+    audit = _Way(calls.list_audit)

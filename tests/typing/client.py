@@ -1,0 +1,47 @@
+"""What a type checker sees of the HTTP clients. Checked by `mypy --strict`, never run.
+
+Every `type: ignore` is a promise that this line is an error: an unused one fails the check.
+"""
+
+from datetime import timedelta
+from typing import Any, assert_type
+
+from boltq import JobState
+from boltq.client import AsyncClient, AsyncJob, Client, Job, JobInfo, JobSummary
+from boltq.client.answers import Operation, QueueInfo, QueueStanding, Standing
+
+
+def the_plain_client() -> None:
+    with Client("https://jobs.example.com", token="bq_…") as client:
+        job = client.submit("email", {"to": "a@example.com"}, delay=timedelta(minutes=5), tags=["new"])
+        assert_type(job, Job)
+        assert_type(job.result(timeout=3), Any)
+        assert_type(job.info(), JobInfo)
+        assert_type(job.cancel("no need"), Standing)
+        assert_type(job.replay(data={"to": "b@example.com"}, priority="high"), Standing)
+        assert_type(client.pause("mail", "no provider"), QueueStanding)
+        assert_type(client.queue("mail"), QueueInfo)
+        assert_type(client.bulk("cancel", queue="mail", expect_count=3), Operation)
+        assert_type(list(client.jobs(state=[JobState.DEAD], type="email")), list[JobSummary])
+
+        client.submit("email", dealy=5)  # type: ignore[call-arg]
+        client.submit("email", delay="5")  # type: ignore[arg-type]
+        client.pause(3)  # type: ignore[arg-type]
+        client.pause("mail", why="x")  # type: ignore[call-arg]
+        client.jobs(stat="dead")  # type: ignore[call-arg]
+        job.cancel(job.id, "x")  # type: ignore[call-arg]
+        job.edit(queue="other")  # type: ignore[call-arg]
+
+
+async def the_asynchronous_client() -> None:
+    async with AsyncClient() as client:
+        job = await client.submit("email", {"to": "a@example.com"})
+        assert_type(job, AsyncJob)
+        assert_type(await job.result(), Any)
+        assert_type(await job.info(wait=3), JobInfo)
+        assert_type(await client.queue("mail"), QueueInfo)
+        assert_type([found async for found in client.jobs(tag="new")], list[JobSummary])
+        assert_type(await client.finished("op_…", timeout=60), Operation)
+
+        await client.queue()  # type: ignore[call-arg]
+        print(client.queue("mail").name)  # type: ignore[attr-defined]
