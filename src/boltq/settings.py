@@ -3,7 +3,9 @@
 `docs/reference/settings.md` is made from this table.
 """
 
+import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,9 +16,9 @@ class BadSetting(ValueError):
     """An environment variable has a value that cannot be used."""
 
 
-def _knob(default: Any, names: str, about: str) -> Any:
+def _knob(default: Any, names: str, about: str, *, secret: bool = False) -> Any:
     """A setting: its default, its environment names (the first one set counts) and one sentence."""
-    return field(default=default, metadata={"names": names.split(), "about": about})
+    return field(default=default, repr=not secret, metadata={"names": names.split(), "about": about})
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,19 @@ class Settings:
 
     api_port: int = _knob(8080, "API_PORT PORT", "the API's TCP port")
     api_host: str = _knob("127.0.0.1", "BOLTQ_HOST", "the address on which the API listens")
+    auth: str = _knob("", "BOLTQ_AUTH", "on: the API asks for a login on loopback too; elsewhere it always does")
+    token: str = _knob(
+        "", "BOLTQ_TOKEN", "the API's own token, 32 characters or more; empty: it makes one, in BOLTQ_DATA", secret=True
+    )
+    open_network: str = _knob(
+        "", "BOLTQ_ALLOW_UNAUTHENTICATED_NETWORK", "I-understand: other machines may use the API without a login"
+    )
+    allowed_hosts: str = _knob("", "BOLTQ_ALLOWED_HOSTS", "names under which the API is reached, such as a proxy's")
+    allowed_origins: str = _knob(
+        "", "BOLTQ_ALLOWED_ORIGINS", "other web sites whose pages may use the API (CORS), such as https://app.example"
+    )
     redis_addr: str = _knob("", "REDIS_ADDR", "host:port or URL of the store; empty: the embedded Valkey")
+    url: str = _knob("", "BOLTQ_URL", "the API that clients and commands use; commands: empty: the store itself")
     num_workers: int = _knob(4, "NUM_WORKERS", "slots of a worker process: how many jobs it runs at once")
     max_attempts: int = _knob(3, "MAX_ATTEMPTS", "runs of a job that neither its task nor its submission bounds")
     environment: str = _knob("development", "ENVIRONMENT", "development or production")
@@ -50,7 +64,28 @@ class Settings:
         60.0, "BOLTQ_PRIORITY_PATIENCE", "how long a lower priority waits before it gets its turn"
     )
     poison_limit: int = _knob(3, "BOLTQ_POISON_LIMIT", "workers that a job may take down before it is buried")
+    memory_limit: float = _knob(
+        0.85, "BOLTQ_MEMORY_LIMIT", "share of the store's maxmemory from which on it takes no new jobs"
+    )
+    strict_types: bool = _knob(
+        False, "BOLTQ_STRICT_TYPES", "refuse a job of a type that no worker has published: true or false"
+    )
     log_level: str = _knob("info", "BOLTQ_LOG_LEVEL", "debug, info, warning or error")
+    fetch_ports: str = _knob("80,443", "BOLTQ_FETCH_PORTS", "ports that `fetch_data` may connect to")
+    fetch_allow: str = _knob(
+        "", "BOLTQ_FETCH_ALLOW", "networks and host names that `fetch_data` may reach although they are not public"
+    )
+    smtp_url: str = _knob(
+        "",
+        "BOLTQ_SMTP_URL",
+        "of `email`: smtp://user:password@host:587 or smtps://user:password@host; empty: mails are written to files",
+        secret=True,
+    )
+    email_from: str = _knob("", "BOLTQ_EMAIL_FROM", "the sender of mails; needed with BOLTQ_SMTP_URL")
+    email_allowed_from: str = _knob(
+        "", "BOLTQ_EMAIL_ALLOWED_FROM", "other senders that a job may name: domains and addresses"
+    )
+    outbox: str = _knob("", "BOLTQ_OUTBOX", "where mails are written to without a server; empty: outbox in BOLTQ_DATA")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **over: Any) -> "Settings":
@@ -69,16 +104,58 @@ class Settings:
                 raise BadSetting(f"{_names(name)[0]}={value}: from {low} to {high}")
         if self.fsync not in {"everysec", "always"}:
             raise BadSetting(f"BOLTQ_FSYNC={self.fsync}: everysec or always")
+        self._check_access()
+        self._check_tasks()
+
+    def _check_access(self) -> None:
+        """Who may use the API. A token is not repeated."""
+        if self.auth not in {"", "on"}:
+            raise BadSetting(f"BOLTQ_AUTH={self.auth}: on, or nothing")
+        if self.token and not TOKEN.fullmatch(self.token):
+            raise BadSetting(f"BOLTQ_TOKEN {TOKEN_RULE}")
+        if self.open_network not in {"", OPEN_NETWORK}:
+            name = "BOLTQ_ALLOW_UNAUTHENTICATED_NETWORK"
+            raise BadSetting(f"{name}={self.open_network}: only {OPEN_NETWORK} counts, exactly so")
+        if bad := [name for name in listed(self.allowed_hosts) if not _HOST.fullmatch(name)]:
+            raise BadSetting(f"BOLTQ_ALLOWED_HOSTS: {bad[0]!r} is no host name (without scheme, port or *)")
+        if bad := [origin for origin in listed(self.allowed_origins) if not _ORIGIN.fullmatch(origin)]:
+            raise BadSetting(f"BOLTQ_ALLOWED_ORIGINS: {bad[0]!r} is no origin, such as https://app.example")
+
+    def _check_tasks(self) -> None:
+        """What the built-in tasks are told. An address with a password in it is not repeated."""
+        if bad := [port for port in listed(self.fetch_ports) if not (port.isdecimal() and 0 < int(port) <= _MAX_PORT)]:
+            raise BadSetting(f"BOLTQ_FETCH_PORTS: {bad[0]!r} is no port")
+        if bad := [name for name in listed(self.fetch_allow) if not (_is_network(name) or _HOST.fullmatch(name))]:
+            raise BadSetting(f"BOLTQ_FETCH_ALLOW: {bad[0]!r} is neither a network, such as 10.0.0.0/8, nor a host name")
+        if self.smtp_url and not _SMTP_URL.fullmatch(self.smtp_url):
+            raise BadSetting("BOLTQ_SMTP_URL: must be smtp://user:password@host:587 or smtps://user:password@host")
+        if self.smtp_url and not self.email_from:
+            raise BadSetting("BOLTQ_SMTP_URL is set, so BOLTQ_EMAIL_FROM must be set too")
 
     @property
     def queue_names(self) -> list[str]:
         """The queues that a worker serves."""
-        return [name.strip() for name in self.queues.split(",") if name.strip()]
+        return listed(self.queues)
 
     @property
     def data_path(self) -> Path:
         """The embedded store's directory."""
         return Path(self.data_dir).expanduser().absolute()
+
+    @property
+    def token_path(self) -> Path:
+        """The file in which the API keeps the token that it made."""
+        return self.data_path / "token"
+
+    @property
+    def outbox_path(self) -> Path:
+        """The folder of mails that were not sent."""
+        return Path(self.outbox).expanduser().absolute() if self.outbox else self.data_path / "outbox"
+
+
+def listed(text: str) -> list[str]:
+    """The parts of a list that is written with commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def runtime_dir() -> Path | None:
@@ -97,6 +174,15 @@ def table() -> list[tuple[str, str, str]]:
     return [(" or ".join(_names(f.name)), str(f.default), f.metadata["about"]) for f in fields(Settings)]
 
 
+OPEN_NETWORK = "I-understand"  # a word would be too quickly said
+TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{32,512}")
+TOKEN_RULE = "must be 32 to 512 characters of A-Z a-z 0-9 . _ ~ + / = -"  # noqa: S105 - says what one looks like
+
+_MAX_PORT = 65_535
+_ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+_SMTP_URL = re.compile(r"smtps?://([^\s/@:]+:[^\s/@]+@)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?/?")
+
 _RANGES: list[tuple[str, float, float]] = [
     ("api_port", 0, 65_535),
     ("num_workers", 1, 10_000),
@@ -110,7 +196,16 @@ _RANGES: list[tuple[str, float, float]] = [
     ("keep_dead", 0, 1e7),
     ("poison_limit", 1, 1_000),
     ("priority_patience", 0, 1e9),
+    ("memory_limit", 0.01, 1),
 ]
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _names(attribute: str) -> list[str]:
@@ -127,9 +222,12 @@ def _found(environ: Mapping[str, str]) -> list[tuple[str, Any]]:
     return found
 
 
+_SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
 def _convert(name: str, text: str, kind: type) -> Any:
     try:
-        return kind(text.strip())
-    except ValueError:
-        wanted = {int: "a whole number", float: "a number"}.get(kind, "text")
+        return _SWITCH[text.strip().lower()] if kind is bool else kind(text.strip())
+    except (ValueError, KeyError):
+        wanted = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "text")
         raise BadSetting(f"{name}={text!r}: must be {wanted}") from None

@@ -1,64 +1,19 @@
-"""A real uvicorn for the tests, in a thread with a loop of its own."""
+"""A real API for the tests, and a broker beside it."""
 
-import asyncio
 import itertools
-import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from functools import partial
 
 import httpx
 import pytest
+from apis import running_api
 
 from boltq.broker.broker import Broker
 from boltq.broker.calls import settling
 from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Outcome
-from boltq.server.serve import serve
-from boltq.settings import Settings
 
 _NUMBERS = itertools.count(1)
-
-
-@contextmanager
-def running_api(store: str, **settings) -> Iterator[str]:
-    """The URL of an API on a free port."""
-    started = threading.Event()
-    urls: list[str] = []
-    errors: list[BaseException] = []
-    ways: list = []
-
-    def announce(line: str) -> None:
-        urls.append(line.rsplit(" ", 1)[1])
-        started.set()
-
-    async def main() -> None:
-        ways.extend((asyncio.get_running_loop(), asyncio.current_task()))
-        await serve(Settings(api_port=0, **settings), store, announce=announce)
-
-    def run() -> None:
-        try:
-            asyncio.run(main())
-        except asyncio.CancelledError:
-            pass
-        except Exception as error:  # noqa: BLE001 - told to the test
-            errors.append(error)
-        finally:
-            started.set()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    assert started.wait(20), "the API did not start"
-    if errors:
-        raise errors[0]
-    try:
-        yield urls[0]
-    finally:
-        loop, task = ways
-        loop.call_soon_threadsafe(task.cancel)
-        thread.join(20)
-        assert not thread.is_alive()
-        assert not errors, errors
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +39,21 @@ def api(valkey: str, api_namespace: str, partitions: int) -> Iterator[str]:
 def http(api: str) -> Iterator[httpx.Client]:
     """A client of it."""
     with httpx.Client(base_url=api, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def keyed(valkey: str, api_namespace: str, partitions: int):
+    """What makes a client with an API key of some scopes, of a second API on the same namespace that wants a login."""
+    token = "t" * 40
+    with running_api(valkey, namespace=api_namespace, partitions=partitions, auth="on", token=token) as url:
+
+        def client(*scopes: str) -> httpx.Client:
+            form = {"name": f"key-{next(_NUMBERS)}", "scopes": scopes}
+            made = httpx.post(f"{url}/api/v1/keys", json=form, headers={"Authorization": f"Bearer {token}"}, timeout=20)
+            assert made.status_code == 201, made.text
+            return httpx.Client(base_url=url, timeout=20, headers={"Authorization": f"Bearer {made.json()['key']}"})
+
         yield client
 
 

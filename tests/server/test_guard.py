@@ -6,14 +6,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from boltq.broker.broker import Broker
 from boltq.server.app import calls_of
 from boltq.server.backend import Backend
 from boltq.server.guard import Guard, is_loopback
 from boltq.server.problems import Problem
+from boltq.settings import Settings
 
 GUARDED = {"POST", "PUT", "PATCH", "DELETE", "PROPFIND"}
 METHODS = ["GET", "HEAD", "OPTIONS", *sorted(GUARDED)]
-PATHS = [call.path for call in calls_of(Backend(None))] + ["/", "/nowhere", "/api/v1/jobs/"]
+CALLS = calls_of(Backend(Broker("localhost"), Settings()))
+PATHS = [call.path for call in CALLS] + ["/", "/nowhere", "/api/v1/jobs/"]
 
 FOREIGN = [
     {"Origin": "https://evil.example"},
@@ -126,7 +129,7 @@ def test_unknown_paths_and_methods(client):
 def test_the_root_lists_every_call(client):
     index = client.get("/").json()
     assert index["name"] == "BoltQ"
-    assert [call["path"] for call in index["calls"]] == [call.path for call in calls_of(Backend(None))]
+    assert [call["path"] for call in index["calls"]] == [call.path for call in CALLS]
 
 
 @pytest.mark.parametrize(
@@ -147,6 +150,23 @@ def test_a_server_for_other_machines_answers_to_any_name_but_not_to_other_sites(
     check(guard, host="queue.example", content_type="application/json", origin="https://queue.example")
     with pytest.raises(Problem, match="Origin"):
         check(guard, host="queue.example", content_type="application/json", origin="https://evil.example")
+
+
+@pytest.mark.parametrize(
+    ("guard", "hosts"),
+    [
+        (Guard.of_bind("0.0.0.0", ["queue.example"]), ["queue.example", "QUEUE.example:8080"]),
+        (Guard.of_bind("queue.example", login=False), ["queue.example", "queue.example:80"]),
+        (Guard.of_bind("::", login=False), []),
+    ],
+)
+def test_once_names_are_listed_or_nobody_logs_in_a_host_has_to_be_known(guard, hosts):
+    """Or an address, which no page can rebind, and probes use."""
+    for host in [*hosts, "localhost", "127.0.0.1:80", "10.1.2.3", "10.1.2.3:8080", "[2001:db8::1]:8080", "[::1]"]:
+        check(guard, host=host, content_type="application/json")
+    for host in ("evil.example", "queue.example.evil.example", "10.1.2.3.evil.example", "", "10.1.2", "[evil]"):
+        with pytest.raises(Problem, match="BOLTQ_ALLOWED_HOSTS"):
+            check(guard, method="GET", host=host)
 
 
 def test_names_and_origins_can_be_allowed():

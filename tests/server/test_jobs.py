@@ -20,6 +20,12 @@ def shown(http, job_id) -> dict:
     return answer.json()
 
 
+def allowed(about) -> list[str]:
+    """The actions that an answer allows; of the others it says why not."""
+    assert all(action["allowed"] == (action["reason"] is None) for action in about["actions"])
+    return [action["name"] for action in about["actions"] if action["allowed"]]
+
+
 def failure(message="it broke", category=Category.DATA) -> Failed:
     return Failed(JobError("ValueError", message, category))
 
@@ -35,7 +41,8 @@ async def test_a_completed_job(http, run_one):
     assert view["worker"].startswith("w-done")
     assert view["created_at"] <= view["finished_at"] == view["since"]
     assert view["started_at"] < view["finished_at"]
-    assert view["actions"] == []
+    assert allowed(view) == ["replay_as", "delete"]
+    assert view["why"] is None
 
 
 async def test_a_running_job(http, run_one):
@@ -43,7 +50,7 @@ async def test_a_running_job(http, run_one):
     await run_one("run", None)
     view = shown(http, job)
     assert (view["state"], view["attempt"], view["attempts"]) == ("running", 1, 0)
-    assert view["actions"] == ["cancel"]
+    assert allowed(view) == ["cancel"]
     assert view["result"] is None
 
 
@@ -53,10 +60,12 @@ async def test_a_dead_job_is_replayed(http, run_one):
     view = shown(http, job)
     assert view["state"] == "dead"
     assert view["error"] == {"class": "ValueError", "message": "it broke: ☠", "category": "data"}
-    assert view["actions"] == ["replay"]
+    assert allowed(view) == ["replay", "replay_as", "delete"]
     answer = http.post(f"/api/v1/jobs/{job}/replay")
     assert answer.status_code == 200
-    assert answer.json() == {"id": job, "state": "queued", "cancel_requested": False, "actions": ["cancel"]}
+    standing = answer.json()
+    assert allowed(standing) == ["cancel", "edit", "delete"]
+    assert standing == {"id": job, "state": "queued", "cancel_requested": False, "actions": standing["actions"]}
     assert shown(http, job)["error"] is None
     again = http.post(f"/api/v1/jobs/{job}/replay")
     assert again.status_code == 409
@@ -69,7 +78,7 @@ async def test_a_retrying_job_is_run_now(http, run_one):
     view = shown(http, job)
     assert view["state"] == "retrying"
     assert view["run_at"] > view["since"]
-    assert view["actions"] == ["cancel", "run_now"]
+    assert allowed(view) == ["cancel", "run_now", "edit", "delete"]
     assert http.post(f"/api/v1/jobs/{job}/run-now").json()["state"] == "queued"
     assert http.post(f"/api/v1/jobs/{job}/run-now").status_code == 409
 
@@ -96,7 +105,9 @@ async def test_a_running_job_is_asked_to_stop(http, run_one):
     await run_one("busy", None)
     answer = http.post(f"/api/v1/jobs/{job}/cancel")
     assert answer.status_code == 202
-    assert answer.json() == {"id": job, "state": "running", "cancel_requested": True, "actions": ["cancel"]}
+    standing = answer.json()
+    assert allowed(standing) == ["cancel"]
+    assert standing == {"id": job, "state": "running", "cancel_requested": True, "actions": standing["actions"]}
     assert shown(http, job)["cancel_requested"] is True
 
 
@@ -107,10 +118,10 @@ async def test_what_has_ended_cannot_be_cancelled(http, run_one):
     assert answer.status_code == 409
     problem = answer.json()
     assert problem["type"] == "urn:boltq:problem:conflict"
-    assert (problem["id"], problem["state"], problem["actions"]) == (job, "completed", [])
+    assert (problem["id"], problem["state"], allowed(problem)) == (job, "completed", ["replay_as", "delete"])
 
 
-@pytest.mark.parametrize("verb", ["", "/cancel", "/replay", "/run-now"])
+@pytest.mark.parametrize("verb", ["", "/cancel", "/replay", "/retry", "/run-now"])
 @pytest.mark.parametrize(
     "job_id",
     [new_id(0), new_id(1023), "job_123", "x", "a" * 500, new_id(0).lower(), "8" + new_id(0)[1:], "%00", "é" * 26],
@@ -122,7 +133,7 @@ def test_a_job_that_is_not_there(http, verb, job_id):
     assert answer.json()["type"] == "urn:boltq:problem:not-found"
 
 
-@pytest.mark.parametrize("verb", ["cancel", "replay", "run-now"])
+@pytest.mark.parametrize("verb", ["cancel", "retry", "run-now"])
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -166,7 +177,8 @@ def test_a_list_of_one_state(http):
         page = http.get("/api/v1/jobs", params={"queue": "states", "state": state}).json()
         assert [found["id"] for found in page["items"]] == [job]
         assert page["next_cursor"] is None
-    assert http.get("/api/v1/jobs?queue=never-used").json() == {"items": [], "next_cursor": None}
+    page = http.get("/api/v1/jobs?queue=never-used").json()
+    assert page == {"items": [], "next_cursor": None, "scan": {"examined": 0, "complete": True}}
 
 
 @pytest.mark.parametrize(

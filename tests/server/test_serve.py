@@ -69,6 +69,22 @@ def test_a_head_without_an_end_is_cut_off(api):
         assert sent < 100
 
 
+def test_a_head_that_begins_behind_a_long_body_is_counted_alone(api):
+    """In the same piece of data, and it goes on in the next one."""
+    one = b'{"type":"echo","data":{"x":"' + b"a" * 50_000 + b'"}}'
+    about = b"host: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(one)
+    submit = b"POST /api/v1/jobs HTTP/1.1\r\n" + about + one
+    begun, rest = b"GET /health HTTP/1.1\r\nhost: loc", b"alhost\r\n\r\n"
+    parts = urlsplit(api)
+    with socket.create_connection((parts.hostname, parts.port), timeout=5) as line:
+        line.sendall(submit[:1_000])
+        time.sleep(0.05)  # so that the next piece begins within the body
+        line.sendall(submit[1_000:] + begun)
+        assert line.recv(65_536).startswith(b"HTTP/1.1 201")
+        line.sendall(rest)
+        assert line.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
 def test_many_requests_on_one_line_are_not_one_large_head(api):
     one = b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 3_000 + b"\r\n\r\n"
     assert raw(api, one * 20).count(b"HTTP/1.1 200") == 20

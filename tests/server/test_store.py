@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from boltq.broker.embedded import server_binary
+from boltq.server import backend
 
 JOB = {"type": "echo", "data": {"n": 1}}
 
@@ -46,6 +47,15 @@ class Server:
         if self.process:
             self.process.kill()
             self.process.wait(10)
+
+
+def submit_until(http, is_it) -> httpx.Response:
+    """Submits jobs until the status is as wanted; the last answer."""
+    deadline = time.monotonic() + 30
+    while not is_it((answer := http.post("/api/v1/jobs", json=JOB)).status_code):
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.01)
+    return answer
 
 
 @pytest.fixture
@@ -123,6 +133,27 @@ def test_a_full_store(server, serving):
         assert http.post(f"/api/v1/jobs/{job}/cancel").status_code == 200
         server.client.config_set("maxmemory", "0")
         assert http.post("/api/v1/jobs", json=JOB).status_code == 201
+
+
+def test_a_nearly_full_store_takes_no_new_jobs_and_does_everything_else(server, serving, monkeypatch):
+    monkeypatch.setattr(backend, "LOOK_AGAIN_SECONDS", 0.05)
+    server.start()
+    with serving(server.url, memory_limit=0.5) as url, httpx.Client(base_url=url, timeout=30) as http:
+        job = http.post("/api/v1/jobs", json=JOB).json()["id"]
+        server.client.config_set("maxmemory", int(server.client.info("memory")["used_memory"] * 1.5))
+        refused = submit_until(http, lambda status: status != 201)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert refused.json()["type"] == "urn:boltq:problem:store-full"
+        assert "50%" in refused.json()["detail"]
+        assert http.post("/submit", json={"type": "echo"}).status_code == 503
+        assert http.post("/api/v1/jobs/batch", json={"jobs": [JOB]}).status_code == 503
+        assert http.get(f"/api/v1/jobs/{job}").status_code == 200
+        assert http.patch(f"/api/v1/jobs/{job}", json={"priority": 2}).status_code == 200
+        assert http.post(f"/api/v1/jobs/{job}/cancel").status_code == 200
+        assert http.post(f"/api/v1/jobs/{job}/replay", json={"priority": 1}).status_code == 503  # it would be a new one
+        assert http.post(f"/api/v1/jobs/{job}/replay").status_code == 200
+        server.client.config_set("maxmemory", "0")
+        submit_until(http, lambda status: status == 201)
 
 
 def test_a_full_queue(valkey, serving):

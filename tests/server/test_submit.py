@@ -41,13 +41,15 @@ def test_a_job_is_created_and_can_be_looked_at(http):
         "priority": "normal",
         "state": "queued",
         "created": True,
+        "warnings": ["no worker has published the job type echo: the job waits for one that does"],
     }
     assert limits.ID.fullmatch(job["id"])
     assert answer.headers["location"] == f"/api/v1/jobs/{job['id']}"
     view = http.get(answer.headers["location"]).json()
     assert view["data"] == {"message": "hi"}
     assert view["state"] == "queued"
-    assert view["actions"] == ["cancel"]
+    assert [action["name"] for action in view["actions"] if action["allowed"]] == ["cancel", "edit", "delete"]
+    assert view["created_by"] is None
     assert view["attempt"] == view["attempts"] == 0
     assert view["result"] is view["error"] is view["started_at"] is view["finished_at"] is None
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", view["created_at"])
@@ -65,13 +67,14 @@ def test_every_field_arrives(http):
             "expires_in_seconds": 600,
             "max_attempts": 7,
             "timeout_seconds": 1.5,
+            "tags": ["monthly", "eu"],
         },
     )
     assert answer.json()["state"] == "scheduled"
     job = shown(http, answer)
     assert (job["type"], job["queue"], job["priority"]) == ("report", "slow", "high")
     assert (job["max_attempts"], job["timeout_seconds"]) == (7, 1.5)
-    assert job["actions"] == ["cancel", "run_now"]
+    assert job["tags"] == ["monthly", "eu"]
     created, run_at, expires_at = (datetime.fromisoformat(job[key]) for key in ("created_at", "run_at", "expires_at"))
     assert (run_at - created).total_seconds() == 60.5
     assert (expires_at - created).total_seconds() == 600
@@ -170,6 +173,12 @@ def test_data_is_kept_as_it_was_written(http):
         ("idempotency_key", "é"),
         ("idempotency_key", "a\nb"),
         ("idempotency_key", "x" * 201),
+        ("tags", "one"),
+        ("tags", [1]),
+        ("tags", ["no way"]),
+        ("tags", ["twice", "twice"]),
+        ("tags", [f"t{n}" for n in range(11)]),
+        ("tags", None),
     ],
 )
 def test_a_bad_field_is_named(http, field, value):
@@ -189,6 +198,9 @@ def test_a_bad_field_is_named(http, field, value):
         ("delay_seconds", 10 * 365 * 86_400),
         ("delay_seconds", 0),
         ("delay_seconds", 1e-9),
+        ("tags", [f"t{n}" for n in range(10)]),
+        ("tags", ["x" * 100]),
+        ("tags", []),
     ],
 )
 def test_limits_are_allowed(http, field, value):
@@ -348,6 +360,28 @@ def test_a_body_in_small_pieces_arrives_whole(http):
 
     answer = http.post("/api/v1/jobs", content=chunks(), headers=JSON)
     assert shown(http, answer)["data"] == {"message": "in pieces"}
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        ({"a": [0] * 10_000}, None),
+        ({"a": [0] * 10_001}, "/data/a"),
+        ({str(n): 0 for n in range(10_000)}, None),
+        ({str(n): 0 for n in range(10_001)}, "/data"),
+        ({"a": {"b/~": [1, {str(n): 0 for n in range(10_001)}]}}, "/data/a/b~1~0/1"),
+        ({"a": [[0] * 9_000] * 9}, None),
+        ({"a": "," * 20_000}, None),
+        ({"a": "x" * 500_000}, None),
+    ],
+    ids=["items", "items+1", "keys", "keys+1", "inner", "in all", "commas", "long text"],
+)
+def test_how_many_items_and_keys(http, data, place):
+    answer = post(http, {"type": "echo", "data": data})
+    if place is None:
+        assert answer.status_code == 201, answer.text
+    else:
+        assert mistakes(answer) == {place: "more than 10000 items"}
 
 
 # Content types

@@ -1,30 +1,47 @@
 """The API as an ASGI application: every call that it has, in one list."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib import metadata
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
+from starlette.routing import Route, Router, request_response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from boltq.broker.api_keys import ApiKeys
 from boltq.broker.broker import Broker
 from boltq.broker.store import broker_at
 from boltq.server.answers import json_response
+from boltq.server.auth import Gate
 from boltq.server.backend import Backend
+from boltq.server.batch import Batch
 from boltq.server.body import Gone
-from boltq.server.caller import LOCAL, caller_of
-from boltq.server.calls import Call, Endpoint
+from boltq.server.bulk import Bulk
+from boltq.server.caller import caller_of
+from boltq.server.calls import Call
+from boltq.server.cors import answer_preflight, is_preflight, shared
+from boltq.server.dead_letters import DeadLetters
+from boltq.server.docs_page import docs_routes
 from boltq.server.first_version import FirstVersion
 from boltq.server.guard import SECURITY_HEADERS, Guard
 from boltq.server.health import Health
+from boltq.server.job_actions import JobActions
+from boltq.server.job_types import JobTypes
 from boltq.server.jobs import Jobs
+from boltq.server.keys_api import Keys
+from boltq.server.operations import BulkOperations
+from boltq.server.overview import Overview
 from boltq.server.problems import Problem, internal, problem_of
-from boltq.server.queues import Queues, Workers
+from boltq.server.queues import Queues
+from boltq.server.stamps import WRITE_WHOLE, Stamped, request_id_of
 from boltq.server.submit import submissions
-from boltq.settings import Settings
+from boltq.server.system import System
+from boltq.server.token import Token, asks_for_login, token_of
+from boltq.server.workers import Workers
+from boltq.settings import Settings, listed
 
 log = logging.getLogger(__name__)
 
@@ -33,17 +50,30 @@ def calls_of(backend: Backend) -> list[Call]:
     """The API: every call that it has, in one list."""
     return [
         *submissions(backend),
+        *Batch(backend).calls(),
         *Jobs(backend).calls(),
+        *JobActions(backend).calls(),
         *Queues(backend).calls(),
         *Workers(backend).calls(),
+        *JobTypes(backend).calls(),
+        *DeadLetters(backend).calls(),
+        *Bulk(backend).calls(),
+        *BulkOperations(backend).calls(),
+        *Keys(backend).calls(),
+        *Overview(backend).calls(),
+        *System(backend).calls(),
         *Health(backend).calls(),
         *FirstVersion(backend).calls(),
     ]
 
 
-def create_app(settings: Settings, store: str | Broker) -> ASGIApp:
-    """The application on a store: its address, or a broker that is not opened yet."""
-    backend = Backend(broker_at(store, settings) if isinstance(store, str) else store)
+def create_app(settings: Settings, store: str | Broker, token: Token | None = None) -> "Front":
+    """The application on a store: its address, or a broker that is not opened yet.
+
+    `token` is the server's own; without one, it finds or makes it where a login is asked for.
+    """
+    token = token or token_of(settings)
+    backend = Backend(broker_at(store, settings) if isinstance(store, str) else store, settings)
     calls = calls_of(backend)
 
     @asynccontextmanager
@@ -51,17 +81,27 @@ def create_app(settings: Settings, store: str | Broker) -> ASGIApp:
         async with backend:
             yield
 
-    router = Router([_index(calls), *_routes(calls)], redirect_slashes=False, default=_nothing_here, lifespan=lifespan)
-    return Front(Guard.of_bind(settings.api_host), calls, router)
+    router = Router(
+        [_index(calls), *docs_routes(calls), *_routes(calls)],
+        redirect_slashes=False,
+        default=_nothing_here,
+        lifespan=lifespan,
+    )
+    gate = Gate(lambda: ApiKeys(backend.broker), token.text if token else None)
+    return Front(_guard(settings), gate, calls, router, backend.closing)
 
 
 class Front:
-    """What every request meets first: the guard, then the quick calls, then Starlette's router."""
+    """What every request meets first: the guard, the gate, then the quick calls, then Starlette's router."""
 
-    def __init__(self, guard: Guard, calls: Sequence[Call], router: ASGIApp) -> None:
-        self._check = guard.check
+    def __init__(
+        self, guard: Guard, gate: Gate, calls: Sequence[Call], router: ASGIApp, closing: asyncio.Event
+    ) -> None:
+        self.closing = closing  # set it when the server is about to end: requests that wait are answered then
+        self._guard = guard
+        self._gate = gate
         self._router = router
-        self._quick = {(call.method, call.path): call.quick for call in calls if call.quick}
+        self._quick = {(call.method, call.path): (call.quick, call.scope) for call in calls if call.quick}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -70,11 +110,22 @@ class Front:
             return
         method = scope["method"]
         headers = dict(scope["headers"])
+        scope["request_id"] = request_id = request_id_of(headers)
+        send = Stamped(send, request_id, scope.get(WRITE_WHOLE))
+        origin = headers.get(b"origin")
+        if invited := origin is not None and self._guard.invites(origin):
+            send = shared(send, origin)
         try:
-            self._check(method, headers, scope["headers"])
-            quick = self._quick.get((method, scope["path"]))
-            scope["caller"] = caller = LOCAL
-            if quick:
+            self._guard.check(method, headers, scope["headers"])
+            if invited and is_preflight(method, headers):  # browsers send it without a key
+                await answer_preflight(send)
+                return
+            caller = self._gate.known(headers) or await self._gate.admit(headers, scope["client"])
+            scope["caller"] = caller
+            if (method, scope["path"]) in self._quick:
+                quick, right = self._quick[method, scope["path"]]
+                if right:
+                    caller.check(right)  # before anything is read
                 await quick(caller, headers, scope["query_string"], receive, send)
             else:
                 scope["app"] = self  # makes the router raise what it refuses
@@ -82,7 +133,8 @@ class Front:
         except Gone:
             return
         except Exception as error:  # noqa: BLE001 - the one place
-            problem = problem_of(error) or _broken(error)
+            problem = problem_of(error) or _broken(error, request_id)
+            problem.members["request_id"] = request_id
             await problem.response()(scope, receive, _secured(send))
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,25 +144,44 @@ class Front:
             await send({"type": "websocket.close"})
 
 
+def _guard(settings: Settings) -> Guard:
+    names, origins = listed(settings.allowed_hosts), listed(settings.allowed_origins)
+    return Guard.of_bind(settings.api_host, names, origins, login=asks_for_login(settings))
+
+
 def _routes(calls: Sequence[Call]) -> Iterator[Route]:
-    """One route for each path, so that a 405 can say which methods there are."""
+    """One route for each path, which takes every method: what it has no call for, no other path that fits may take."""
     paths: dict[str, dict[str, Call]] = {}
     for call in calls:
         paths.setdefault(call.path, {})[call.method] = call
     for path, by_method in paths.items():
-        yield Route(path, _by_method(by_method), methods=list(by_method))
+        yield Route(path, _OfPath(by_method))
 
 
-def _by_method(calls: Mapping[str, Call]) -> Endpoint:
-    async def endpoint(request: Request) -> Response:
-        call = calls["GET" if request.method == "HEAD" else request.method]
+class _OfPath:
+    """The calls of one path. A class, since a route with a function has to name its methods."""
+
+    def __init__(self, calls: Mapping[str, Call]) -> None:
+        self._calls = calls
+        self._app = request_response(self._answer)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        call = self._calls.get("GET" if request.method == "HEAD" else request.method)
+        if call is None:
+            raise _not_allowed(self._calls)
         if call.endpoint is None:
             raise TypeError("a quick call came to the router")
         if call.scope:
             caller_of(request).check(call.scope)
         return await call.endpoint(request)
 
-    return endpoint
+
+def _not_allowed(methods: Iterable[str]) -> Problem:
+    allowed = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])}))
+    return Problem("method-not-allowed", f"use {allowed}", headers={"Allow": allowed})
 
 
 async def _nothing_here(scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -122,6 +193,8 @@ def _index(calls: Sequence[Call]) -> Route:
         "name": "BoltQ",
         "about": "a distributed task queue on Valkey and Redis",
         "version": metadata.version("boltq"),
+        "docs": "/docs",
+        "openapi": "/openapi.json",
         "calls": [{"method": call.method, "path": call.path, "about": call.about} for call in calls],
     }
 
@@ -143,6 +216,6 @@ def _secured(send: Send) -> Send:
     return sending
 
 
-def _broken(error: Exception) -> Problem:
-    log.error("a request failed", exc_info=error)
+def _broken(error: Exception, request_id: str) -> Problem:
+    log.error("request %s failed", request_id, exc_info=error)
     return internal()

@@ -7,44 +7,62 @@ from collections.abc import Awaitable, Callable
 from typing import Self, TypeVar
 
 from boltq.broker.broker import Broker, repeated
+from boltq.broker.events import Watch
 from boltq.broker.inspector import Inspector
+from boltq.broker.memory import memory_share
 from boltq.broker.submitter import Submitter
-from boltq.domain.errors import StoreError
+from boltq.domain.errors import Refused, StoreError
 from boltq.domain.job import NewJob, Submitted
+from boltq.server.operation_runner import OperationRunner
 from boltq.server.problems import Problem
+from boltq.server.published import PublishedTypes
+from boltq.settings import Settings
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 OPEN_AGAIN_SECONDS = 1.0
+OPERATION_SECONDS = 3.0  # between looks for bulk operations that nobody runs
+LOOK_AGAIN_SECONDS = 3.0  # at what every submission is checked against
 
 
 class Backend:
     """Submits, reads and acts for the endpoints. While the store has never answered, every call is refused."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, settings: Settings) -> None:
+        self.settings = settings
+        self.watch = Watch(broker)
+        self.closing = asyncio.Event()  # set when the server is about to end: nobody should wait for anything then
         self._broker = broker
         self._submitter: Submitter | None = None
-        self._opening: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._inspector = Inspector(broker)
+        self.types = PublishedTypes(self._inspector)
+        self._memory_share = 0.0
+        self.runner = OperationRunner(broker)
 
     async def __aenter__(self) -> Self:
         try:
             await self._open()
         except StoreError as error:
             log.warning("the store does not answer yet, the API waits for it: %s", error)
-            self._opening = asyncio.create_task(self._open_later())
+            self._tasks.append(asyncio.create_task(self._open_later()))
+        self._tasks.append(asyncio.create_task(self._keep_looking()))
+        self._tasks.append(asyncio.create_task(self._run_operations()))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._opening:
-            self._opening.cancel()
-            await asyncio.gather(self._opening, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.runner.close()
+        await self.watch.close()
         await self._broker.close()
 
     async def _open(self) -> None:
         await self._broker.open()  # it learns how many partitions there are: no call may come before
+        await self._look()
         self._submitter = Submitter(self._broker)
 
     async def _open_later(self) -> None:
@@ -54,11 +72,46 @@ class Backend:
                 await self._open()
         log.info("the store answers")
 
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            if self._submitter:
+                await self._look()
+
+    async def _run_operations(self) -> None:
+        """Bulk operations that this process has not begun, too: their own may have died."""
+        while True:
+            await asyncio.sleep(OPERATION_SECONDS)
+            if self._submitter:
+                await self.runner.look()
+
+    async def _look(self) -> None:
+        """At what every submission is checked against, so that none has to wait for it."""
+        try:
+            await self.types.refresh()
+            self._memory_share = await memory_share(self._broker)
+        except StoreError:
+            return  # what was seen last has to do; the submission itself will say that the store is away
+        except Exception:
+            log.exception("the published job types, or the memory of the store, cannot be read")
+
     def submit(self, job: NewJob) -> "asyncio.Future[Submitted]":
-        """See Submitter.submit."""
+        """See Submitter.submit. Raises the Problem of a store that is nearly full."""
         if self._submitter is None:
             raise _not_yet()
+        self.check_room()
         return self._submitter.submit(job)
+
+    async def submit_all(self, jobs: list[NewJob]) -> list[Submitted | Refused]:
+        """See Broker.submit; as often as it takes, and as `submit` when the store is nearly full."""
+        broker = self.broker
+        self.check_room()
+        return await repeated(lambda: broker.submit(jobs))
+
+    def check_room(self) -> None:
+        """Raise the Problem of a store that is nearly full: before anything that makes a new job."""
+        if self._memory_share > self.settings.memory_limit:
+            raise _nearly_full(self.settings.memory_limit)
 
     async def read(self, call: Callable[[Inspector], Awaitable[T]]) -> T:
         """Ask the inspector; again when the store does not answer, since reading changes nothing."""
@@ -81,3 +134,7 @@ class Backend:
 
 def _not_yet() -> Problem:
     return Problem("store-unavailable", "the store has not answered since this API started; nothing was done")
+
+
+def _nearly_full(limit: float) -> Problem:
+    return Problem("store-full", f"over {limit:.0%} of the store's memory is used: it takes new jobs when some is free")

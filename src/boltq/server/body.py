@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from itertools import accumulate
 from typing import Any, Final, TypeVar
@@ -12,13 +13,14 @@ from starlette.types import Receive
 
 from boltq.domain import limits
 from boltq.server.guard import Headers
-from boltq.server.problems import Problem
+from boltq.server.problems import Problem, escaped, invalid
 
 T = TypeVar("T")
 
 MAX_BYTES: Final = limits.MAX_DATA_BYTES + (64 << 10)  # the data, and all that is around it
 MAX_SMALL_BYTES: Final = 64 << 10  # where no data is expected
 
+MAX_REASON: Final = 300  # characters of a decoder's complaint, which repeats what was sent
 BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -36,15 +38,17 @@ async def read_body(headers: Headers, receive: Receive, most: int = MAX_BYTES) -
         raise _too_large(most)
     message = await receive()
     body: bytes = message.get("body", b"")
-    while message.get("more_body"):
-        if len(body) > most:
-            raise _too_large(most)
-        message = await receive()
-        body += message.get("body", b"")
-    if message["type"] == "http.disconnect":
-        raise Gone
+    if message.get("more_body"):
+        pieces, size = [body], len(body)
+        while message.get("more_body") and size <= most:
+            message = await receive()
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+        body = b"".join(pieces)
     if len(body) > most:
         raise _too_large(most)
+    if message["type"] == "http.disconnect":
+        raise Gone
     return body
 
 
@@ -58,11 +62,14 @@ def decode_small(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """A small body that may be left out; its mistakes are raised as a Problem."""
     check_depth(body)
     try:
-        return decoder.decode(body or b"{}")
+        form = decoder.decode(body or b"{}")
     except msgspec.ValidationError as error:
-        raise Problem("invalid", str(error), errors=[pointed(error)]) from None
+        raise invalid([pointed(error)]) from None
     except ValueError as error:
         raise malformed(error, body) from None
+    if (at := repeated_key(body)) is not None:
+        raise invalid([(at, "given more than once")])
+    return form
 
 
 async def read_form(request: Request, kind: type[T], most: int = MAX_SMALL_BYTES) -> T:
@@ -95,26 +102,28 @@ def malformed(error: ValueError, body: bytes) -> Problem:
 def pointed(error: Exception) -> tuple[str, str]:
     """A decoder's complaint as a JSON pointer and a reason."""
     reason, _, path = str(error).partition(" - at `$")
-    steps = re.findall(r"[^.\[\]`]+", path.replace("...", ""))
-    unknown = re.search(r"unknown field `(.*)`", reason)
-    if unknown:
-        return "/" + "/".join([*steps, unknown.group(1)]), "unknown field"
-    return "".join(f"/{step}" for step in steps), _plain(reason)
+    at = "".join(f"/{step}" for step in re.findall(r"[^.\[\]`]+", path.replace("...", "")))
+    named = _NAMED.search(reason)
+    if named:
+        return f"{at}/{escaped(named[2])}", "required" if named[1] == "missing required" else "unknown field"
+    return at, _plain(reason)
 
 
-def repeated_key(body: bytes, around: bytes) -> str | None:
-    """A key that stands twice in the body's outermost object; decoders silently take the last one.
+def repeated_key(body: bytes) -> str | None:
+    """The place of a key that stands twice in one object of good JSON: decoders silently take the last one."""
+    names = _KEY.findall(body)
+    return None if len(set(names)) == len(names) and b"\\" not in body else _place_of_repeat(body)
 
-    `around` is the body without the job's data, to see quickly that there is nothing to look for.
-    """
-    names = _KEY.findall(around)
-    if len(set(names)) == len(names) and b"\\" not in around:
+
+def repeated_in(text: bytes, values: Any) -> str | None:
+    """The same, quicker, where the JSON was decoded already: without repeats, it has a colon for each key."""
+    keys = _count_keys(values)
+    if text.count(b":") == keys or _outside(text).count(b":") == keys:
         return None
-    pairs: Any = json.loads(body, object_pairs_hook=list, parse_int=str, parse_float=str)
-    seen: set[str] = set()
-    return next((key for key, _ in pairs if key in seen or seen.add(key)), None)  # type: ignore[func-returns-value]
+    return _place_of_repeat(text)
 
 
+_NAMED: Final = re.compile(r"(unknown|missing required) field `(.*)`", re.DOTALL)
 _KEY: Final = re.compile(rb'"([^"]*)"\s*:')
 _BRACKETS: Final = b"[]{}"
 _OTHERS: Final = bytes(set(range(256)) - set(_BRACKETS))
@@ -123,14 +132,54 @@ _STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 def _depth(body: bytes) -> int:
     """How deep the brackets outside of strings are nested."""
-    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    outside = b"".join(unescaped.split(b'"')[::2])
-    brackets = outside.translate(None, _OTHERS)
+    brackets = _outside(body).translate(None, _OTHERS)
     return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
 
 
+def _outside(body: bytes) -> bytes:
+    """What is outside of strings."""
+    unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return b"".join(unescaped.split(b'"')[::2])
+
+
+def _count_keys(value: Any) -> int:
+    """How many keys there are, at every depth."""
+    if type(value) is dict:
+        count, inner = len(value), value.values()
+    else:
+        count, inner = 0, value
+    for item in inner:
+        if type(item) is dict or type(item) is list:
+            count += _count_keys(item)
+    return count
+
+
+def _place_of_repeat(body: bytes) -> str | None:
+    pairs = json.loads(body, object_pairs_hook=_Pairs, parse_int=str, parse_float=str)
+    return next(_repeats(pairs, ""), None)
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object as it was written."""
+
+
+def _repeats(value: Any, at: str) -> Iterator[str]:
+    """The places of all of them, below the place of the value."""
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for name, item in value:
+            place = f"{at}/{escaped(name)}"
+            if name in seen:
+                yield place
+            seen.add(name)
+            yield from _repeats(item, place)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _repeats(item, f"{at}/{number}")
+
+
 def _plain(reason: str) -> str:
-    return (reason[:1].lower() + reason[1:]).replace("`", "")
+    return (reason[:1].lower() + reason[1:MAX_REASON]).replace("`", "")
 
 
 def _too_large(most: int) -> Problem:

@@ -36,6 +36,6 @@ class Call(NamedTuple):
     scope: Scope | None = None  # the right that it needs; None: anybody may
     query: type[Any] | None = None  # a msgspec struct, read by query.read_query
     body: type[Any] | None = None  # a msgspec struct, read by body.read_form
-    answers: Mapping[int, type[Any] | None] = {200: None}
+    answers: Mapping[int, type[Any] | tuple[type[Any], ...] | None] = {200: None}  # several: any of them; str: text
     problems: tuple[str, ...] = ()  # the kinds of problem that only this call answers; see problems.KINDS
     tag: str = "jobs"

@@ -12,11 +12,19 @@ from boltq.domain.states import JobState
 from boltq.server import shapes
 from boltq.server.answers import json_response
 from boltq.server.backend import Backend
+from boltq.server.caller import caller_of
 from boltq.server.calls import Call
 from boltq.server.query import read_query
+from boltq.server.why import explain
 
 
-def submitted(_job: NewJob, job_id: str, state: JobState, created: bool) -> shapes.FirstSubmittedView:  # noqa: FBT001
+def submitted(
+    _job: NewJob,
+    job_id: str,
+    state: JobState,
+    created: bool,  # noqa: FBT001
+    _warnings: list[str],
+) -> shapes.FirstSubmittedView:
     """The answer of POST /submit."""
     return shapes.FirstSubmittedView(job_id=job_id, id=job_id, status=state, created=created)
 
@@ -38,7 +46,8 @@ class FirstVersion:
         return [
             Call(
                 "GET", "/status", "firstStatus", "a job, in the first version's words", self.status,
-                scope=Scope.READ, query=StatusQuery, answers={200: shapes.FirstJobView}, tag="first version",
+                scope=Scope.READ, query=StatusQuery, answers={200: shapes.FirstJobView}, problems=("not-found",),
+                tag="first version",
             ),
         ]  # fmt: skip
 
@@ -47,4 +56,6 @@ class FirstVersion:
         job_id = read_query(request, StatusQuery).id
         if not limits.ID.fullmatch(job_id):
             raise NotFound(f"{job_id!r:.60} is not a job id")
-        return json_response(shapes.first_view(await self._backend.read(lambda inspector: inspector.job(job_id))))
+        job = await self._backend.read(lambda inspector: inspector.job(job_id))
+        rights = shapes.Rights.of(caller_of(request))
+        return json_response(shapes.first_view(job, rights, await explain(self._backend, job)))

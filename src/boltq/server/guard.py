@@ -19,33 +19,50 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 OWN_SITES: Final = frozenset({None, b"same-origin", b"none"})  # of Sec-Fetch-Site; no header: not a browser
-ONE_ONLY: Final = (b"host", b"origin", b"sec-fetch-site", b"content-type", b"content-length", b"idempotency-key")
+ONE_ONLY: Final = (
+    b"host", b"origin", b"sec-fetch-site", b"authorization", b"content-type", b"content-length", b"idempotency-key",
+)  # fmt: skip
 
 SECURITY_HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 """Part of every answer that does not say otherwise."""
 
 
 class Guard:
-    """Judges the headers of a request. `names` None: any Host will do."""
+    """Judges the headers of a request. `names` None: any Host will do; `addresses`: an IP address will do as well."""
 
-    def __init__(self, names: Iterable[str] | None, origins: Iterable[str] = ()) -> None:
+    def __init__(self, names: Iterable[str] | None, origins: Iterable[str] = (), *, addresses: bool = False) -> None:
         self._names = None if names is None else frozenset(name.lower().encode() for name in names)
+        self._addresses = addresses
         self._origins = frozenset(origin.lower().encode() for origin in origins)
         self._knows = lru_cache(maxsize=256)(self._judge_host)
 
     @classmethod
-    def of_bind(cls, host: str, names: Iterable[str] = (), origins: Iterable[str] = ()) -> "Guard":
-        """The guard of a server that is bound to `host`: on loopback, only loopback names and `names` will do."""
-        if not is_loopback(host):
-            return cls(None, origins)
+    def of_bind(
+        cls, host: str, names: Iterable[str] = (), origins: Iterable[str] = (), *, login: bool = True
+    ) -> "Guard":
+        """The guard of a server that is bound to `host`: on loopback, only loopback names and `names` will do.
+
+        Elsewhere any Host will do, but only because a token is asked for, which a page that rebinds a name of its own
+        to this address does not have. Without a `login`, or when names are given, it has to be one of them, one of
+        loopback, or an address: no page can rebind an address, and probes use them.
+        """
+        names = list(names)
         own = f"[{host}]" if ":" in host else host
-        return cls({*LOOPBACK_NAMES, own, *names}, origins)
+        known = {*LOOPBACK_NAMES, own, *names}
+        if is_loopback(host):
+            return cls(known, origins)
+        return cls(None if login and not names else known, origins, addresses=True)
+
+    def invites(self, origin: bytes) -> bool:
+        """Whether the pages of that web site may use the API."""
+        return origin.lower() in self._origins
 
     def check(self, method: str, headers: Headers, raw: RawHeaders) -> None:
         """Raise the Problem of a request that must not be served. `headers` are the `raw` ones as a dictionary."""
@@ -53,7 +70,10 @@ class Guard:
             _check_repeats(raw)
         host = headers.get(b"host", b"")
         if not self._knows(host):
-            raise Problem("wrong-host", f"Host {_shown(host)} is not a name of this server")
+            raise Problem(
+                "wrong-host",
+                f"Host {_shown(host)} is not a name of this server; BOLTQ_ALLOWED_HOSTS has its other names",
+            )
         if method in SAFE_METHODS:
             return
         if b"origin" in headers or b"sec-fetch-site" in headers:
@@ -67,13 +87,13 @@ class Guard:
         name, colon, port = host.lower().rpartition(b":")
         if not colon or not (port.isdigit() or not port):
             name = host.lower()
-        return name in self._names
+        return name in self._names or (self._addresses and _is_address(name))
 
     def _check_site(self, headers: Headers, host: bytes) -> None:
         origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site")
         if origin is not None:
             scheme, _, place = origin.lower().partition(b"://")
-            if origin.lower() in self._origins:
+            if self.invites(origin):
                 return
             if scheme not in {b"http", b"https"} or place != host.lower():
                 raise Problem("cross-site", f"Origin {_shown(origin)} is not this server's own")
@@ -87,6 +107,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_address(name: bytes) -> bool:
+    try:
+        ipaddress.ip_address(name.decode("latin-1").removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _check_type(headers: Headers) -> None:

@@ -1,48 +1,80 @@
-"""Jobs over HTTP: submit, look at, list, cancel, replay, run now."""
+"""Looking at jobs over HTTP: lists, counts, one job, its log; and waiting for a job's end."""
 
+import asyncio
+from typing import Annotated, Final, Literal
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.broker import Verdict
 from boltq.domain import limits
-from boltq.domain.errors import NotFound
+from boltq.domain.errors import InvalidJob, NotFound, WaitTimeout
+from boltq.domain.filters import MAX_CHOICES, JobFilter
+from boltq.domain.outcome import Category
 from boltq.domain.scopes import Scope
-from boltq.domain.states import JobState, actions
+from boltq.domain.states import JobState
 from boltq.server import shapes
 from boltq.server.answers import json_response
 from boltq.server.backend import Backend
-from boltq.server.body import read_form
+from boltq.server.body import Gone
+from boltq.server.caller import caller_of
 from boltq.server.calls import Call
+from boltq.server.forms import Mistakes, read_moment
 from boltq.server.problems import Problem
 from boltq.server.query import Cursor, Limit, Name, read_query
+from boltq.server.why import explain
+
+MAX_WAIT_SECONDS: Final = 60
+MAX_WAITERS: Final = 1_000  # requests that wait for the end of a job at once
+
+Names = Annotated[list[Name], msgspec.Meta(max_length=MAX_CHOICES, description="any of these")]
+Tags = Annotated[list[Name], msgspec.Meta(max_length=MAX_CHOICES, description="all of these")]
+Since = Annotated[str, msgspec.Meta(max_length=40, description="RFC 3339 with a zone, or unix seconds")]
 
 
-class JobsQuery(msgspec.Struct, kw_only=True):
+class CountsQuery(msgspec.Struct, kw_only=True):
+    """Which jobs: every parameter that is given must fit."""
+
+    type: Names = []
+    queue: Names = []
+    tag: Tags = []
+    created_after: Since | None = None
+    created_before: Since | None = None
+    fingerprint: Annotated[str, msgspec.Meta(max_length=100, description="of the last error")] | None = None
+    category: Annotated[Category, msgspec.Meta(description="of the last error")] | None = None
+    worker: Annotated[str, msgspec.Meta(max_length=200, description="who runs it, or ran it last")] | None = None
+
+
+class JobsQuery(CountsQuery, kw_only=True):
     """Which jobs to list."""
 
-    state: JobState | None = None
-    queue: Name | None = None
+    state: Annotated[list[JobState], msgspec.Meta(max_length=len(JobState), description="any of these")] = []
     limit: Limit = 50
     cursor: Cursor | None = None
 
 
-class CancelForm(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a cancel."""
+class JobQuery(msgspec.Struct):
+    """How to look at a job."""
 
-    reason: str | None = None
+    wait: Annotated[
+        float, msgspec.Meta(ge=0, le=MAX_WAIT_SECONDS, description="seconds to wait until the job has ended")
+    ] = 0
 
 
-class NoForm(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a call that needs none."""
+class LogQuery(msgspec.Struct):
+    """Which lines of a log."""
+
+    after: Annotated[int, msgspec.Meta(ge=0, le=1 << 53, description="the number of the last line that is known")] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=limits.MAX_LOG_LINES)] = 200
+    format: Annotated[Literal["json", "text"], msgspec.Meta(description="text: all lines, as a file")] = "json"
 
 
 class Jobs:
-    """The other calls about jobs."""
+    """The calls that only look at jobs."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._waiting = 0
 
     def calls(self) -> list[Call]:
         """What is served here."""
@@ -52,76 +84,137 @@ class Jobs:
                 scope=Scope.READ, query=JobsQuery, answers={200: shapes.PageView},
             ),
             Call(
-                "GET", "/api/v1/jobs/{id}", "getJob", "a job with its data, result, error, progress and log", self.one,
-                scope=Scope.READ, answers={200: shapes.JobView},
+                "GET", "/api/v1/jobs/counts", "countJobs", "how many jobs fit a filter, by state", self.counts,
+                scope=Scope.READ, query=CountsQuery, answers={200: shapes.CountsView},
             ),
             Call(
-                "POST", "/api/v1/jobs/{id}/cancel", "cancelJob", "cancel a job, or ask its worker to stop it",
-                self.cancel, scope=Scope.OPERATE, body=CancelForm, problems=("conflict",),
-                answers={200: shapes.StandingView, 202: shapes.StandingView},
+                "GET", "/api/v1/jobs/{id}", "getJob", "a job with everything; with wait, once it has ended", self.one,
+                scope=Scope.READ, query=JobQuery, answers={200: shapes.JobView}, problems=("too-many-waiters",),
             ),
             Call(
-                "POST", "/api/v1/jobs/{id}/replay", "replayJob", "queue a dead or cancelled job again", self.replay,
-                scope=Scope.OPERATE, body=NoForm, answers={200: shapes.StandingView}, problems=("conflict",),
-            ),
-            Call(
-                "POST", "/api/v1/jobs/{id}/run-now", "runJobNow", "queue a scheduled or retrying job before its time",
-                self.run_now, scope=Scope.OPERATE, body=NoForm, answers={200: shapes.StandingView},
-                problems=("conflict",),
+                "GET", "/api/v1/jobs/{id}/logs", "getJobLog", "the lines that a job has written", self.log,
+                scope=Scope.PAYLOAD, query=LogQuery, answers={200: (shapes.LogView, str)},
             ),
         ]  # fmt: skip
 
     async def page(self, request: Request) -> Response:
-        """List jobs, without their data."""
+        """List jobs, without their data.
+
+        Without a state, what runs and waits comes first, then the history. A page looks at 2,000 jobs at most, so it
+        may have fewer items than it could, or none, and not be the last one.
+        """
         query = read_query(request, JobsQuery)
-        state, queue, limit, cursor = query.state, query.queue, query.limit, query.cursor
-        page = await self._backend.read(lambda inspector: inspector.page(state, queue, cursor=cursor, limit=limit))
-        return json_response(shapes.PageView([shapes.summary(job) for job in page.jobs], page.cursor))
+        wanted = filter_of(query, query.state)
+        rights = shapes.Rights.of(caller_of(request))
+        page = await self._backend.read(
+            lambda inspector: inspector.page(wanted, cursor=query.cursor, limit=query.limit)
+        )
+        items = [shapes.summary(job, rights) for job in page.jobs]
+        return json_response(shapes.PageView(items, page.cursor, shapes.ScanView(page.examined, page.complete)))
+
+    async def counts(self, request: Request) -> Response:
+        """Count the jobs that fit a filter, by state."""
+        wanted = filter_of(read_query(request, CountsQuery))
+        by_state, approximate = await self._backend.read(lambda inspector: inspector.count(wanted))
+        return json_response(shapes.CountsView(by_state, approximate))
 
     async def one(self, request: Request) -> Response:
-        """Show a job with its data, result, error, progress and log."""
-        job_id = _id(request)
-        return json_response(shapes.view(await self._backend.read(lambda inspector: inspector.job(job_id))))
+        """Show a job with its data, result, error, progress, log and past runs.
 
-    async def cancel(self, request: Request) -> Response:
-        """Cancel a job that waits (200), or ask the worker of a running one to stop it (202)."""
-        wish = await read_form(request, CancelForm)
-        verdict = _done((await self._backend.broker.cancel([_id(request)], wish.reason or "cancelled"))[0], "cancelled")
-        running = verdict.word == "running"
-        return _standing(verdict, 202 if running else 200, cancel_requested=running)
+        With `wait`, the answer comes when the job has ended, or after so many seconds as it stands then.
+        """
+        job_id, query = id_of(request), read_query(request, JobQuery)
+        if query.wait:
+            await self._wait(request, job_id, query.wait)
+        job = await self._backend.read(lambda inspector: inspector.job(job_id))
+        rights = shapes.Rights.of(caller_of(request))
+        return json_response(shapes.view(job, rights, await explain(self._backend, job)))
 
-    async def replay(self, request: Request) -> Response:
-        """Queue a dead or cancelled job again, with all its attempts before it."""
-        await read_form(request, NoForm)
-        return _standing(_done((await self._backend.broker.replay([_id(request)]))[0], "replayed"))
+    async def _wait(self, request: Request, job_id: str, seconds: float) -> None:
+        """Until the job has ended, or so long, or the server ends.
 
-    async def run_now(self, request: Request) -> Response:
-        """Queue a scheduled or retrying job before its time."""
-        await read_form(request, NoForm)
-        return _standing(_done((await self._backend.broker.run_now([_id(request)]))[0], "run now"))
+        Raises NotFound, Gone when the client leaves, Problem when too many wait.
+        """
+        _ = self._backend.broker  # raises while the store has never answered
+        if self._waiting >= MAX_WAITERS:
+            raise Problem("too-many-waiters", f"{MAX_WAITERS} requests wait for the end of a job already")
+        self._waiting += 1
+        end = asyncio.create_task(self._backend.watch.end_of(job_id, seconds))
+        left = asyncio.create_task(_left(request))
+        closing = asyncio.create_task(self._backend.closing.wait())
+        try:
+            await asyncio.wait({end, left, closing}, return_when=asyncio.FIRST_COMPLETED)
+            if left.done():
+                raise Gone
+        finally:
+            self._waiting -= 1
+            for task in (end, left, closing):
+                task.cancel()
+            error, *_ = await asyncio.gather(end, left, closing, return_exceptions=True)
+        if isinstance(error, Exception) and not isinstance(error, WaitTimeout):
+            raise error
+
+    async def log(self, request: Request) -> Response:
+        """Show the lines that a job has written, from a line on; or all of them as a file.
+
+        The newest 1,000 lines are kept; each keeps its number.
+        """
+        caller_of(request).check(Scope.READ)
+        job_id, query = id_of(request), read_query(request, LogQuery)
+        job = await self._backend.read(lambda inspector: inspector.job(job_id))
+        if query.format == "text":
+            return _file(f"{job_id}.log", "".join(f"{line}\n" for line in job.log))
+        lines = enumerate(job.log, job.unlogged + 1)
+        numbered = [shapes.LogLine(n, text) for n, text in lines if n > query.after]
+        items = numbered[: query.limit]
+        return json_response(shapes.LogView(items, items[-1].n if len(items) < len(numbered) else None))
 
 
-def _id(request: Request) -> str:
+def id_of(request: Request) -> str:
+    """The job that the address names. Raises NotFound for what is no id."""
     job_id: str = request.path_params["id"]
     if not limits.ID.fullmatch(job_id):
         raise NotFound(f"{job_id!r:.60} is not a job id")
     return job_id
 
 
-def _done(verdict: Verdict, what: str) -> Verdict:
-    """The verdict; raises NotFound, or the Problem that names the job's state."""
-    if verdict.word == "CONFLICT":
-        state = JobState(verdict.state)
-        raise Problem(
-            "conflict",
-            f"job {verdict.id} is {state} and cannot be {what}",
-            id=verdict.id,
-            state=state,
-            actions=actions(state),
-        )
-    return verdict.check()
+async def _left(request: Request) -> None:
+    """Ends when the client has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
-def _standing(verdict: Verdict, status: int = 200, *, cancel_requested: bool = False) -> Response:
-    state = JobState(verdict.state)
-    return json_response(shapes.StandingView(verdict.id, state, cancel_requested, actions(state)), status)
+def filter_of(query: CountsQuery, states: list[JobState] | None = None) -> JobFilter:
+    """The filter that a query states. Raises InvalidJob."""
+    mistakes: Mistakes = []
+    wanted = JobFilter(
+        states=tuple(states or ()),
+        types=tuple(query.type),
+        queues=tuple(query.queue),
+        tags=tuple(query.tag),
+        created_after=read_since(query.created_after, "/created_after", mistakes),
+        created_before=read_since(query.created_before, "/created_before", mistakes),
+        fingerprint=query.fingerprint,
+        category=query.category,
+        worker=query.worker,
+    )
+    if mistakes:
+        raise InvalidJob(mistakes)
+    wanted.check()
+    return wanted
+
+
+def read_since(text: str | None, pointer: str, mistakes: Mistakes) -> int | None:
+    """A moment as milliseconds; None stays None."""
+    if text is None:
+        return None
+    try:
+        moment: float | str = float(text) if text.replace(".", "", 1).isdecimal() else text
+    except ValueError:
+        moment = text
+    return read_moment(moment, pointer, mistakes)
+
+
+def _file(name: str, text: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(text, headers=headers, media_type="text/plain")

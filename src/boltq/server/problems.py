@@ -18,20 +18,31 @@ KINDS: Final[Mapping[str, tuple[int, str]]] = {
     "not-found": (404, "There is nothing here"),
     "method-not-allowed": (405, "This address does not take this method"),
     "conflict": (409, "The state of things does not allow it"),
+    "count-changed": (409, "The number of jobs has changed"),
     "too-large": (413, "The body is too large"),
     "not-json": (415, "The body must be JSON"),
     "wrong-host": (421, "This server does not answer to that name"),
     "invalid": (422, "The request has mistakes"),
     "queue-full": (429, "The queue is full"),
+    "too-many-waiters": (429, "Too many requests wait already"),
+    "too-many-failures": (429, "Too many logins have failed"),
     "head-too-large": (431, "The headers are too large"),
     "internal": (500, "Something is broken in the server"),
+    "too-many-connections": (503, "The server has as many connections as it may have"),
     "store-unavailable": (503, "The store does not answer"),
     "store-full": (503, "The store is full"),
     "store-unfit": (503, "The store cannot be used"),
 }
 """Each kind of problem: its status and its title. The kind is the end of the document's `type`."""
 
-RETRY_AFTER: Final = {"queue-full": 1, "store-unavailable": 1, "store-full": 5, "store-unfit": 30}
+RETRY_AFTER: Final = {
+    "queue-full": 1,
+    "too-many-waiters": 1,
+    "too-many-connections": 5,
+    "store-unavailable": 1,
+    "store-full": 5,
+    "store-unfit": 30,
+}
 """Seconds after which it makes sense to try again."""
 
 UNKNOWN_OUTCOME: Final = (
@@ -40,6 +51,11 @@ UNKNOWN_OUTCOME: Final = (
 )
 
 Errors = Sequence[tuple[str, str]]  # (JSON pointer, what is wrong)
+
+
+def escaped(key: str) -> str:
+    """A key as a step of a JSON pointer (RFC 6901)."""
+    return key[:100].replace("~", "~0").replace("/", "~1")
 
 
 class Problem(Exception):

@@ -1,14 +1,18 @@
 """Reads the query of a request into a struct; every mistake is collected, and a name that is not known is one."""
 
 import re
-from functools import cache
-from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
+from functools import cache, reduce
+from operator import or_
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
+from boltq.server.problems import escaped
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -26,18 +30,24 @@ def read_query(request: Request, kind: type[T]) -> T:
 
     Raises InvalidJob with a pointer to each parameter that is wrong.
     """
+    return read_params(request.query_params, kind)
+
+
+def read_params(params: QueryParams, kind: type[T]) -> T:
+    """As read_query, for who has no request."""
     fields = _fields(kind)
     given: dict[str, list[str]] = {}
-    for name, value in request.query_params.multi_items():
+    for name, value in params.multi_items():
         given.setdefault(name, []).append(value)
     found: dict[str, Any] = {}
     mistakes: list[tuple[str, str]] = []
     for name, values in given.items():
         try:
+            hint = _known(fields, name)
             if texts := [value for value in values if value]:
-                found[name] = _converted(fields, name, texts)
+                found[name] = _converted(hint, texts)
         except ValueError as error:  # msgspec.ValidationError is one
-            mistakes.append((f"/{name:.60}", _plain(str(error))))
+            mistakes.append((f"/{escaped(name)}", _plain(str(error))))
     mistakes += [(f"/{name}", "required") for name in _required(kind) if name not in found]
     if mistakes:
         raise InvalidJob(mistakes)
@@ -47,7 +57,16 @@ def read_query(request: Request, kind: type[T]) -> T:
 @cache
 def _fields(kind: type[msgspec.Struct]) -> dict[str, Any]:
     hints = get_type_hints(kind, include_extras=True)
-    return {field.encode_name: hints[field.name] for field in msgspec.structs.fields(kind)}
+    return {field.encode_name: _never_null(hints[field.name]) for field in msgspec.structs.fields(kind)}
+
+
+def _never_null(hint: Any) -> Any:
+    """Without None: a parameter is left out, and the text `null` is a text like any other."""
+    if get_origin(hint) is Annotated:
+        return Annotated[(_never_null(hint.__origin__), *hint.__metadata__)]
+    if get_origin(hint) in {Union, UnionType}:
+        return reduce(or_, (one for one in get_args(hint) if one is not NoneType))
+    return hint
 
 
 @cache
@@ -55,15 +74,19 @@ def _required(kind: type[msgspec.Struct]) -> list[str]:
     return [field.encode_name for field in msgspec.structs.fields(kind) if field.required]
 
 
-def _converted(fields: dict[str, Any], name: str, texts: list[str]) -> Any:
+def _known(fields: dict[str, Any], name: str) -> Any:
     if name not in fields:
         raise ValueError(f"unknown parameter; known: {', '.join(fields) or 'none'}")
-    if _is_list(fields[name]):
+    return fields[name]
+
+
+def _converted(hint: Any, texts: list[str]) -> Any:
+    if _is_list(hint):
         pieces = [piece for text in texts for piece in text.split(",") if piece]
-        return msgspec.convert(pieces, fields[name], strict=False)
+        return msgspec.convert(pieces, hint, strict=False)
     if len(texts) > 1:
         raise ValueError("given more than once")
-    return msgspec.convert(texts[0], fields[name], strict=False)
+    return msgspec.convert(texts[0], hint, strict=False)
 
 
 def _is_list(hint: Any) -> bool:
@@ -73,4 +96,4 @@ def _is_list(hint: Any) -> bool:
 def _plain(reason: str) -> str:
     """A decoder's complaint without its place, which the pointer tells."""
     reason = re.sub(r" - at `.*`$", "", reason).replace("`", "")
-    return reason[:1].lower() + reason[1:]
+    return reason[:1].lower() + reason[1:300]

@@ -18,11 +18,11 @@ from boltq.broker.broker import Broker
 from boltq.server.app import create_app
 from boltq.server.guard import is_loopback
 from boltq.server.protocol import PATIENCE_SECONDS, BoundedProtocol, patrol
+from boltq.server.token import Token, token_of
 from boltq.settings import Settings
 
 log = logging.getLogger(__name__)
 
-MAX_CONNECTIONS: Final = 10_000
 BACKLOG: Final = 2_048  # connections that wait to be accepted
 MAX_SOCKET_MESSAGE: Final = 64 << 10
 SHUTDOWN_SECONDS: Final = 10
@@ -40,20 +40,48 @@ def run(settings: Settings, store: str | Broker) -> None:
         runner.run(_run(settings, store))
 
 
-async def serve(settings: Settings, store: str | Broker, *, announce: Announce = log.info) -> None:
-    """Serve the API until cancelled; what is under way then may finish. Raises CannotListen."""
+async def serve(
+    settings: Settings, store: str | Broker, *, announce: Announce = log.info, tell_token: Announce | None = None
+) -> None:
+    """Serve the API until cancelled; what is under way then may finish. Raises CannotListen, BadSetting.
+
+    `tell_token` is told a token that was just made: it must not go where log lines go.
+    """
     listener = listen(settings.api_host, settings.api_port)
     url = url_of(listener)
-    if not is_loopback(settings.api_host):
-        log.warning("%s can be reached by other machines, and nobody has to log in", url)
-    server = _Server(_config(create_app(settings, store)), lambda: announce(f"BoltQ's API listens on {url}"))
+    with contextlib.ExitStack() as leaving:
+        leaving.callback(listener.close)
+        token = token_of(settings)
+        app = create_app(settings, store, token)
+        leaving.pop_all()
+
+    def ready() -> None:
+        announce(f"BoltQ's API listens on {url}")
+        if token and token.made and tell_token:
+            tell_token(f"log in with this token, shown once and kept in {token.path}: {token.text}")
+        _remark(settings, token, url)
+
+    server = _Server(_config(app), ready)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
+        app.closing.set()
         server.should_exit = True
         await serving
         raise
+
+
+def _remark(settings: Settings, token: Token | None, url: str) -> None:
+    """What should be known of how the API can be reached."""
+    if token:
+        log.info(
+            "a login is asked for; the server's own token is %s", f"in {token.path}" if token.path else "BOLTQ_TOKEN"
+        )
+    elif not is_loopback(settings.api_host):
+        log.warning("%s can be reached by other machines, and nobody has to log in", url)
+    elif settings.token:
+        log.warning("BOLTQ_TOKEN is set, but on loopback nobody has to log in; BOLTQ_AUTH=on changes that")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -109,7 +137,12 @@ async def _run(settings: Settings, store: str | Broker) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
     _relax_collector()
     with contextlib.suppress(asyncio.CancelledError):
-        await serve(settings, store, announce=lambda line: sys.stdout.write(f"{line}\n") and sys.stdout.flush())
+        await serve(settings, store, announce=_print, tell_token=_print)
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _relax_collector() -> None:
@@ -131,7 +164,6 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # who asks is not judged by what he says of himself
-        limit_concurrency=MAX_CONNECTIONS,
         timeout_notify=PATIENCE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )

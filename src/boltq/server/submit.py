@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
+from starlette.datastructures import QueryParams
 from starlette.types import Receive, Send
 
-from boltq.domain.errors import NotFound, StoreUnavailable
+from boltq.domain.errors import InvalidJob, NotFound, StoreUnavailable
 from boltq.domain.job import NewJob, Priority
 from boltq.domain.scopes import Scope
 from boltq.domain.states import JobState
@@ -16,28 +18,38 @@ from boltq.server.backend import Backend
 from boltq.server.body import read_body
 from boltq.server.caller import Caller
 from boltq.server.calls import Call
+from boltq.server.dry_run import DryRunView, accepted, refused
+from boltq.server.forms import FirstJobForm, FormReader, JobForm
 from boltq.server.guard import Headers
 from boltq.server.problems import UNKNOWN_OUTCOME, Problem
+from boltq.server.query import read_params
 
-Answer = Callable[[NewJob, str, JobState, bool], msgspec.Struct]  # job, id, state, created
+Answer = Callable[[NewJob, str, JobState, bool, list[str]], msgspec.Struct]  # job, id, state, created, warnings
 
 PROBLEMS = ("too-large", "conflict", "queue-full", "store-full")
 
 
+class SubmitQuery(msgspec.Struct):
+    """How to take a submission."""
+
+    dry_run: Annotated[bool, msgspec.Meta(description="only say what would become of it")] = False
+
+
 def submissions(backend: Backend) -> list[Call]:
     """What is served here."""
-    ours = SubmitJob(backend, shapes.JobForm, submitted)
-    first = SubmitJob(backend, shapes.FirstJobForm, first_version.submitted)
+    ours = SubmitJob(backend, JobForm, submitted)
+    first = SubmitJob(backend, FirstJobForm, first_version.submitted)
     view, first_view = shapes.SubmittedView, shapes.FirstSubmittedView
     return [
         Call(
-            "POST", "/api/v1/jobs", "submitJob", "submit a job", quick=ours, scope=Scope.SUBMIT,
-            body=shapes.JobForm, answers={201: view, 200: view}, problems=PROBLEMS,
+            "POST", "/api/v1/jobs", "submitJob", "submit a job, or with dry_run only ask what would become of it",
+            quick=ours, scope=Scope.SUBMIT, query=SubmitQuery, body=JobForm,
+            answers={201: view, 200: (view, DryRunView)}, problems=PROBLEMS,
         ),
         Call(
             "POST", "/submit", "firstSubmit", "submit a job, in the first version's words", quick=first,
-            scope=Scope.SUBMIT, body=shapes.FirstJobForm, answers={201: first_view, 200: first_view},
-            problems=PROBLEMS, tag="first version",
+            scope=Scope.SUBMIT, query=SubmitQuery, body=FirstJobForm,
+            answers={201: first_view, 200: (first_view, DryRunView)}, problems=PROBLEMS, tag="first version",
         ),
     ]  # fmt: skip
 
@@ -45,25 +57,48 @@ def submissions(backend: Backend) -> list[Call]:
 class SubmitJob:
     """POST of one job. A bare ASGI endpoint, with nothing between it and the server: this is where speed counts."""
 
-    def __init__(self, backend: Backend, form: type[shapes.JobForm], answer: Answer) -> None:
+    def __init__(self, backend: Backend, form: type[JobForm], answer: Answer) -> None:
         self._backend = backend
-        self._read = shapes.FormReader(form).read
+        self._reader = FormReader(form)
         self._answer = answer
 
-    async def __call__(self, caller: Caller, headers: Headers, query: bytes, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, caller: Caller, headers: Headers, query: bytes, receive: Receive, send: Send) -> None:
         """Answer one request. Raises Problem, Gone, and what nobody raises on purpose."""
-        job = self._read(await read_body(headers, receive), headers)
-        caller.check(Scope.SUBMIT, job.queue)
+        wish = read_params(QueryParams(query.decode("latin-1")), SubmitQuery) if query else _PLAIN
+        body = await read_body(headers, receive)
+        if wish.dry_run:
+            await send_json(send, 200, as_json(await self._dry_run(caller, body, headers)))
+            return
+        job, warnings = await self._read(caller, body, headers)
+        job.created_by = caller.author
         try:
             submitted = await self._backend.submit(job)
         except StoreUnavailable:
             raise Problem("store-unavailable", UNKNOWN_OUTCOME, id=job.id) from None
         if submitted.created:
-            status, state = 201, _first_state(job)
+            status, state = 201, first_state(job)
         else:
             status, state = 200, await self._state(submitted.id)
-        answer = self._answer(job, submitted.id, state, submitted.created)
+        answer = self._answer(job, submitted.id, state, submitted.created, warnings)
         await send_json(send, status, as_json(answer), b"/api/v1/jobs/" + submitted.id.encode())
+
+    async def _read(self, caller: Caller, body: bytes, headers: Headers) -> tuple[NewJob, list[str]]:
+        """The job that a body asks for, and warnings. Raises InvalidJob and Problem."""
+        job, values = self._reader.read(body, headers)
+        caller.check(Scope.SUBMIT, job.queue)
+        types = self._backend.types
+        published = types.get(job.type)
+        if published and not published.checker:
+            return job, []
+        strict = self._backend.settings.strict_types
+        return job, await types.check(job.type, values, strict=strict, at=self._reader.data_name)
+
+    async def _dry_run(self, caller: Caller, body: bytes, headers: Headers) -> DryRunView:
+        try:
+            job, warnings = await self._read(caller, body, headers)
+        except InvalidJob as error:
+            return refused(error.errors)
+        return await accepted(self._backend, caller, job, warnings)
 
     async def _state(self, job_id: str) -> JobState:
         """Where a job stands that was there already; one that is gone again has been completed."""
@@ -73,16 +108,30 @@ class SubmitJob:
             return JobState.COMPLETED
 
 
-def submitted(job: NewJob, job_id: str, state: JobState, created: bool) -> shapes.SubmittedView:  # noqa: FBT001
+def submitted(
+    job: NewJob,
+    job_id: str,
+    state: JobState,
+    created: bool,  # noqa: FBT001
+    warnings: list[str],
+) -> shapes.SubmittedView:
     """The answer of POST /api/v1/jobs."""
     return shapes.SubmittedView(
-        id=job_id, type=job.type, queue=job.queue, priority=_WORDS[job.priority], state=state, created=created
+        id=job_id,
+        type=job.type,
+        queue=job.queue,
+        priority=_WORDS[job.priority],
+        state=state,
+        created=created,
+        warnings=warnings,
     )
 
 
-_WORDS = [priority.word for priority in Priority]
-
-
-def _first_state(job: NewJob) -> JobState:
+def first_state(job: NewJob) -> JobState:
+    """Where a job stands that has just been made."""
     waits = job.delay or (job.run_at and job.run_at > time.time() * 1_000)
     return JobState.SCHEDULED if waits else JobState.QUEUED
+
+
+_PLAIN = SubmitQuery()
+_WORDS = [priority.word for priority in Priority]

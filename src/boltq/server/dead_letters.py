@@ -1,0 +1,109 @@
+"""Dead letters over HTTP: the jobs that are out of attempts, one by one, or by what went wrong with them."""
+
+from typing import Annotated
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from boltq.broker.search import MAX_GROUPS, FailureGroup, GroupBy
+from boltq.domain.errors import InvalidJob
+from boltq.domain.scopes import Scope
+from boltq.domain.states import JobState
+from boltq.server import shapes
+from boltq.server.answers import json_response
+from boltq.server.backend import Backend
+from boltq.server.caller import caller_of
+from boltq.server.calls import Call
+from boltq.server.forms import Mistakes
+from boltq.server.jobs import CountsQuery, Since, filter_of, read_since
+from boltq.server.query import Cursor, Limit, read_query
+
+
+class DeadLettersQuery(CountsQuery, kw_only=True):
+    """Which dead jobs to list."""
+
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class GroupsQuery(CountsQuery, kw_only=True):
+    """Which dead jobs to group, and by what."""
+
+    by: Annotated[GroupBy, msgspec.Meta(description="what the jobs of a group share")] = "fingerprint"
+    since: Annotated[Since, msgspec.Meta(description="only groups in which a job has died since then")] | None = None
+
+
+class GroupView(msgspec.Struct, kw_only=True):
+    """Dead jobs with something in common; what is said of the error is the newest one's."""
+
+    key: Annotated[str, msgspec.Meta(description="the fingerprint, type or queue that they share")]
+    fingerprint: str
+    class_name: str = msgspec.field(name="class")
+    message: Annotated[str | None, msgspec.Meta(description="null without the scope payload")]
+    category: str
+    types: Annotated[dict[str, int], msgspec.Meta(description="how many of each type")]
+    queues: Annotated[dict[str, int], msgspec.Meta(description="how many of each queue")]
+    count: int
+    count_1h: Annotated[int, msgspec.Meta(description="that died in the last hour")]
+    first_at: str
+    last_at: str
+    sample_job_id: Annotated[str, msgspec.Meta(description="the newest one")]
+
+
+class GroupsView(msgspec.Struct, kw_only=True):
+    """The groups, most first. There is but one page: those beyond the bound are one group "other", the last."""
+
+    items: Annotated[list[GroupView], msgspec.Meta(description=f"at most {MAX_GROUPS + 1}")]
+    next_cursor: None = None
+    total_jobs: int
+
+
+class DeadLetters:
+    """The calls about dead letters."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def calls(self) -> list[Call]:
+        """What is served here."""
+        return [
+            Call(
+                "GET", "/api/v1/dead-letters", "listDeadLetters", "list dead jobs, without their data", self.page,
+                scope=Scope.READ, query=DeadLettersQuery, answers={200: shapes.PageView}, tag="dead letters",
+            ),
+            Call(
+                "GET", "/api/v1/dead-letters/groups", "groupDeadLetters", "what went wrong, and how often", self.groups,
+                scope=Scope.READ, query=GroupsQuery, answers={200: GroupsView}, tag="dead letters",
+            ),
+        ]  # fmt: skip
+
+    async def page(self, request: Request) -> Response:
+        """List dead jobs, the newest first: the same as GET /jobs with the state dead."""
+        query = read_query(request, DeadLettersQuery)
+        wanted, rights = filter_of(query, [JobState.DEAD]), shapes.Rights.of(caller_of(request))
+        page = await self._backend.read(
+            lambda inspector: inspector.page(wanted, cursor=query.cursor, limit=query.limit)
+        )
+        items = [shapes.summary(job, rights) for job in page.jobs]
+        return json_response(shapes.PageView(items, page.cursor, shapes.ScanView(page.examined, page.complete)))
+
+    async def groups(self, request: Request) -> Response:
+        """Group all dead jobs that fit by fingerprint, type or queue, whatever their number."""
+        query = read_query(request, GroupsQuery)
+        wanted = filter_of(query)
+        mistakes: Mistakes = []
+        since = read_since(query.since, "/since", mistakes) or 0
+        if mistakes:
+            raise InvalidJob(mistakes)
+        groups = await self._backend.read(lambda inspector: inspector.failure_groups(wanted, query.by))
+        chosen = [group for group in groups if group.last_at >= since]
+        rights = shapes.Rights.of(caller_of(request))
+        items = [_view(group, payload=rights.payload) for group in chosen]
+        return json_response(GroupsView(items=items, total_jobs=sum(group.count for group in chosen)))
+
+
+def _view(group: FailureGroup, *, payload: bool) -> GroupView:
+    fields = msgspec.structs.asdict(group)
+    times = {name: shapes.rfc3339(fields[name]) for name in ("first_at", "last_at")}
+    return GroupView(**fields | times | {"message": group.message if payload else None})

@@ -1,0 +1,50 @@
+"""APIs for tests: a real uvicorn, in a thread with a loop of its own."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from boltq.server.serve import serve
+from boltq.settings import Settings
+
+
+@contextmanager
+def running_api(store: str, **settings) -> Iterator[str]:
+    """The URL of an API on a free port."""
+    started = threading.Event()
+    urls: list[str] = []
+    errors: list[BaseException] = []
+    ways: list = []
+
+    def announce(line: str) -> None:
+        urls.append(line.rsplit(" ", 1)[1])
+        started.set()
+
+    async def main() -> None:
+        ways.extend((asyncio.get_running_loop(), asyncio.current_task()))
+        await serve(Settings(api_port=0, **settings), store, announce=announce)
+
+    def run() -> None:
+        try:
+            asyncio.run(main())
+        except asyncio.CancelledError:
+            pass
+        except Exception as error:  # noqa: BLE001 - told to the test
+            errors.append(error)
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert started.wait(20), "the API did not start"
+    if errors:
+        raise errors[0]
+    try:
+        yield urls[0]
+    finally:
+        loop, task = ways
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join(20)
+        assert not thread.is_alive()
+        assert not errors, errors
