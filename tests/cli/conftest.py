@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apis import running_api
 from commands import Ran, Run
 
-from boltq import BoltQ, Settings, Worker
+from boltq import BoltQ, JobContext, Settings, Worker
 from boltq.cli import main
 from boltq.domain.outcome import DataError, TransientError
 
@@ -51,6 +52,20 @@ def boltq(
     return run
 
 
+@pytest.fixture(params=["store", "api"])
+def anywhere(
+    request: pytest.FixtureRequest, boltq: Run, valkey: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Run]:
+    """Carries out a command line with the store at hand, and then over HTTP."""
+    if request.param == "store":
+        yield boltq
+        return
+    with running_api(valkey, namespace=namespace) as url:
+        monkeypatch.setenv("BOLTQ_URL", url)
+        monkeypatch.setenv("REDIS_ADDR", "unix:///nobody/is/there")  # it must not be asked
+        yield boltq
+
+
 @pytest.fixture
 def app(valkey: str, namespace: str) -> Iterator[BoltQ]:
     """An application on the same store."""
@@ -59,6 +74,11 @@ def app(valkey: str, namespace: str) -> Iterator[BoltQ]:
     @app.task
     async def echo(**data: Any) -> dict[str, Any]:
         return data
+
+    @app.task
+    async def talk(job: JobContext, lines: int = 3) -> None:
+        for n in range(lines):
+            job.log(f"line {n}")
 
     @app.task
     async def spoil(text: str = "spoilt") -> None:

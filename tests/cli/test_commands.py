@@ -202,10 +202,10 @@ def test_status_shows_everything(boltq: Run, app: BoltQ, work: Work) -> None:
 
 
 def test_a_job_that_is_not_there_is_said_so(boltq: Run) -> None:
-    for job_id in (ABSENT, "nonsense"):
+    for job_id, said in ((ABSENT, "no job"), ("nonsense", "is not a job id")):
         shown = boltq("status", job_id)
         assert shown.code == 1
-        assert "no job" in shown.err
+        assert said in shown.err
 
 
 def test_stored_text_cannot_command_the_terminal(boltq: Run, app: BoltQ, work: Work) -> None:
@@ -233,7 +233,7 @@ def test_what_has_ended_cannot_be_cancelled(boltq: Run, app: BoltQ, work: Work) 
     assert f"no job {ABSENT}" in refused.err
     shown = boltq("cancel", job_id, "--json")
     assert shown.code == 1
-    assert shown.json == {"jobs": [{"id": job_id, "ok": False, "state": "completed", "refusal": "conflict"}]}
+    assert shown.json == {"items": [{"id": job_id, "ok": False, "state": "completed", "refusal": "conflict"}]}
 
 
 def test_run_now_queues_a_scheduled_job(boltq: Run) -> None:
@@ -259,8 +259,8 @@ def test_pages_follow_each_other_without_a_gap(boltq: Run) -> None:
     seen, cursor = [], None
     while cursor is not None or not seen:
         page = boltq("jobs", "--limit", "3", "--json", *(["--cursor", cursor] if cursor else [])).json
-        seen += [job["id"] for job in page["jobs"]]
-        cursor = page["cursor"]
+        seen += [job["id"] for job in page["items"]]
+        cursor = page["next_cursor"]
     assert len(seen) == len(set(seen)) == 10
 
 
@@ -286,10 +286,12 @@ def test_a_state_that_does_not_exist_is_a_usage_error(boltq: Run) -> None:
 
 def test_queues_are_shown_paused_resumed_and_limited(boltq: Run) -> None:
     boltq("submit", "echo", "--queue", "mail")
-    paused = boltq("queues", "pause", "mail", "--json").json["queues"][0]
-    assert (paused["name"], paused["paused"], paused["queued"]) == ("mail", True, 1)
-    assert boltq("queues", "--json", "resume", "mail").json["queues"][0]["paused"] is False
-    assert boltq("queues", "limit", "mail", "5", "--json").json["queues"][0]["limit"] == 5
+    paused = boltq("queues", "pause", "mail", "--reason", "no provider", "--json").json
+    assert (paused["name"], paused["paused"]["reason"], paused["depth"]["queued"]) == ("mail", "no provider", 1)
+    assert boltq("queues").rows[0][-1] == "no provider"
+    assert boltq("queues", "--json", "resume", "mail").json["paused"] is None
+    assert boltq("queues", "limit", "mail", "5", "--json").json["limit"] == 5
+    assert boltq("queues", "limit", "mail", "0", "--json").json["limit"] is None
     assert boltq("queues").rows[0][0] == "mail"
     assert boltq("queues", "limit", "mail", "few").code == 2
     assert boltq("queues", "pause", "no name").code == 2
@@ -299,7 +301,7 @@ def test_workers_are_listed(boltq: Run, app: BoltQ) -> None:
     nobody = boltq("workers")
     assert nobody.rows == []
     assert "boltq worker" in nobody.err
-    assert boltq("workers", "--json").json == {"workers": []}
+    assert boltq("workers", "--json").json == {"items": [], "next_cursor": None}
 
 
 # The dead letters
@@ -319,7 +321,7 @@ def test_dead_letters_are_listed_and_filtered(boltq: Run, dead: list[str]) -> No
     assert {row[0] for row in boltq("dead").rows} == set(dead)
     assert len(boltq("dead", "list", "--category", "data").rows) == 3
     assert len(boltq("dead", "--type", "falter").rows) == 2
-    assert len(boltq("dead", "list", "--limit", "1", "--json").json["jobs"]) == 1
+    assert len(boltq("dead", "list", "--limit", "1", "--json").json["items"]) == 1
     fingerprint = boltq("dead", "show", dead[0], "--json").json["error"]["fingerprint"]
     assert len(boltq("dead", "list", "--fingerprint", fingerprint).rows) == 3
     assert boltq("dead", "--category", "bad luck").code == 2
@@ -334,9 +336,8 @@ def test_dead_letters_are_replayed_by_id(boltq: Run, dead: list[str]) -> None:
 
 
 def test_all_dead_letters_are_replayed_once(boltq: Run, dead: list[str]) -> None:
-    assert boltq("dead", "replay", "--all", "--category", "data", "--json").json == {
-        "found": 3, "replayed": 3, "gone": 0,
-    }  # fmt: skip
+    done = boltq("dead", "replay", "--all", "--category", "data", "--json").json
+    assert (done["state"], done["total"], done["ok"]) == ("done", 3, 3)
     assert "2 of 2" in boltq("dead", "replay", "--all").out
     assert "0 of 0" in boltq("dead", "replay", "--all").out
     assert [row[1] for row in boltq("jobs").rows] == ["queued"] * 5
@@ -345,7 +346,7 @@ def test_all_dead_letters_are_replayed_once(boltq: Run, dead: list[str]) -> None
 def test_more_dead_letters_than_a_page_are_replayed(boltq: Run, app: BoltQ, work: Work) -> None:
     boltq("submit", "spoil", "--many", stdin='{"text": "x"}\n' * 1_234)
     work()
-    assert boltq("dead", "replay", "--all", "--json").json == {"found": 1_234, "replayed": 1_234, "gone": 0}
+    assert "1234 of 1234" in boltq("dead", "replay", "--all").out
     assert boltq("dead").rows == []
 
 

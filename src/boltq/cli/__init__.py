@@ -13,12 +13,19 @@ COMMANDS: Final = {
     "worker": "run jobs",
     "submit": "submit a job, or many",
     "status": "show a job",
+    "logs": "print what a job has written",
     "cancel": "cancel jobs",
     "run-now": "queue scheduled and retrying jobs before their time",
+    "retry": "queue dead, cancelled and retrying jobs now",
+    "replay": "queue a job again that has ended, with edits if you like",
+    "edit": "change jobs that wait",
+    "delete": "delete jobs for ever",
     "jobs": "list jobs",
-    "queues": "show the queues; pause, resume and limit them",
-    "dead": "list, show and replay the dead letters",
-    "workers": "list the workers",
+    "queues": "show the queues; pause, resume, limit and empty them",
+    "dead": "list, show, group and replay the dead letters",
+    "bulk": "cancel, replay, run or delete many jobs at once",
+    "workers": "list the workers; have them drain or stop",
+    "keys": "make, list and revoke API keys",
     "doctor": "check the store, and what is in it",
     "bench": "measure this machine",
 }
@@ -28,7 +35,7 @@ exit codes:
   0  done
   1  refused or failed; for doctor: something is wrong
   2  the command line or a setting cannot be used
-  3  the store cannot be reached or used
+  3  the store, or the API at --url, cannot be reached or used
   4  submit --wait: the waiting ended before the job did"""
 
 _EXAMPLES: Final = """\
@@ -37,6 +44,7 @@ start here:
   boltq submit echo message="Hello World" --wait  in another one
 
 Without REDIS_ADDR, BoltQ runs a Valkey of its own; its data are in .boltq (BOLTQ_DATA).
+With --url (BOLTQ_URL), commands ask an API elsewhere; its token or key is BOLTQ_TOKEN.
 `boltq COMMAND --help` has examples of each command."""
 
 

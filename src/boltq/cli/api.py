@@ -24,12 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop."""
     from boltq.broker.store import Store
-    from boltq.cli import logs
+    from boltq.cli import log_lines
     from boltq.server import serve
     from boltq.settings import Settings
 
     settings = Settings.from_env(api_host=args.host, api_port=args.port)
-    logs.set_up(settings)
+    log_lines.set_up(settings)
     with Store(settings) as store:
         life.follow(args.life)
         serve.run(settings, store.address)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from boltq.cli.options import add_json
+from boltq.cli.options import add_json, add_place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,11 +15,13 @@ examples:
 A running job is asked to stop; it is "running" until it has."""
     parser.add_argument("ids", nargs="+", metavar="ID", help="a job's id")
     parser.add_argument("--reason", default="cancelled", help="what its record will say")
+    add_place(parser)
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Cancel them."""
     from boltq.cli import verdicts
+    from boltq.client import calls
 
-    return verdicts.run(args, lambda broker, ids: broker.cancel(ids, args.reason), "cancelled")
+    return verdicts.run(args, lambda job_id: calls.cancel_job(job_id, args.reason), "cancelled")

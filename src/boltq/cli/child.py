@@ -16,7 +16,7 @@ from boltq.cli import failures, life
 from boltq.cli.find_app import BUILT_IN, find_app
 from boltq.domain.errors import StoreError, StoreFull, StoreUnavailable, StoreUnfit
 from boltq.worker.supervisor import Whereabouts, tell_whereabouts
-from boltq.worker.worker import WORN_OUT, Worker, WornOutError
+from boltq.worker.worker import SENT_HOME, WORN_OUT, Worker, WornOutError
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ async def _run(args: argparse.Namespace) -> int:
     finally:
         with contextlib.suppress(Exception):  # what went wrong before is what counts
             await app.close()
-    return 0
+    return SENT_HOME if worker.sent_home else 0
 
 
 async def _wait_for_store(app: BoltQ, worker: Worker, fd: int | None) -> bool:

@@ -1,20 +1,19 @@
-"""`boltq dead`: lists, shows and replays the dead letters."""
+"""`boltq dead`: lists, shows, groups and replays the dead letters."""
 
 import argparse
-import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from boltq.cli.options import add_json, count
+from boltq.cli.jobs import add_filters
+from boltq.cli.options import add_json, add_place, count
 
 if TYPE_CHECKING:
-    from boltq.cli.session import Session
-    from boltq.domain.job import JobRecord
+    from boltq.cli.desk import Desk
 
 _EXAMPLES = """\
 examples:
   boltq dead                                        the newest ones
   boltq dead list --category timeout --queue mail
+  boltq dead groups                                 what went wrong, and how often
   boltq dead show 01JZX4...
   boltq dead replay 01JZX4... 01JZX5...
   boltq dead replay --all --type email
@@ -23,41 +22,39 @@ examples:
 `replay --all` takes those that are dead when it begins, each once: what dies again meanwhile stays dead, so a second
 run finds nothing unless something has died since."""
 
-_PAGE: Final = 200
-_STEP: Final = 500  # jobs replayed at a time
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     parser.epilog = _EXAMPLES
+    _add_common(parser, None)
     add_json(parser)
-    _add_filters(parser)
     _add_limit(parser, 50)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     for name, about in (
         ("list", "list them, the newest first (so does `boltq dead` alone)"),
+        ("groups", "what went wrong, and how often"),
         ("show", "show one with its data, error and traceback"),
         ("replay", "queue them again, with all their attempts before them"),
     ):
         action = actions.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
         add_json(action, default=argparse.SUPPRESS)
         if name == "show":
+            add_place(action, default=argparse.SUPPRESS)
             action.add_argument("id", metavar="ID", help="the job's id")
             continue
-        _add_filters(action, nested=True)
+        _add_common(action, argparse.SUPPRESS)
         if name == "list":
             _add_limit(action, argparse.SUPPRESS)
+        if name == "groups":
+            action.add_argument("--by", choices=("fingerprint", "type", "queue"), default="fingerprint", help="of what")
         if name == "replay":
             action.add_argument("ids", nargs="*", metavar="ID", help="a job's id")
             action.add_argument("--all", action="store_true", help="all of them, or all that the filters choose")
 
 
-def _add_filters(parser: argparse.ArgumentParser, *, nested: bool = False) -> None:
-    none = argparse.SUPPRESS if nested else None
-    parser.add_argument("--queue", default=none, help="of this queue only")
-    parser.add_argument("--type", default=none, help="of this job type only")
-    parser.add_argument("--category", default=none, help="of this kind of error: timeout, data, poison, ...")
-    parser.add_argument("--fingerprint", default=none, help="of errors from one place in the code")
+def _add_common(parser: argparse.ArgumentParser, default: object) -> None:
+    add_filters(parser, default=default)
+    add_place(parser, default=default)
 
 
 def _add_limit(parser: argparse.ArgumentParser, default: object) -> None:
@@ -65,136 +62,79 @@ def _add_limit(parser: argparse.ArgumentParser, default: object) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List, show or replay."""
-    from boltq.cli.session import with_store
+    """List, show, group or replay."""
+    from boltq.cli.desk import with_desk
     from boltq.cli.status import show_job
 
     match args.action:
         case "show":
-            return with_store(lambda session: show_job(session, args.id, as_json=args.json))
+            return with_desk(args, lambda desk: show_job(desk, args.id, as_json=args.json))
         case "replay":
             return _replay(args)
+        case "groups":
+            return with_desk(args, lambda desk: _groups(desk, args))
         case _:
-            return with_store(lambda session: _list(session, args))
+            return with_desk(args, lambda desk: _list(desk, args))
 
 
-async def _list(session: "Session", args: argparse.Namespace) -> int:
+async def _list(desk: "Desk", args: argparse.Namespace) -> int:
+    import msgspec
+
     from boltq.cli import job_view, show
-    from boltq.domain.outcome import error_of
+    from boltq.cli.jobs import chosen, read
+    from boltq.client.answers import JobSummary
 
-    jobs = []
-    if args.limit:
-        async for job in _dead(session, args, most=args.limit):
-            jobs.append(job)  # noqa: PERF401 - the generator knows when to end
+    which = {**chosen(args), "state": "dead"}
     if args.json:
-        from boltq.server import shapes
-
-        show.document({"jobs": [shapes.summary(job) for job in jobs]})
+        show.document(await read(desk, which, msgspec.Raw, args.limit))
         return 0
-    now = await session.inspector.now_ms()
-    errors = [error_of(job.error) if job.error else None for job in jobs]
     rows = [
-        (job.id, job.type, job.queue, show.age(job.since, now), error.fingerprint, job_view.one_line(error))
-        if error
-        else (job.id, job.type, job.queue, show.age(job.since, now), "", "")
-        for job, error in zip(jobs, errors, strict=True)
+        (
+            job.id,
+            job.type,
+            job.queue,
+            show.between(job.since, desk.now),
+            job.error.fingerprint if job.error else "",
+            job_view.one_line(job.error) if job.error else "",
+        )
+        for job in (await read(desk, which, JobSummary, args.limit)).items
     ]
     show.table(("id", "type", "queue", "dead for", "fingerprint", "error"), rows, right=("dead for",))
     return 0
 
 
-# Which
-
-
-async def _dead(session: "Session", args: argparse.Namespace, most: int | None = None) -> "AsyncIterator[JobRecord]":
-    """The dead letters that were asked for, the newest first."""
-    from boltq.domain.states import JobState
-
-    fits, cursor, seen = _filter(args), None, 0
-    while True:
-        page = await session.inspector.page(JobState.DEAD, args.queue, cursor=cursor, limit=_PAGE)
-        for job in filter(fits, page.jobs):
-            yield job
-            seen += 1
-            if seen == most:
-                return
-        cursor = page.cursor
-        if not cursor:
-            return
-
-
-def _filter(args: argparse.Namespace) -> "Callable[[JobRecord], bool]":
-    from boltq.domain.errors import InvalidJob
-    from boltq.domain.outcome import Category, error_of
-
-    if args.category is not None and args.category not in set(Category):
-        raise InvalidJob([("--category", f"no category {args.category!r}: one of {', '.join(Category)}")])
-
-    def fits(job: "JobRecord") -> bool:
-        if args.type not in {None, job.type}:
-            return False
-        if args.category is None and args.fingerprint is None:
-            return True
-        error = error_of(job.error) if job.error else None
-        known = (error.category, error.fingerprint) if error else (None, None)
-        return args.category in {None, known[0]} and args.fingerprint in {None, known[1]}
-
-    return fits
-
-
-# Again
-
-
-def _replay(args: argparse.Namespace) -> int:
-    from boltq.cli import verdicts
-    from boltq.cli.failures import USAGE, CommandFailed
-    from boltq.cli.session import with_store
-
-    filters = any((args.queue, args.type, args.category, args.fingerprint))
-    if args.ids and (args.all or filters):
-        raise CommandFailed("give ids, or --all with filters, not both", USAGE)
-    if args.ids:
-        return verdicts.run(args, lambda broker, ids: broker.replay(ids), "replayed")
-    if not args.all:
-        raise CommandFailed("which ones? Give ids, or --all (with filters, if you like)", USAGE)
-    _filter(args)
-    return with_store(lambda session: _replay_all(session, args))
-
-
-async def _replay_all(session: "Session", args: argparse.Namespace) -> int:
-    """Replay those that are dead now. Nobody is replayed twice: the ids are taken down before the first one moves."""
+async def _groups(desk: "Desk", args: argparse.Namespace) -> int:
     from boltq.cli import show
+    from boltq.cli.jobs import chosen
+    from boltq.client import calls
 
-    now = await session.inspector.now_ms()
-    ids = list(dict.fromkeys([job.id async for job in _dead(session, args) if job.since <= now]))
-    replayed = await _in_steps(session, ids, quiet=args.json)
-    gone = len(ids) - replayed
+    request = calls.group_dead_letters(by=args.by, **chosen(args))
     if args.json:
-        show.document({"found": len(ids), "replayed": replayed, "gone": gone})
-    else:
-        others = f"; {gone} were not dead any more" if gone else ""
-        print(f"{replayed} of {len(ids)} dead letters queued again{others}")
+        show.document(await desk.document(request))
+        return 0
+    rows = [
+        (
+            group.key, group.count, group.count_1h, show.between(group.last_at, desk.now), group.sample_job_id,
+            f"{group.category}: {group.class_name}: {group.message or ''}",
+        )
+        for group in (await desk.ask(request)).items
+    ]  # fmt: skip
+    columns = (args.by, "jobs", "last hour", "newest", "such as", "error")
+    show.table(columns, rows, right=("jobs", "last hour", "newest"))
     return 0
 
 
-async def _in_steps(session: "Session", ids: Sequence[str], *, quiet: bool) -> int:
-    """Replay in batches; how many were dead still. Shows how far it is, in a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
+def _replay(args: argparse.Namespace) -> int:
+    from boltq.cli import bulk, verdicts
+    from boltq.cli.failures import USAGE, CommandFailed
+    from boltq.cli.jobs import chosen
+    from boltq.client import calls
 
-    from boltq.cli.failures import NO_STORE, CommandFailed
-    from boltq.domain.errors import StoreError
-
-    replayed = 0
-    shown = len(ids) > _STEP and not quiet and sys.stderr.isatty()
-    with Progress(console=Console(stderr=True), disable=not shown, transient=True) as progress:
-        bar = progress.add_task("queueing again", total=len(ids))
-        for start in range(0, len(ids), _STEP):
-            step = ids[start : start + _STEP]
-            try:
-                replayed += sum(verdict.ok for verdict in await session.broker.replay(step))
-            except StoreError as error:
-                text = f"{error}; {replayed} of {len(ids)} were queued again before: call it again for the rest"
-                raise CommandFailed(text, NO_STORE) from error
-            progress.advance(bar, len(step))
-    return replayed
+    which = {name: value for name, value in chosen(args).items() if value is not None}
+    if args.ids and (args.all or which):
+        raise CommandFailed("give ids, or --all with filters, not both", USAGE)
+    if args.ids:
+        return verdicts.run(args, calls.replay_job, "replayed")
+    if not args.all:
+        raise CommandFailed("which ones? Give ids, or --all (with filters, if you like)", USAGE)
+    return bulk.carry_out(args, "replay", {**which, "state": "dead"})

@@ -6,7 +6,6 @@ import logging
 import re
 import signal
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,12 +49,12 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from boltq.broker.store import Store
-    from boltq.cli import logs
+    from boltq.cli import log_lines
     from boltq.settings import Settings
 
     settings = Settings.from_env(api_port=args.port, num_workers=args.slots, queues=args.queues)
     screen = Screen(Console(soft_wrap=True, highlight=False, markup=False, emoji=False))
-    logs.set_up(settings, screen.handler())
+    log_lines.set_up(settings, screen.handler())
     with Store(settings) as store:
         return asyncio.run(Dev(args, settings, store, screen).run())
 
@@ -148,6 +147,9 @@ class Dev:
                 self._exit_code = code
                 self._stopping.set()
                 return
+            if code == 0:
+                self._note("the worker was told to stop: the API goes on without it")
+                return
             self._note(f"the worker has ended (exit code {code}): starting it again")
             await asyncio.sleep(_PAUSE if loop.time() - started < _QUICK else 0)
 
@@ -160,22 +162,34 @@ class Dev:
 
     def _welcome(self, url: str) -> None:
         """The banner: when the API listens, everything is there."""
-        print_banner(self._screen.console, url, self._where())
+        print_banner(self._screen.console, url, self._where(), self._login())
+
+    def _login(self) -> str:
+        """What a shell puts in for the token; nothing when nobody has to log in."""
+        from boltq.server.token import asks_for_login
+
+        if not asks_for_login(self._settings):
+            return ""
+        return "$BOLTQ_TOKEN" if self._settings.token else f"$(cat '{self._settings.token_path}')"
 
     def _where(self) -> tuple[str, str]:
         if self._store.embedded:
             return "data", str(self._store.embedded.directory)
-        return "store", without_password(self._store.address)
+        from boltq.broker.connect import without_secret
+
+        return "store", without_secret(self._store.address)
 
     def _note(self, text: str) -> None:
         self._screen.say("boltq", text)
 
 
-def print_banner(console: "Console", url: str, where: tuple[str, str]) -> None:
+def print_banner(console: "Console", url: str, where: tuple[str, str], login: str = "") -> None:
     """What one has to know to begin."""
     from rich.text import Text
 
     curl = _CURL.replace("URL", url)
+    if login:
+        curl = curl.replace(" \\\n", f""" -H "Authorization: Bearer {login}" \\\n""")
     console.print()
     console.print(Text("  BoltQ runs.", style="bold"))
     console.print()
@@ -184,14 +198,6 @@ def print_banner(console: "Console", url: str, where: tuple[str, str]) -> None:
     console.print()
     console.print(Text("  Ctrl-C stops everything.", style="dim"))
     console.print()
-
-
-def without_password(address: str) -> str:
-    """A store's address as it may be shown."""
-    parts = urlsplit(address)
-    if "@" not in parts.netloc:
-        return address
-    return parts._replace(netloc=f"***@{parts.netloc.rsplit('@', 1)[1]}").geturl()
 
 
 def _worker_words(args: argparse.Namespace) -> list[str]:

@@ -1,17 +1,12 @@
 """`boltq doctor`: checks the server behind the store, and then every job in it."""
 
 import argparse
-import shutil
-import statistics
-import time
-from collections import Counter
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from boltq.cli.options import add_json
 
 if TYPE_CHECKING:
-    from boltq.broker.inspector import Server
+    from boltq.broker.checks import Check
     from boltq.cli.session import Session
 
 _EXAMPLES = """\
@@ -24,29 +19,8 @@ examples:
 is worth a look. The audit reads every job and changes nothing; on a live system it looks three times at what seems
 wrong."""
 
-GOOD: Final = "ok"
-WARN: Final = "warning"
-BAD: Final = "failed"
-_MARKS: Final = {GOOD: "✓", WARN: "!", BAD: "✗"}
-_COLOURS: Final = {GOOD: "green", WARN: "yellow", BAD: "red"}
-
-_PINGS: Final = 100
-_SLOW_MS: Final = 5.0
-_CLOCK_MS: Final = 1_000
-_LISTPACK: Final = 2_048
-_NEARLY_FULL: Final = 0.8
-_LITTLE_DISK: Final = 1 << 30
-_NO_DISK: Final = 100 << 20
-_SHOWN: Final = 10  # findings
-
-
-class Check(NamedTuple):
-    """What was looked at, how it is, and what to do about it."""
-
-    name: str
-    state: str
-    text: str
-    hint: str = ""
+_MARKS: Final = {"ok": "✓", "warning": "!", "failed": "✗"}
+_COLOURS: Final = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,8 +39,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _examine(session: "Session", args: argparse.Namespace) -> int:
+    from boltq.broker.checks import BAD, WARN, checks_of
+
     checks = []
-    async for check in checks_of(session, quick=args.quick):
+    async for check in checks_of(session.broker, session.settings, quick=args.quick):
         checks.append(check)
         if not args.json:
             _print(check)
@@ -79,7 +55,7 @@ async def _examine(session: "Session", args: argparse.Namespace) -> int:
     return int(bad)
 
 
-def _print(check: Check) -> None:
+def _print(check: "Check") -> None:
     from rich.console import Console
     from rich.text import Text
 
@@ -89,176 +65,3 @@ def _print(check: Check) -> None:
     console.print(Text(_MARKS[check.state], style=_COLOURS[check.state]) + Text(f" {check.name}: {clean(check.text)}"))
     if check.hint:
         console.print(Text(f"  → {clean(check.hint)}"))
-
-
-# The checks
-
-
-async def checks_of(session: "Session", *, quick: bool) -> AsyncIterator[Check]:
-    """All of them, as they are done. Raises StoreError."""
-    from boltq.broker.inspector import inspect_server
-
-    server = await inspect_server(session.broker)
-    yield version(server)
-    if server.too_old:
-        return
-    yield eviction(server)
-    yield persistence(server)
-    yield writing(server)
-    yield memory(server)
-    yield await latency(session)
-    yield await clock(session)
-    yield await listpack(session)
-    if not session.settings.redis_addr:
-        yield disk(session)
-    yield await workers(session)
-    if not quick:
-        yield await audited(session)
-
-
-def version(server: "Server") -> Check:
-    """Whether BoltQ works on it."""
-    text = f"{server.flavour.capitalize()} {server.version}"
-    if server.too_old:
-        return Check("server", BAD, text, "use Valkey, or Redis 7 or later")
-    return Check("server", GOOD, text)
-
-
-def eviction(server: "Server") -> Check:
-    """A server that evicts forgets accepted jobs."""
-    policy = str(server.info.get("maxmemory_policy", "noeviction"))
-    if policy == "noeviction":
-        return Check("eviction", GOOD, policy)
-    text = f"maxmemory-policy is {policy}: under memory pressure the server deletes jobs"
-    return Check("eviction", BAD, text, "CONFIG SET maxmemory-policy noeviction, and in its configuration file")
-
-
-def persistence(server: "Server") -> Check:
-    """A server without an append-only file loses accepted jobs in a crash."""
-    if int(server.info.get("aof_enabled", 0)):
-        return Check("persistence", GOOD, "append-only file")
-    text = "the append-only file is off: a crash of the server loses what came since its last snapshot, or all"
-    return Check("persistence", BAD, text, "CONFIG SET appendonly yes, and in its configuration file")
-
-
-def writing(server: "Server") -> Check:
-    """Whether what was written last has reached the disk."""
-    fields = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
-    failed = [field for field in fields if server.info.get(field, "ok") != "ok"]
-    if failed:
-        return Check("disk writes", BAD, f"{', '.join(failed)}: failed", "is the server's disk full? See its log")
-    return Check("disk writes", GOOD, "the last ones succeeded")
-
-
-def memory(server: "Server") -> Check:
-    """How near the server is to refusing new jobs."""
-    used, most = int(server.info.get("used_memory", 0)), int(server.info.get("maxmemory", 0))
-    text = f"{_size(used)} used of {_size(most) if most else 'no limit'}"
-    if most and used > most * _NEARLY_FULL:
-        return Check("memory", WARN, text, "beyond the limit new jobs are refused: raise maxmemory")
-    return Check("memory", GOOD, text)
-
-
-async def latency(session: "Session") -> Check:
-    """The median round trip."""
-    taken = []
-    for _ in range(_PINGS):
-        begun = time.perf_counter()
-        await _ask(session, "PING")
-        taken.append((time.perf_counter() - begun) * 1_000)
-    median = statistics.median(taken)
-    text = f"{median:.2f} ms, the median of {_PINGS} round trips; the longest {max(taken):.1f} ms"
-    if median > _SLOW_MS:
-        return Check("latency", WARN, text, "run workers near the store: each batch costs a round trip")
-    return Check("latency", GOOD, text)
-
-
-async def clock(session: "Session") -> Check:
-    """Times are the server's; ours matters only for what people read."""
-    before = time.time() * 1_000
-    server = await session.inspector.now_ms()
-    difference = server - (before + time.time() * 1_000) / 2
-    text = f"the server's is {abs(difference):.0f} ms {'ahead' if difference >= 0 else 'behind'}"
-    if abs(difference) > _CLOCK_MS:
-        return Check("clock", WARN, text, "delays and leases follow the server's clock: let NTP set both")
-    return Check("clock", GOOD, text)
-
-
-async def listpack(session: "Session") -> Check:
-    """Up to this size of its data a job takes half of the memory."""
-    name = "hash-max-listpack-value"
-    try:
-        answer = await _ask(session, "CONFIG", "GET", name)
-    except Exception as error:
-        from boltq.domain.errors import StoreError
-
-        if isinstance(error, StoreError):
-            raise
-        return Check("job memory", GOOD, f"{name}: this login may not ask")
-    value = int(_second(answer) or 0)
-    if value < _LISTPACK:
-        text = f"{name} is {value}: a job with more data than that takes about twice the memory"
-        return Check("job memory", WARN, text, f"CONFIG SET {name} {_LISTPACK}, and in the server's configuration file")
-    return Check("job memory", GOOD, f"{name} is {value}")
-
-
-def disk(session: "Session") -> Check:
-    """The disk under the embedded store."""
-    path = session.settings.data_path
-    free = shutil.disk_usage(path).free
-    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    text = f"{_size(size)} in {path}, {_size(free)} free"
-    if free < _LITTLE_DISK:
-        hint = "with a full disk nothing is accepted: make room, or set BOLTQ_DATA to another place"
-        return Check("disk", BAD if free < _NO_DISK else WARN, text, hint)
-    return Check("disk", GOOD, text)
-
-
-async def workers(session: "Session") -> Check:
-    """Whether anybody would run a job."""
-    found, now = await session.inspector.workers(), await session.inspector.now_ms()
-    alive = [worker for worker in found if worker.lease_ends_at >= now]
-    served = {queue for worker in alive for queue in worker.queues}
-    waiting = [stats.name for stats in await session.inspector.queues() if stats.queued and stats.name not in served]
-    if waiting:
-        text = f"{len(alive)} alive, and none serves {', '.join(waiting)}, where jobs wait"
-        return Check("workers", WARN, text, f"boltq worker --queues {','.join(waiting)}")
-    return Check("workers", GOOD, f"{len(alive)} alive") if alive else Check("workers", WARN, "none", "boltq worker")
-
-
-async def audited(session: "Session") -> Check:
-    """Whether every job is where its record says, and all counts agree."""
-    from boltq.broker.audit import audit
-
-    findings = await audit(session.broker)
-    counts = await session.inspector.counts()
-    jobs = ", ".join(f"{number} {state}" for state, number in counts.items() if number) or "no jobs"
-    if not findings:
-        return Check("audit", GOOD, f"nothing wrong: {jobs}")
-    codes = Counter(finding.code for finding in findings)
-    kinds = ", ".join(f"{number} {code}" for code, number in codes.most_common())
-    shown = "; ".join(f"{finding.place} {finding.id} {finding.text}" for finding in findings[:_SHOWN])
-    return Check("audit", BAD, f"{len(findings)} findings: {kinds} ({jobs})", f"please report this: {shown}")
-
-
-async def _ask(session: "Session", *command: str) -> Any:
-    """What the server answers. Raises StoreUnavailable, or what it refuses."""
-    from boltq.broker.scripts import translate
-
-    try:
-        return await session.broker.redis.execute_command(*command)  # type: ignore[no-untyped-call]
-    except Exception as error:
-        raise translate(error) from error
-
-
-def _second(answer: Any) -> Any:
-    """The value in an answer of CONFIG GET: a mapping, or a flat list."""
-    return next(iter(answer.values()), None) if isinstance(answer, dict) else (list(answer) or [None, None])[1]
-
-
-def _size(octets: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if octets < 1_024:  # noqa: PLR2004
-            return f"{octets:.0f} {unit}" if unit == "B" else f"{octets:.1f} {unit}"
-        octets /= 1_024
-    return f"{octets:.1f} TiB"

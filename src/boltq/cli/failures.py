@@ -39,7 +39,8 @@ def tell(error: BaseException) -> int:
 def known(error: BaseException) -> tuple[int, str] | None:
     """The exit code and the line of an error that is expected to happen; None for a mistake of ours."""
     from boltq.broker.embedded import EmbeddedError
-    from boltq.domain.errors import BoltQError, InvalidJob, StoreError, StoreUnavailable
+    from boltq.client.errors import Unauthorized
+    from boltq.domain.errors import BoltQError, InvalidJob, StoreError
     from boltq.settings import BadSetting
 
     match error:
@@ -47,21 +48,35 @@ def known(error: BaseException) -> tuple[int, str] | None:
             return code, str(error)
         case BadSetting() | InvalidJob():
             return USAGE, str(error)
-        case StoreUnavailable():
-            return NO_STORE, f"{error} (does the store run? `boltq doctor` looks)"
+        case Unauthorized():
+            return FAILED, "the API does not know who you are: give a key, or its token, with BOLTQ_TOKEN or --token"
         case EmbeddedError() | StoreError():
-            return NO_STORE, str(error)
+            return NO_STORE, f"{error}{_hint(error)}"
         case BoltQError():
             return FAILED, str(error)
         case _:
             return _by_class(error)
 
 
+def _hint(error: BaseException) -> str:
+    from boltq.client.errors import ServerUnavailable
+    from boltq.domain.errors import StoreUnavailable
+
+    match error:
+        case ServerUnavailable():
+            return " (does the API run there? `boltq api` starts one)"
+        case StoreUnavailable():
+            return " (does the store run? `boltq doctor` looks)"
+        case _:
+            return ""
+
+
 def complain(text: str) -> None:
     """One line on standard error."""
     from boltq.cli.show import clean
+    from boltq.domain.redaction import redacted
 
-    print(f"boltq: {clean(text)}", file=sys.stderr)
+    print(f"boltq: {clean(redacted(text))}", file=sys.stderr)
 
 
 def trace(error: BaseException) -> None:

@@ -1,34 +1,35 @@
 """How commands show jobs."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import msgspec
 
 from boltq.cli import show
-from boltq.domain.job import JobRecord, Priority
-from boltq.domain.outcome import JobError, error_of
-from boltq.domain.states import JobState, actions
+from boltq.client.answers import JobInfo, JobSummary
+from boltq.domain.outcome import JobError
+from boltq.domain.states import JobState
 
 COLUMNS = ("id", "state", "type", "queue", "attempts", "for", "note")
 
 
-def list_jobs(jobs: Iterable[JobRecord], now: int) -> None:
+def list_jobs(jobs: Iterable[JobSummary], now: datetime) -> None:
     """A table of jobs."""
-    rows = [(j.id, j.state, j.type, place_of(j), j.attempts, show.age(j.since, now), note_of(j, now)) for j in jobs]
+    rows = [(j.id, j.state, j.type, place_of(j), j.attempts, show.between(j.since, now), note_of(j, now)) for j in jobs]
     show.table(COLUMNS, rows, right=("attempts", "for"))
 
 
-def place_of(job: JobRecord) -> str:
+def place_of(job: JobSummary) -> str:
     """Its queue, and its priority when that is not the usual one."""
-    return job.queue if job.priority is Priority.NORMAL else f"{job.queue} {job.priority.word}"
+    return job.queue if job.priority == "normal" else f"{job.queue} {job.priority}"
 
 
-def note_of(job: JobRecord, now: int) -> str:
+def note_of(job: JobSummary, now: datetime) -> str:
     """The most telling fact about a job."""
     if job.error:
-        return one_line(error_of(job.error))
-    if job.due_at:
-        return f"due in {show.age(job.due_at, now)}" if job.due_at > now else "due"
+        return one_line(job.error)
+    if job.run_at:
+        return f"due in {show.between(job.run_at, now)}" if job.run_at > now else "due"
     if job.progress is not None and job.state is JobState.RUNNING:
         return f"{job.progress:.0%} {job.progress_text or ''}".rstrip()
     return job.reason or ""
@@ -40,37 +41,52 @@ def one_line(error: JobError) -> str:
     return f"{error.category}: {error.class_name}: {message}"[:160]
 
 
-def describe(job: JobRecord, now: int) -> None:
+def describe(job: JobInfo, now: datetime) -> None:
     """Everything about one job."""
-    error = error_of(job.error) if job.error else None
-    show.facts(_facts(job, error, now))
-    _block("data", pretty(job.data))
-    _block("result", pretty(job.result))
-    _block("log", "\n".join(job.log))
-    _block("traceback", error.traceback.rstrip() if error else "")
+    show.facts(_facts(job, now))
+    _block("data", pretty(job.data_json))
+    _block("result", pretty(job.result_json))
+    _block("log", "\n".join(job.log or ()))
+    _block("past runs", "\n".join(_runs(job)))
+    _block("traceback", job.error.traceback.rstrip() if job.error else "")
 
 
-def _facts(job: JobRecord, error: JobError | None, now: int) -> Sequence[tuple[str, object]]:
-    most = f" of {job.spec.max_attempts}" if job.spec.max_attempts else ""
+def _facts(job: JobInfo, now: datetime) -> Sequence[tuple[str, object]]:
+    most = f" of {job.max_attempts}" if job.max_attempts else ""
     progress = f"{job.progress:.0%} {job.progress_text or ''}" if job.progress is not None else ""
     return [
         ("id", job.id),
-        ("state", f"{job.state} for {show.age(job.since, now)}{', asked to stop' if job.cancel_requested else ''}"),
+        ("state", f"{job.state} for {show.between(job.since, now)}{', asked to stop' if job.cancel_requested else ''}"),
+        ("why", job.why.text if job.why else ""),
         ("type", job.type),
-        ("queue", f"{job.queue}, {job.priority.word}"),
-        ("submitted", show.moment(job.created_at)),
-        ("due", show.moment(job.due_at)),
-        ("expires", show.moment(job.expires_at)),
-        ("started", show.moment(job.started_at)),
-        ("ended", show.moment(job.finished_at)),
+        ("queue", f"{job.queue}, {job.priority}"),
+        ("tags", ", ".join(job.tags)),
+        ("submitted", _moment(job.created_at, f" by {job.created_by}" if job.created_by else "")),
+        ("due", _moment(job.run_at)),
+        ("expires", _moment(job.expires_at)),
+        ("started", _moment(job.started_at)),
+        ("ended", _moment(job.finished_at)),
         ("attempts", f"{job.attempts}{most} (deliveries: {job.deliveries}, lost workers: {job.losses})"),
         ("worker", job.worker),
         ("progress", progress),
         ("reason", job.reason),
-        ("error", one_line(error) if error else ""),
-        ("fingerprint", error.fingerprint if error else ""),
-        ("you can", ", ".join(action.replace("_", "-") for action in actions(job.state))),
+        ("error", one_line(job.error) if job.error else ""),
+        ("fingerprint", job.error.fingerprint if job.error else ""),
+        ("replay of", job.replay_of),
+        ("replays", ", ".join(job.replays)),
+        ("you can", ", ".join(action.name.replace("_", "-") for action in job.actions if action.allowed)),
     ]
+
+
+def _moment(moment: datetime | None, more: str = "") -> str:
+    return show.moment(show.millis(moment)) + more if moment else ""
+
+
+def _runs(job: JobInfo) -> Iterable[str]:
+    for run in job.runs:
+        took = show.span((run.ended_at - run.started_at).total_seconds())
+        why = f": {one_line(run.error)}" if run.error else ""
+        yield f"{run.attempt}. {_moment(run.started_at)}, {took} on {run.worker}: {run.outcome}{why}"
 
 
 def _block(name: str, text: str) -> None:
@@ -80,6 +96,7 @@ def _block(name: str, text: str) -> None:
             print(f"  {line}")
 
 
-def pretty(text: str | None) -> str:
-    """JSON text as it reads best."""
-    return msgspec.json.format(text, indent=2) if text else ""
+def pretty(json: bytes) -> str:
+    """JSON as it reads best; nothing for null."""
+    text = bytes(json)
+    return "" if text == b"null" else msgspec.json.format(text, indent=2).decode()

@@ -1,13 +1,15 @@
 """`boltq jobs`: lists jobs."""
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from boltq.cli.options import add_json, count
+from boltq.cli.options import add_json, add_place, count, past
 
 if TYPE_CHECKING:
-    from boltq.broker.inspector import Inspector, Page
-    from boltq.domain.states import JobState
+    from boltq.cli.desk import Desk
+    from boltq.client.answers import Page
+
+T = TypeVar("T")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,53 +18,73 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 examples:
   boltq jobs
   boltq jobs --state running
-  boltq jobs --queue mail --type email --limit 100
+  boltq jobs --queue mail,sms --type email --since 2h --limit 100
 
 Without --state: what runs and waits first, then the history."""
     parser.add_argument("--state", help="scheduled, queued, running, retrying, completed, dead or cancelled")
-    parser.add_argument("--queue", help="of this queue only")
-    parser.add_argument("--type", help="of this job type only")
+    add_filters(parser)
     parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most so many (50)")
     parser.add_argument("--cursor", help="go on where an earlier page ended")
+    add_place(parser)
     add_json(parser)
+
+
+def add_filters(parser: argparse.ArgumentParser, *, default: object = None) -> None:
+    """Which jobs; several values of one filter are separated by commas."""
+    parser.add_argument("--queue", default=default, help="of this queue only")
+    parser.add_argument("--type", default=default, help="of this job type only")
+    parser.add_argument("--tag", default=default, help="with this tag")
+    parser.add_argument("--category", default=default, help="with this kind of error: timeout, data, poison, ...")
+    parser.add_argument("--fingerprint", default=default, help="with an error from this place in the code")
+    parser.add_argument("--since", type=past, default=default, metavar="TIME", help="submitted since: 2h, 7d, a moment")
+
+
+def chosen(args: argparse.Namespace) -> "dict[str, Any]":
+    """The filters, as the calls take them. Raises InvalidJob."""
+    from boltq.domain.errors import InvalidJob
+    from boltq.domain.outcome import Category
+    from boltq.domain.states import JobState
+
+    state = getattr(args, "state", None)
+    for option, given, known in (("--state", state, JobState), ("--category", args.category, Category)):
+        if bad := next((word for word in (given or "").split(",") if word and word not in set(known)), None):
+            raise InvalidJob([(option, f"no {option[2:]} {bad!r}: one of {', '.join(known)}")])
+    return {
+        "queue": args.queue,
+        "type": args.type,
+        "tag": args.tag,
+        "category": args.category,
+        "fingerprint": args.fingerprint,
+        "created_after": args.since,
+    }
 
 
 def run(args: argparse.Namespace) -> int:
     """List them."""
+    from boltq.cli.desk import with_desk
+
+    which = {**chosen(args), "state": args.state}
+    return with_desk(args, lambda desk: _list(desk, which, args))
+
+
+async def _list(desk: "Desk", which: "dict[str, Any]", args: argparse.Namespace) -> int:
+    import msgspec
+
     from boltq.cli import job_view, show
-    from boltq.cli.session import Session, with_store
-    from boltq.domain.errors import InvalidJob
-    from boltq.domain.states import JobState
+    from boltq.client.answers import JobSummary
 
-    if args.state is not None and args.state not in set(JobState):
-        raise InvalidJob([("--state", f"no state {args.state!r}: one of {', '.join(JobState)}")])
-    state = JobState(args.state) if args.state else None
-
-    async def work(session: Session) -> int:
-        page = await read(session.inspector, state, args)
-        if args.json:
-            from boltq.server import shapes
-
-            show.document(shapes.PageView([shapes.summary(job) for job in page.jobs], page.cursor))
-        else:
-            job_view.list_jobs(page.jobs, await session.inspector.now_ms())
-            if page.cursor:
-                show.note(f"there are more: --cursor {page.cursor}")
+    if args.json:
+        show.document(await read(desk, which, msgspec.Raw, args.limit, args.cursor))
         return 0
+    page = await read(desk, which, JobSummary, args.limit, args.cursor)
+    job_view.list_jobs(page.items, desk.now)
+    if page.next_cursor:
+        show.note(f"there are more: --cursor {page.next_cursor}")
+    return 0
 
-    return with_store(work)
 
+async def read(desk: "Desk", which: "dict[str, Any]", kind: type[T], most: int, cursor: str | None = None) -> "Page[T]":
+    """As many jobs as are wanted, each as `kind`."""
+    from boltq.client import calls
 
-async def read(inspector: "Inspector", state: "JobState | None", args: argparse.Namespace) -> "Page":
-    """As many jobs as were asked for. The store lists by state and queue; types are chosen here."""
-    from boltq.broker.inspector import Page
-
-    page = Page([], args.cursor)
-    while len(page.jobs) < args.limit:
-        wanted = args.limit - len(page.jobs)
-        found = await inspector.page(state, args.queue, cursor=page.cursor, limit=wanted)
-        page.jobs += [job for job in found.jobs if args.type in {None, job.type}]
-        page.cursor = found.cursor
-        if not page.cursor:
-            break
-    return page
+    return await desk.read(lambda n, at: calls.list_jobs(limit=n, cursor=at, **which), kind, most, cursor)

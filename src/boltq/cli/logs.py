@@ -1,57 +1,62 @@
-"""Where log lines go: standard error, one line each; in production one JSON object each."""
+"""`boltq logs`: prints the lines that a job has written."""
 
-import json
-import logging
-import sys
-from datetime import UTC, datetime
-from typing import Any, Final
+import argparse
+from typing import TYPE_CHECKING
 
-from boltq.cli.show import clean
-from boltq.settings import BadSetting, Settings
+from boltq.cli.options import add_json, add_place
 
-_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_USUAL: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+if TYPE_CHECKING:
+    from boltq.cli.desk import Desk
+
+_LOOK_AGAIN = 1.0  # seconds
 
 
-def set_up(settings: Settings, handler: logging.Handler | None = None) -> None:
-    """Send the log lines of this process there. Raises BadSetting."""
-    level = _LEVELS.get(settings.log_level.lower())
-    if level is None:
-        raise BadSetting(f"BOLTQ_LOG_LEVEL={settings.log_level}: one of {', '.join(_LEVELS)}")
-    handler = handler or logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLine() if settings.environment == "production" else Line())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("asyncio", "uvicorn", "uvicorn.error", "watchfiles"):
-        logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    parser.epilog = """\
+examples:
+  boltq logs 01JZX4...
+  boltq logs 01JZX4... --follow        until the job has ended"""
+    parser.add_argument("id", metavar="ID", help="the job's id")
+    parser.add_argument("--follow", action="store_true", help="go on with what it writes, until it has ended")
+    add_place(parser)
+    add_json(parser)
 
 
-class Line(logging.Formatter):
-    """For people: time, level, who, what, and what else is known of it."""
+def run(args: argparse.Namespace) -> int:
+    """Print them."""
+    from boltq.cli.desk import with_desk
 
-    def format(self, record: logging.LogRecord) -> str:
-        """One line; a traceback follows on its own."""
-        stamp = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
-        text = f"{stamp} {record.levelname.lower():<7} {record.name.removeprefix('boltq.')}: {record.getMessage()}"
-        line = clean(" ".join([text, *(f"{key}={value}" for key, value in _extras(record).items())]))
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+    return with_desk(args, lambda desk: _print(desk, args))
 
 
-class JsonLine(logging.Formatter):
-    """For machines."""
+async def _print(desk: "Desk", args: argparse.Namespace) -> int:
+    import asyncio
 
-    def format(self, record: logging.LogRecord) -> str:
-        """One JSON object."""
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **_extras(record),
-        }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+    from boltq.cli import show
+    from boltq.client import calls
+
+    if args.json:
+        show.document(await desk.document(calls.get_log(args.id)))
+        return 0
+    after = 0
+    while True:
+        ended = not args.follow or (await desk.ask(calls.get_job(args.id))).ended
+        after = await _print_after(desk, args.id, after)
+        if ended:
+            return 0
+        await asyncio.sleep(_LOOK_AGAIN)
 
 
-def _extras(record: logging.LogRecord) -> dict[str, Any]:
-    return {key: value for key, value in vars(record).items() if key not in _USUAL}
+async def _print_after(desk: "Desk", job_id: str, after: int) -> int:
+    """Print the lines after that one; the number of the last."""
+    from boltq.cli import show
+    from boltq.client import calls
+
+    while True:
+        log = await desk.ask(calls.get_log(job_id, after=after))
+        for line in log.items:
+            print(show.clean(line.text), flush=True)
+            after = line.n
+        if log.next_after is None:
+            return after

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import time
 from datetime import datetime
 from typing import Final
 
@@ -11,6 +12,12 @@ _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_40
 def add_json(parser: argparse.ArgumentParser, *, default: object = False) -> None:
     """For programs. A subcommand's default is `argparse.SUPPRESS`: the command's own counts."""
     parser.add_argument("--json", action="store_true", default=default, help="print one JSON document")
+
+
+def add_place(parser: argparse.ArgumentParser, *, default: object = None) -> None:
+    """Where the jobs are. A subcommand's default is `argparse.SUPPRESS`: the command's own counts."""
+    parser.add_argument("--url", default=default, help="ask this API, not the store (BOLTQ_URL)")
+    parser.add_argument("--token", default=default, help="a key or token for it (BOLTQ_TOKEN, which others cannot see)")
 
 
 def seconds(text: str) -> float:
@@ -39,6 +46,13 @@ def moment(text: str) -> datetime | float:
     if found is None or found.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text!r}: give a time with its zone, such as 2030-01-31T09:30:00Z")
     return found
+
+
+def past(text: str) -> datetime | float:
+    """A moment, or how long ago: 2h, 7d, 2030-01-31T09:30:00Z."""
+    if text[:1].isdigit() and text[-1:].isalpha() and text[-1:] != "Z":
+        return time.time() - seconds(text)
+    return moment(text)
 
 
 def count(text: str) -> int:

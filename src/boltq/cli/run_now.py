@@ -2,7 +2,7 @@
 
 import argparse
 
-from boltq.cli.options import add_json
+from boltq.cli.options import add_json, add_place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -11,11 +11,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 examples:
   boltq run-now 01JZX4..."""
     parser.add_argument("ids", nargs="+", metavar="ID", help="a job's id")
+    add_place(parser)
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Queue them."""
+    """Do it."""
     from boltq.cli import verdicts
+    from boltq.client import calls
 
-    return verdicts.run(args, lambda broker, ids: broker.run_now(ids), "run now")
+    return verdicts.run(args, calls.run_job_now, "queued")

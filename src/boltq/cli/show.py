@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 # Escape sequences (ECMA-48), then whatever else a terminal would obey, and what reorders text.
@@ -72,14 +73,24 @@ def note(text: str) -> None:
     print(clean(text), file=sys.stderr)
 
 
-def moment(millis: int | None) -> str:
+def moment(at: int | None) -> str:
     """A time as the clock on the wall shows it."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(millis / 1_000)) if millis else ""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at / 1_000)) if at else ""
 
 
-def age(millis: float | None, now: float) -> str:
+def age(at: float | None, now: float) -> str:
     """How long ago, or how long until."""
-    return "" if millis is None else span(abs(now - millis) / 1_000)
+    return "" if at is None else span(abs(now - at) / 1_000)
+
+
+def millis(moment: datetime | None) -> int | None:
+    """A moment in milliseconds since 1970."""
+    return None if moment is None else round(moment.timestamp() * 1_000)
+
+
+def between(moment: datetime, now: datetime) -> str:
+    """How long ago, or how long until."""
+    return span(abs((now - moment).total_seconds()))
 
 
 def span(seconds: float) -> str:

@@ -3,10 +3,10 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from boltq.cli.options import add_json
+from boltq.cli.options import add_json, add_place
 
 if TYPE_CHECKING:
-    from boltq.cli.session import Session
+    from boltq.cli.desk import Desk
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,26 +16,26 @@ examples:
   boltq status 01JZX4...
   boltq status 01JZX4... --json | jq .state"""
     parser.add_argument("id", metavar="ID", help="the job's id")
+    add_place(parser)
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Show it."""
-    from boltq.cli.session import with_store
+    from boltq.cli.desk import with_desk
 
-    return with_store(lambda session: show_job(session, args.id, as_json=args.json))
+    return with_desk(args, lambda desk: show_job(desk, args.id, as_json=args.json))
 
 
-async def show_job(session: "Session", job_id: str, *, as_json: bool) -> int:
+async def show_job(desk: "Desk", job_id: str, *, as_json: bool) -> int:
     """Show one job; the exit code. Raises NotFound."""
-    job = await session.inspector.job(job_id)
+    from boltq.cli import job_view, show
+    from boltq.client import calls
+
+    request = calls.get_job(job_id)
     if as_json:
-        from boltq.cli import show
-        from boltq.server import shapes
-
-        show.document(shapes.view(job))
+        show.document(await desk.document(request))
     else:
-        from boltq.cli import job_view
-
-        job_view.describe(job, await session.inspector.now_ms())
+        job = await desk.ask(request)
+        job_view.describe(job, desk.now)
     return 0

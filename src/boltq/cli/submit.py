@@ -1,14 +1,15 @@
 """`boltq submit`: submits a job, or many; and waits for its end if asked to."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from boltq.cli.options import add_json, moment, seconds
+from boltq.cli.options import add_json, add_place, moment, seconds
 
 if TYPE_CHECKING:
-    from boltq.cli.session import Session
+    from boltq.cli.desk import Desk
     from boltq.domain.job import NewJob
 
 _EXAMPLES = """\
@@ -31,10 +32,10 @@ _OPTION_OF: Final = {
     "/max_attempts": "--max-attempts",
     "/priority": "--priority",
     "/queue": "--queue",
+    "/tags": "--tag",
     "/type": "TYPE",
     "/data": "the data",
 }
-_BATCH: Final = 5_000  # jobs of one step with --many
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,78 +53,78 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-attempts", type=int, metavar="N", help="how often it may run")
     parser.add_argument("--timeout", type=seconds, metavar="TIME", help="how long one run may take")
     parser.add_argument("--key", metavar="KEY", help="an idempotency key: the same key again is the same job")
+    parser.add_argument("--tag", action="append", help="a name to find the job by; once for each of them")
     parser.add_argument("--many", action="store_true", help="one JSON object a line of standard input, each a job")
     parser.add_argument("--wait", action="store_true", help="wait for the end; print the result")
     parser.add_argument("--timeout-wait", type=seconds, metavar="TIME", help="wait at most so long (exit code 4)")
+    add_place(parser)
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Submit."""
-    from boltq.cli.session import with_store
+    from boltq.cli.desk import with_desk
     from boltq.domain.errors import InvalidJob
 
     try:
         if args.many:
             _check_many(args)
-            return with_store(lambda session: _submit_many(session, args), start=True)
+            return with_desk(args, lambda desk: _submit_many(desk, args), start=True)
         job = _job(args, _data(args.data))
-        return with_store(lambda session: _submit(session, job, args), start=True)
+        return with_desk(args, lambda desk: _submit(desk, job, args), start=True)
     except InvalidJob as error:
         raise InvalidJob([(_OPTION_OF.get(pointer, pointer), why) for pointer, why in error.errors]) from None
 
 
-async def _submit(session: "Session", job: "NewJob", args: argparse.Namespace) -> int:
-    from boltq.broker.broker import raise_if_refused, repeated
+async def _submit(desk: "Desk", job: "NewJob", args: argparse.Namespace) -> int:
     from boltq.cli import show
+    from boltq.client import talk
 
-    answer = raise_if_refused((await repeated(lambda: session.broker.submit([job])))[0])
+    answer = await desk.carry(talk.submit(job))
     if args.wait or args.timeout_wait is not None:
-        return await _wait(session, answer.id, args)
+        return await _wait(desk, answer.id, args)
     if args.json:
         show.document({"id": answer.id, "created": answer.created})
     else:
         print(answer.id)
         if not answer.created:
             show.note("this job was there already: the key has been used")
-        await _note_absent_workers(session)
+        await _note_absent_workers(desk)
     return 0
 
 
-async def _note_absent_workers(session: "Session") -> None:
+async def _note_absent_workers(desk: "Desk") -> None:
     from boltq.cli import show
+    from boltq.client import calls
+    from boltq.domain.errors import Refused
 
-    if not await session.inspector.workers():
-        show.note("no worker is running: the job waits for one (`boltq worker` or `boltq dev`)")
+    with contextlib.suppress(Refused):  # a key that may only submit
+        if not (await desk.ask(calls.list_workers())).items:
+            show.note("no worker is running: the job waits for one (`boltq worker` or `boltq dev`)")
 
 
-async def _wait(session: "Session", job_id: str, args: argparse.Namespace) -> int:
+async def _wait(desk: "Desk", job_id: str, args: argparse.Namespace) -> int:
     """Wait for the end; 0 when it was completed."""
-    from boltq.broker.events import Watch
     from boltq.cli import job_view, show
     from boltq.cli.failures import FAILED, STILL_WAITING, CommandFailed
+    from boltq.client import calls, talk
     from boltq.domain.errors import WaitTimeout
-    from boltq.domain.outcome import error_of
     from boltq.domain.states import JobState
-    from boltq.server import shapes
 
     if not args.json:
         show.note(job_id)
-        await _note_absent_workers(session)
-    watch = Watch(session.broker)
+        await _note_absent_workers(desk)
     try:
-        job = await watch.end_of(job_id, args.timeout_wait)
+        job = await desk.carry(talk.end_of(job_id, args.timeout_wait))
     except WaitTimeout as error:
         raise CommandFailed(str(error), STILL_WAITING) from None
-    finally:
-        await watch.close()
     if args.json:
-        show.document(shapes.view(job))
+        show.document(await desk.document(calls.get_job(job_id)))
         return 0 if job.state is JobState.COMPLETED else FAILED
     if job.state is JobState.COMPLETED:
-        print(show.clean_lines(job_view.pretty(job.result)))
+        print(show.clean_lines(job_view.pretty(job.result_json) or "null"))
         return 0
-    why = job_view.one_line(error_of(job.error)) if job.error else job.reason
+    why = job_view.one_line(job.error) if job.error else job.reason
     raise CommandFailed(f"job {job_id} is {job.state}: {why}")
 
 
@@ -139,17 +140,19 @@ def _check_many(args: argparse.Namespace) -> None:
         raise CommandFailed("--many goes neither with --key nor with --wait", USAGE)
 
 
-async def _submit_many(session: "Session", args: argparse.Namespace) -> int:
-    from boltq.broker.broker import raise_if_refused, repeated
+async def _submit_many(desk: "Desk", args: argparse.Namespace) -> int:
     from boltq.cli import show
     from boltq.cli.failures import FAILED, CommandFailed, known
+    from boltq.client import talk
     from boltq.domain.errors import BoltQError
 
     ids: list[str] = []
     try:
         for batch in _batches(args):
-            answers = await repeated(lambda jobs=batch: session.broker.submit(jobs))  # type: ignore[misc]
-            ids += [raise_if_refused(answer).id for answer in answers]
+            for answer in await desk.carry(talk.submit_batch(batch, len(ids))):
+                if isinstance(answer, BoltQError):
+                    raise answer
+                ids.append(answer.id)
     except BoltQError as error:
         code, text = known(error) or (FAILED, str(error))
         raise CommandFailed(f"{text} ({len(ids)} jobs before it were submitted)", code) from error
@@ -163,15 +166,14 @@ async def _submit_many(session: "Session", args: argparse.Namespace) -> int:
 
 
 def _batches(args: argparse.Namespace) -> "Iterator[list[NewJob]]":
-    batch: list[NewJob] = []
-    for number, line in enumerate(sys.stdin, 1):
-        if line.strip():
-            batch.append(_job(args, _object(line.strip(), f"line {number}"), f"line {number}: "))
-        if len(batch) >= _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    from boltq.client.talk import batches
+
+    def jobs() -> "Iterator[NewJob]":
+        for number, line in enumerate(sys.stdin, 1):
+            if line.strip():
+                yield _job(args, read_object(line.strip(), f"line {number}"), f"line {number}: ")
+
+    return (batch for _, batch in batches(jobs()))
 
 
 # What is submitted
@@ -179,18 +181,19 @@ def _batches(args: argparse.Namespace) -> "Iterator[list[NewJob]]":
 
 def _job(args: argparse.Namespace, data: str, where: str = "") -> "NewJob":
     """A job with the options of the command line. Raises InvalidJob."""
-    from boltq.app import Options
     from boltq.domain.errors import InvalidJob
+    from boltq.domain.options import Options
 
     options = Options(
         queue=args.queue,
-        priority=_priority(args.priority),
+        priority=read_priority(args.priority),
         delay=args.delay,
         run_at=args.run_at,
         expires_in=args.expires_in,
         max_attempts=args.max_attempts,
         timeout=args.timeout,
         idempotency_key=args.key,
+        tags=args.tag,
     )
     try:
         return options.new_job(args.type, data)
@@ -200,16 +203,17 @@ def _job(args: argparse.Namespace, data: str, where: str = "") -> "NewJob":
         ) from None
 
 
-def _priority(text: str | None) -> str | int | None:
+def read_priority(text: str | None) -> str | int | None:
+    """A priority by its word or its number."""
     return int(text) if text and text.isdigit() else text
 
 
 def _data(words: list[str]) -> str:
     """The JSON text of the data. JSON is kept as it was written."""
     if words == ["-"]:
-        return _object(sys.stdin.read(), "standard input")
+        return read_object(sys.stdin.read(), "standard input")
     if len(words) == 1 and words[0].lstrip()[:1] in {"{", "["}:
-        return _object(words[0], "the data")
+        return read_object(words[0], "the data")
     return _from_pairs(words)
 
 
@@ -237,7 +241,7 @@ def _value(text: str) -> Any:
     return msgspec.Raw(text.strip())  # as it was written: big integers survive
 
 
-def _object(text: str, where: str) -> str:
+def read_object(text: str, where: str) -> str:
     """The text itself, once it has been found to be a JSON object."""
     import msgspec
 

@@ -1,41 +1,60 @@
-"""What the commands say that do one thing to many jobs: cancel, run-now, replay."""
+"""What the commands say that do one thing to each of many jobs: cancel, retry, run-now, replay, delete."""
 
 import argparse
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
-from boltq.broker.broker import Broker, Verdict
+import msgspec
+
 from boltq.cli import show
+from boltq.cli.desk import Desk, with_desk
 from boltq.cli.failures import FAILED, OK, complain
-from boltq.cli.session import Session, with_store
+from boltq.client.errors import Problem
+from boltq.client.request import Request
+from boltq.domain.errors import Conflict, NotFound
 
-Act = Callable[[Broker, Sequence[str]], Awaitable[list[Verdict]]]
+
+class Verdict(msgspec.Struct):
+    """What became of one id: the job's state after it, or why it was refused."""
+
+    id: str
+    ok: bool
+    state: str | None = None
+    refusal: str | None = None  # not-found or conflict
+    text: str = ""
 
 
-def run(args: argparse.Namespace, act: Act, done: str) -> int:
+def run(args: argparse.Namespace, call: Callable[[str], Request[Any]], done: str) -> int:
     """Do it to `args.ids`, and say of each what became of it."""
 
-    async def work(session: Session) -> int:
-        verdicts = await act(session.broker, args.ids)
-        tell(verdicts, done, as_json=args.json)
+    async def work(desk: Desk) -> int:
+        verdicts = [await _judge(desk, call(job_id), job_id) for job_id in dict.fromkeys(args.ids)]
+        _tell(verdicts, done, as_json=args.json)
         return OK if all(verdict.ok for verdict in verdicts) else FAILED
 
-    return with_store(work)
+    return with_desk(args, work)
 
 
-def tell(verdicts: Sequence[Verdict], done: str, *, as_json: bool) -> None:
+async def _judge(desk: Desk, request: Request[Any], job_id: str) -> Verdict:
+    try:
+        standing = await desk.ask(request)
+    except NotFound as error:
+        return Verdict(job_id, ok=False, refusal="not-found", text=str(error))
+    except Conflict as error:
+        problem = error.__cause__
+        state = problem.members.get("state") if isinstance(problem, Problem) else None
+        return Verdict(job_id, ok=False, state=state, refusal="conflict", text=str(error))
+    return Verdict(standing.id, ok=True, state=standing.state) if standing else Verdict(job_id, ok=True)
+
+
+def _tell(verdicts: list[Verdict], done: str, *, as_json: bool) -> None:
     """A line for each id, or one JSON document."""
     if as_json:
-        show.document({"jobs": [_row(verdict) for verdict in verdicts]})
+        rows = [{"id": v.id, "ok": v.ok, "state": v.state, "refusal": v.refusal} for v in verdicts]
+        show.document({"items": rows})
         return
     for verdict in verdicts:
         if verdict.ok:
-            print(f"{show.clean(verdict.id)}  {verdict.state}")
-        elif verdict.word == "NOT_FOUND":
-            complain(f"no job {verdict.id}: the id is wrong, or the job is older than the history that is kept")
+            print(f"{show.clean(verdict.id)}  {verdict.state or done}")
         else:
-            complain(f"job {verdict.id} is {verdict.state} and cannot be {done}")
-
-
-def _row(verdict: Verdict) -> dict[str, object]:
-    refusals = {"NOT_FOUND": "not-found", "CONFLICT": "conflict"}
-    return {"id": verdict.id, "ok": verdict.ok, "state": verdict.state or None, "refusal": refusals.get(verdict.word)}
+            complain(verdict.text)

@@ -38,12 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Work until told to stop."""
-    from boltq.cli import logs
+    from boltq.cli import log_lines
     from boltq.settings import Settings
 
     settings = Settings.from_env(num_workers=args.slots, queues=args.queues, grace=args.grace)
     _check(args)
-    logs.set_up(settings)
+    log_lines.set_up(settings)
     if args.child:
         from boltq.cli import child
 

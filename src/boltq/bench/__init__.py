@@ -1,0 +1,1 @@
+"""What `boltq bench` measures: a server, real processes, jobs that do nothing, all duties on."""

@@ -1,0 +1,107 @@
+"""Whom a command asks: the API at --url, or with the store at hand an API of its own, in this process.
+
+Both are asked in the same words, so that a command is written once, and says the same wherever the jobs are.
+"""
+
+import argparse
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from boltq.client.answers import Page
+from boltq.client.carry import AsyncExchange, carry_async
+from boltq.client.request import Request
+from boltq.client.talk import Lost, Reply, Talk, ask
+from boltq.domain.limits import MAX_PAGE
+from boltq.settings import Settings
+
+T = TypeVar("T")
+
+
+class Desk:
+    """Answers a command's questions."""
+
+    def __init__(self, exchange: AsyncExchange) -> None:
+        self._exchange = exchange
+        self.now = datetime.now(UTC)  # by the clock of whoever answered last
+
+    async def ask(self, request: Request[T]) -> T:
+        """Make one call. Raises what the client raises."""
+        return await self.carry(ask(request))
+
+    async def document(self, request: Request[Any]) -> msgspec.Raw:
+        """Make one call; its answer as it came, for --json."""
+        return await self.ask(request.answering(msgspec.Raw))
+
+    async def read(
+        self, call: Callable[[int, str | None], Request[Any]], kind: type[T], most: int, cursor: str | None = None
+    ) -> Page[T]:
+        """As many things of a list as are wanted, each as `kind`; `call` takes a limit and a cursor."""
+        page: Page[T] = Page(items=[], next_cursor=cursor)
+        while len(page.items) < most:
+            request = call(min(most - len(page.items), MAX_PAGE), page.next_cursor)
+            found: Page[T] = await self.ask(request.answering(Page[kind]))  # type: ignore[valid-type]
+            page = Page(items=page.items + found.items, next_cursor=found.next_cursor)
+            if not page.next_cursor:
+                break
+        return page
+
+    async def carry(self, talk: Talk[T]) -> T:
+        """Carry out a talk."""
+        return await carry_async(talk, self._noting)
+
+    async def _noting(self, request: Request[Any]) -> Reply | Lost:
+        reply = await self._exchange(request)
+        if isinstance(reply, Reply) and (stamp := reply.headers.get("x-server-time")):
+            self.now = datetime.fromisoformat(stamp)
+        return reply
+
+
+Work = Callable[[Desk], Awaitable[int]]
+
+
+def with_desk(args: argparse.Namespace, work: Work, *, start: bool = False) -> int:
+    """Carry out a command's work; its exit code. `start`: with an embedded store that nobody runs, run it meanwhile."""
+    from boltq.cli.session import check_runs
+
+    settings = Settings.from_env(url=args.url)
+    if settings.url:
+        return asyncio.run(_at(_far(args), work))
+    if not start:
+        check_runs(settings)
+    from boltq.broker.store import Store
+
+    with ExitStack() as leaving:
+        store = Store(settings)
+        leaving.callback(store.close)
+        store.open()
+        return asyncio.run(_at(_here(settings, store.address, begin=start), work))
+
+
+async def _at(place: AbstractAsyncContextManager[Desk], work: Work) -> int:
+    async with place as desk:
+        return await work(desk)
+
+
+@asynccontextmanager
+async def _far(args: argparse.Namespace) -> AsyncIterator[Desk]:
+    from boltq.client.place import find_place
+    from boltq.client.wire import AsyncWire
+
+    wire = AsyncWire(find_place(args.url, args.token))
+    try:
+        yield Desk(wire.exchange)
+    finally:
+        await wire.close()
+
+
+@asynccontextmanager
+async def _here(settings: Settings, address: str, *, begin: bool) -> AsyncIterator[Desk]:
+    from boltq.cli.own_api import own_api
+
+    async with own_api(settings, address, begin=begin) as exchange:
+        yield Desk(exchange)
