@@ -54,9 +54,14 @@ servers: $(DEV_STAMP) ## Fetch the older servers that the tests run against into
 test: servers ## Run the tests (some of them: make test ARGS='tests/broker -k claim')
 	$(BIN)/pytest $(ARGS)
 
+.PHONY: docs
+docs: $(VENV_STAMP) ## Build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 .PHONY: check
 check: ## Everything that CI runs, in its order; stops at the first failure
 	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory docs
 	@$(MAKE) --no-print-directory test ARGS='--partitions 4 $(PARTITIONED)'
 	@$(MAKE) --no-print-directory test
 
@@ -74,7 +79,7 @@ build: $(VENV_STAMP) ## Build the wheel and the source archive into dist/
 
 .PHONY: clean
 clean: ## Remove .venv, .tools, caches and builds (not .boltq: that is data)
-	rm -rf $(VENV) .tools dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .tools dist site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help

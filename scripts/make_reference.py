@@ -1,16 +1,21 @@
-"""Writes the reference pages that are made from code: docs/reference/settings.md and states.md.
+"""Writes the reference that is made from code: docs/reference/settings.md, states.md and openapi.json.
 
-Run it after a change of settings.py or domain/states.py: .venv/bin/python scripts/make_reference.py
-A test compares the pages with what this makes.
+Run it after a change of settings.py, domain/states.py or the API's calls: .venv/bin/python scripts/make_reference.py
+A test compares the files with what this makes.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import Final
 
 from boltq import settings
+from boltq.broker.broker import Broker
 from boltq.domain.states import ACTIONS, ENTRIES, MOVES, TERMINAL, JobState
+from boltq.server.app import calls_of
+from boltq.server.backend import Backend
+from boltq.server.openapi import document
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "reference"
 
@@ -31,6 +36,7 @@ CAUSES: Final = {
     ("scheduled", "queued"): "its time has come, or somebody said `run_now`",
     ("scheduled", "cancelled"): "somebody cancelled it",
     ("queued", "running"): "a worker claimed it",
+    ("queued", "scheduled"): "somebody gave it a later time",
     ("queued", "cancelled"): "somebody cancelled it, or it was not started in time (reason `expired`)",
     ("running", "completed"): "the function returned",
     ("running", "retrying"): "the function failed, and there is an attempt left that is worth making",
@@ -93,10 +99,18 @@ def states_page() -> str:
             [(f"`{state}`", STATES[state], _actions(state)) for state in JobState],
         ),
         f"A job ends as {_listed(state for state in JobState if state in TERMINAL)}. It leaves these states only by a"
-        " replay, or when it is pruned: then it is gone.",
+        " replay, or when it is pruned or deleted: then it is gone. To `replay` is to queue the same job again; to"
+        " `replay_as` is to make a new job from it, which may differ; to `edit` is to change the payload, priority,"
+        " time or tags of a job that waits.",
         "## The moves",
         _table(("from", "to", "because"), [(f"`{a}`", f"`{b}`", CAUSES[a, b]) for a, b in _moves()]),
     )
+
+
+def openapi() -> str:
+    """The API's description, as GET /openapi.json answers it."""
+    calls = calls_of(Backend(Broker("redis://localhost"), settings.Settings()))  # nothing is opened
+    return json.dumps(document(calls), indent=2, ensure_ascii=False) + "\n"
 
 
 def diagram() -> str:
@@ -134,7 +148,7 @@ def _wrapped(part: str) -> str:
     return part if part[0] in "|`#<" else fill(part, 120, break_on_hyphens=False)
 
 
-PAGES: Final = {"settings.md": settings_page, "states.md": states_page}
+PAGES: Final = {"settings.md": settings_page, "states.md": states_page, "openapi.json": openapi}
 
 
 def main() -> None:

@@ -31,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--partitions", type=int, default=1, help="partitions of each test's namespace")
     parser.addoption("--chaos-seed", type=int, help="of the chaos story (default: a new one, which it prints)")
     parser.addoption("--chaos-jobs", type=int, default=20_000, help="jobs of the chaos story")
+    parser.addoption("--api-examples", type=int, default=30, help="what Schemathesis makes up for each call of the API")
     parser.addoption("--chaos-seconds", type=float, default=20.0, help="how long its storm lasts")
 
 

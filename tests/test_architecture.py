@@ -44,11 +44,11 @@ def test_a_script_begins_with_its_contract(script):
 
 
 def test_every_script_is_called_by_the_broker_and_no_other_is():
-    """One entry each: a Call in calls.py, or one of the short ways of Broker and Inspector."""
-    ways = {"Call", "many", "_many", "_everywhere", "_read"}
+    """One entry each: a Call in calls.py, or one of the short ways of Broker, Inspector and their kin."""
+    ways = {"Call", "many", "_many", "_everywhere", "_read", "_walk", "_send"}
     called = {
         call.args[0].value
-        for name in ("calls", "broker", "inspector")
+        for name in ("calls", "broker", "inspector", "search", "operations", "journal", "api_keys")
         for call in ast.walk(MODULES[f"broker/{name}.py"])
         if isinstance(call, ast.Call) and _name_of(call.func) in ways and call.args
         if isinstance(call.args[0], ast.Constant)

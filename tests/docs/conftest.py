@@ -50,6 +50,27 @@ def working(surroundings: Mapping[str, str]) -> WorkerMaker:
     return worker
 
 
+@pytest.fixture
+def serving(surroundings: dict[str, str], tmp_path: Path) -> WorkerMaker:
+    """Has a `boltq api` beside a block, which programs find by BOLTQ_URL."""
+
+    @contextmanager
+    def api() -> Iterator[None]:
+        with (tmp_path / "api.out").open("wb") as out:
+            process = subprocess.Popen(
+                [*BOLTQ, "api", "--port", "0"], env=surroundings, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            )
+        try:
+            surroundings["BOLTQ_URL"] = "http://" + _address(process, tmp_path / "api.out", r"listens on http://(\S+)")
+            yield
+        finally:
+            surroundings.pop("BOLTQ_URL", None)
+            process.terminate()
+            process.wait(60)
+
+    return api
+
+
 @pytest.fixture(scope="session")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a `boltq dev` with a store of its own; on port 8080, as the pages say, where that is free."""
@@ -72,11 +93,11 @@ def _is_free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def _address(process: "subprocess.Popen[bytes]", out: Path) -> str:
+def _address(process: "subprocess.Popen[bytes]", out: Path, pattern: str = r"API +http://(\S+)") -> str:
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
-        if found := re.search(r"API +http://(\S+)", out.read_text()):
+        if found := re.search(pattern, out.read_text()):
             return found.group(1)
         assert process.poll() is None, out.read_text()
         time.sleep(0.1)
-    raise AssertionError(f"boltq dev does not begin: {out.read_text()}")
+    raise AssertionError(f"it does not begin: {out.read_text()}")

@@ -39,6 +39,22 @@ BY NAME
 scheduled
 cancelled
 """,
+    "pipeline": """\
+csv {'city': 'Ghent', 'amount': '3'}
+[{'city': 'Ghent', 'total': 13}, {'city': 'Lille', 'total': 4}]
+not sent, but written: True
+Ghent: 13
+Lille: 4
+""",
+    "http_client": """\
+5 apples: 15
+1, 2 and 3 pears: [4, 8, 12]
+a plum: there are no plums
+an apple instead: 3
+later: scheduled then cancelled
+tagged: ['price']
+ten orders: 135
+""",
     "worker_inside": "Hello, Ann\n",
 }
 
@@ -51,9 +67,9 @@ def test_every_example_is_listed():
 
 
 @pytest.mark.parametrize("program", PRINTS)
-def test_an_example_runs(program, surroundings, working):
-    beside = nullcontext() if program == "worker_inside" else working(FOLDER, f"{program}:app")
-    with beside:
+def test_an_example_runs(program, surroundings, working, serving):
+    beside = nullcontext() if program in {"pipeline", "worker_inside"} else working(FOLDER, f"{program}:app")
+    with beside, serving() if program == "http_client" else nullcontext():
         command = [sys.executable, f"{program}.py"]
         done = subprocess.run(
             command, cwd=FOLDER, env=surroundings, capture_output=True, text=True, timeout=100, check=False

@@ -4,7 +4,8 @@ Marks on the line before a block, which readers do not see:
 
     <!-- file: tasks.py -->   the block is (a further part of) that file
     <!-- run -->              Python or shell; run in the folder with these files, beside a worker for `tasks:app`
-                              where the page has tasks, else for the built-in job types
+                              where the page has tasks, else for the built-in job types; and beside an API (BOLTQ_URL)
+                              where it has `boltq.client`
     <!-- prints -->           what the program before it prints
 
 Every call of `localhost:8080`, with curl or PowerShell, is made, marked or not.
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,11 +80,12 @@ def is_powershell(block: Block) -> bool:
 
 
 @pytest.mark.parametrize("page", with_blocks(is_run))
-def test_the_programs_of_a_page_run(page, tmp_path, surroundings, working):
+def test_the_programs_of_a_page_run(page, tmp_path, surroundings, working, serving):
     """What a page marks as runnable runs as it stands, and prints what the page says."""
     found = blocks(page)
     files = _write_files(found, tmp_path)
-    with working(tmp_path, *(["tasks:app"] if "tasks.py" in files else [])):
+    api = serving() if any("boltq.client" in block.text for block in found) else nullcontext()
+    with working(tmp_path, *(["tasks:app"] if "tasks.py" in files else [])), api:
         for block, after in zip(found, [*found[1:], None], strict=True):
             if is_run(block):
                 printed = _run(block, tmp_path, surroundings)
@@ -199,7 +202,7 @@ def test_every_variable_on_a_page_is_a_setting():
         assert variable not in known, f"{variable} is there: say so in the README"
 
 
-@pytest.mark.parametrize("page", ["settings.md", "states.md"])
+@pytest.mark.parametrize("page", ["settings.md", "states.md", "openapi.json"])
 def test_a_generated_page_is_up_to_date(page):
     """Or else: .venv/bin/python scripts/make_reference.py."""
     assert (ROOT / "docs" / "reference" / page).read_text("utf-8") == _generator().PAGES[page]()
@@ -228,14 +231,14 @@ def test_the_architecture_has_every_key():
     lua = (ROOT / "src/boltq/broker/lua/lib/keys.lua").read_text("utf-8")
     named = {found.rstrip(":") for found in re.findall(r"P \.\. '([^']+)'", lua)}
     text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
-    rows = re.findall(r"^([a-z]+)\S* +(?:HASH|LIST|SET|ZSET|STREAM|STRING) ", text, re.MULTILINE)
+    rows = re.findall(r"^([a-z_]+)\S* +(?:HASH|LIST|SET|ZSET|STREAM|STRING) ", text, re.MULTILINE)
     assert set(rows) == named
 
 
 def test_the_files_that_the_architecture_names_are_there():
     """Paths below src/boltq, in words and in the map."""
     text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
-    packages = "domain|broker|worker|server|cli|tasks|lib"
+    packages = "domain|broker|worker|server|client|cli|tasks|lib"
     for path in re.findall(rf"`((?:{packages})/[\w/]+\.(?:py|lua))`", text):
         home = "broker/lua" if path.startswith("lib/") else ""
         assert (ROOT / "src/boltq" / home / path).exists(), path
