@@ -1,0 +1,50 @@
+"""A person's word for a step that waits for it. It may come before the step waits, and the same word may come twice."""
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from boltq.domain.outcome import Category, JobError
+from boltq.domain.workflow.states import ENDED, StepState
+
+Word = Literal["approve", "reject"]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was decided, and by whom. `data` is JSON of any kind."""
+
+    decision: Word
+    data: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
+    by: str = ""
+    timed_out: bool = False  # nobody answered in time: the step's `on_timeout` did
+
+
+class Verdict(StrEnum):
+    """What becomes of an answer."""
+
+    KEPT = "kept"  # the step does not wait yet; it will find the answer
+    TAKEN = "taken"  # the step ends by it
+    REPEATED = "repeated"  # the same was decided before: nothing changes
+    REFUSED = "refused"  # something else was decided, or the step has ended without an answer
+
+
+def receive(state: StepState, earlier: Answer | None, answer: Answer) -> Verdict:
+    """What becomes of an answer, given where its step stands and what was answered before."""
+    if earlier:
+        return Verdict.REPEATED if earlier.decision == answer.decision and not earlier.timed_out else Verdict.REFUSED
+    if state in ENDED:
+        return Verdict.REFUSED
+    return Verdict.TAKEN if state is StepState.WAITING else Verdict.KEPT
+
+
+def end_of(answer: Answer) -> tuple[StepState, str, JobError | None]:
+    """How an answer ends its step: the state, the result as JSON text, and the error of one that was rejected."""
+    result = msgspec.json.encode(
+        {"decision": answer.decision, "by": answer.by, "data": answer.data, "timed_out": answer.timed_out}
+    ).decode()
+    if answer.decision == "approve":
+        return StepState.SUCCEEDED, result, None
+    reason = "nobody answered in time" if answer.timed_out else f"rejected by {answer.by or 'a person'}"
+    category = Category.TIMEOUT if answer.timed_out else Category.DATA
+    return StepState.FAILED, result, JobError(class_name="Rejected", message=reason, category=category)

@@ -1,0 +1,31 @@
+"""The bounds of a workflow. Everything is bounded and says so."""
+
+import re
+from typing import Final
+
+from boltq.domain import limits
+
+MAX_STEPS: Final = 1_000  # handlers and the steps of sub-workflows included
+MAX_WORKFLOW_BYTES: Final = 1 << 20  # the whole form, its input included
+MAX_NESTING: Final = 5  # of sub-workflows; the outermost one counts
+MAX_MAP_ITEMS: Final = 10_000
+EXPAND_ITEMS: Final = 500  # children of a map that one call to the store makes
+MAX_EXPRESSION_CHARS: Final = 2_000
+MAX_EXPRESSION_DEPTH: Final = 32
+MAX_REFERENCE_CHARS: Final = 500
+MAX_PROMPT_CHARS: Final = 2_000
+MAX_RUN_SECONDS: Final = 7 * 86_400  # of one run of a job
+MAX_MISTAKES: Final = 30  # that are named at once
+
+STEP_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+STEP_ID_RULE: Final = "1 to 100 of A-Z a-z 0-9 _ -, the first one a letter or a digit"
+
+
+def bad_step_id(step_id: str) -> str | None:
+    """Why this id of a step is refused; None when it is fine. It has no dots: references are written with them."""
+    return None if STEP_ID.fullmatch(step_id) else f"{step_id!r:.60} is not a step's id: use {STEP_ID_RULE}"
+
+
+def bad_seconds(seconds: float | None, most: int = limits.MAX_DELAY_SECONDS) -> str | None:
+    """Why this duration is refused; None when it is fine, or not given."""
+    return None if seconds is None or 0 < seconds <= most else f"more than 0 and at most {most} seconds"

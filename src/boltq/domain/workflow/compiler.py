@@ -1,0 +1,355 @@
+"""Makes a plan of a form, or says everything that is wrong with it."""
+
+import difflib
+from collections.abc import Container, Iterator, Mapping
+from typing import Final
+
+from boltq.domain.job import Priority
+from boltq.domain.workflow import bounds, graph
+from boltq.domain.workflow.checks import check_step, check_workflow
+from boltq.domain.workflow.form import AtLeastForm, MapForm, StepForm, StepKind, WorkflowForm, as_json
+from boltq.domain.workflow.mistakes import InvalidWorkflow, Mistake, raise_if_any
+from boltq.domain.workflow.plan import EARLY, Group, Plan, PlannedMap, PlannedStep, Rule
+from boltq.domain.workflow.references import Reference
+from boltq.domain.workflow.scope import Scope
+from boltq.domain.workflow.uses import Use, needs_filling, uses_in, uses_of, value_of
+
+
+def compile_workflow(form: WorkflowForm, *, input_is_known: bool = True) -> Plan:
+    """The plan of a workflow. Raises InvalidWorkflow with a JSON pointer and a reason for every mistake.
+
+    `input_is_known` false is for a form that is saved and gets its input later.
+    """
+    if len(as_json(form).encode()) > bounds.MAX_WORKFLOW_BYTES:
+        raise InvalidWorkflow([("", f"larger than {bounds.MAX_WORKFLOW_BYTES} bytes")])
+    if _count_steps(form) > bounds.MAX_STEPS:
+        raise InvalidWorkflow([("/steps", f"at most {bounds.MAX_STEPS} steps, those of sub-workflows included")])
+    mistakes: list[Mistake] = []
+    plan = _Compiler(form, mistakes, input_is_known=input_is_known).plan()
+    raise_if_any(mistakes)
+    return plan
+
+
+def named_steps(form: WorkflowForm) -> Iterator[tuple[Group, str, str, StepForm]]:
+    """Every step with its list, its id (which may be made up) and its JSON pointer; not those of sub-workflows."""
+    lists = ((Group.STEPS, form.steps), (Group.ON_FAILURE, form.on_failure), (Group.FINALLY, form.finally_))
+    for group, steps in lists:
+        for number, step in enumerate(steps):
+            usual = f"{_USUAL_ID[group]}-{number + 1}"
+            yield group, usual if step.id is None else step.id, f"/{group}/{number}", step
+
+
+_USUAL_ID: Final = {Group.STEPS: "step", Group.ON_FAILURE: "on-failure", Group.FINALLY: "finally"}
+_LATER: Final = {group: number for number, group in enumerate(Group)}
+_NEEDS_PARENTS: Final = frozenset({Rule.ONE_SUCCESS, Rule.ONE_FAILED})
+_NAMED_IN_CYCLE: Final = 20
+
+
+class _Draft:
+    """A step on its way into the plan."""
+
+    def __init__(self, form: StepForm, id: str, group: Group, at: str) -> None:
+        self.form = form
+        self.id = id
+        self.group = group
+        self.at = at
+        self.uses: list[Use] = []
+        self.parents: list[str] = []
+        self.awaits: list[str] = []
+        self.workflow: Plan | None = None
+
+    @property
+    def rule(self) -> Rule:
+        """When it runs."""
+        return Rule.AT_LEAST if isinstance(self.form.run_if, AtLeastForm) else Rule(self.form.run_if)
+
+    @property
+    def referred(self) -> list[str]:
+        """The steps that it refers to, each once."""
+        return list(dict.fromkeys(step for use in self.uses if (step := use.reference.step) is not None))
+
+
+class _Compiler:
+    """Compiles one form; for each sub-workflow there is another one."""
+
+    def __init__(
+        self,
+        form: WorkflowForm,
+        mistakes: list[Mistake],
+        *,
+        at: str = "",
+        nesting: int = 1,
+        input_is_known: bool = True,
+        queue: str = "default",
+        priority: Priority = Priority.NORMAL,
+    ) -> None:
+        self._form = form
+        self._mistakes = mistakes
+        self._at = at
+        self._nesting = nesting
+        self._input = Scope(input=bytes(form.input).decode(errors="replace")) if input_is_known else None
+        self._queue = form.queue or queue
+        self._priority = _priority(form.priority, priority)
+        self._drafts: dict[str, _Draft] = {}
+
+    def plan(self) -> Plan:
+        """The plan. Where there are mistakes it is no good, but they are all noted."""
+        self._mistakes += check_workflow(self._form, self._at)
+        self._draft_steps()
+        for draft in self._drafts.values():
+            self._look_into(draft)
+        self._check_output()
+        steps: list[PlannedStep] = []
+        path: list[str] = []
+        for group in Group:
+            drafts = [draft for draft in self._drafts.values() if draft.group is group]
+            planned, longest = self._arranged(drafts)
+            steps += planned
+            path = path or longest
+        return Plan(
+            name=self._form.name,
+            steps=tuple(steps),
+            input=bytes(self._form.input).decode(errors="replace"),
+            output=bytes(self._form.output).decode(errors="replace"),
+            policy=self._form.on_failure_policy,
+            timeout_seconds=self._form.timeout_seconds,
+            longest_path=tuple(path),
+        )
+
+    # What there is
+
+    def _draft_steps(self) -> None:
+        for group, step_id, place, form in named_steps(self._form):
+            at = self._at + place
+            if step_id in self._drafts:
+                self._wrong(f"{at}/id", f"there is another step {step_id}, at {self._drafts[step_id].at}")
+            else:
+                self._drafts[step_id] = _Draft(form, step_id, group, at)
+            self._mistakes += check_step(form, at)
+
+    def _look_into(self, draft: _Draft) -> None:
+        for found in uses_of(draft.form, draft.at):
+            if not isinstance(found, Use):
+                self._mistakes.append(found)
+            elif reason := self._bad_use(found, draft):
+                self._wrong(found.at, reason)
+            else:
+                draft.uses.append(found)
+        if draft.form.workflow and draft.form.kind is StepKind.WORKFLOW:
+            draft.workflow = self._sub_plan(draft.form.workflow, f"{draft.at}/workflow")
+
+    def _sub_plan(self, form: WorkflowForm, at: str) -> Plan | None:
+        if self._nesting >= bounds.MAX_NESTING:
+            self._wrong(at, f"workflows may be nested {bounds.MAX_NESTING} deep")
+            return None
+        for use in uses_in(value_of(form.input), f"{at}/input", "params"):
+            self._wrong(use[0], "the step's params are the input of its workflow: write references there")
+        compiler = _Compiler(
+            form,
+            self._mistakes,
+            at=at,
+            nesting=self._nesting + 1,
+            input_is_known=False,
+            queue=self._queue,
+            priority=self._priority,
+        )
+        return compiler.plan()
+
+    def _check_output(self) -> None:
+        at = f"{self._at}/output"
+        value = value_of(self._form.output)
+        for found in uses_in(value, at, "output"):
+            if not isinstance(found, Use):
+                self._mistakes.append(found)
+            elif reason := self._bad_use(found, None):
+                self._wrong(found.at, reason)
+
+    # References
+
+    def _bad_use(self, use: Use, draft: _Draft | None) -> str | None:
+        """Why a step, or the output (None), cannot refer to that; None when it can."""
+        reference = use.reference
+        handler = draft is not None and draft.group is not Group.STEPS
+        match reference.root:
+            case "item":
+                return self._bad_item(use, draft)
+            case "error" if not handler:
+                return "only on_failure and finally steps can refer to the error"
+            case "workflow" if reference.path[1] == "state" and not handler:
+                return "only on_failure and finally steps can refer to the workflow's state"
+            case "input" if use.place != "when" and self._input and not self._input.has(reference):
+                return f"{{{{ {reference.text} }}}}: there is no such thing in the input"
+            case "steps":
+                return self._bad_step(reference, draft)
+        return None
+
+    def _bad_item(self, use: Use, draft: _Draft | None) -> str | None:
+        if draft is None or draft.form.map is None:
+            return "there is an item only in the params of a step with a map"
+        return None if use.place == "params" else f"{use.place} is looked at once, before there are items"
+
+    def _bad_step(self, reference: Reference, draft: _Draft | None) -> str | None:
+        target = self._drafts.get(reference.path[1])
+        group = draft.group if draft else Group.STEPS
+        if target is None:
+            return self._unknown(reference.path[1])
+        if target is draft:
+            return f"the step {target.id} refers to itself"
+        if _LATER[target.group] > _LATER[group]:
+            return f"{target.id} runs later, as one of {target.group}"
+        if reference.path[2] in ("stats", "results") and target.form.map is None:
+            return f"{target.id} has no map, so it has no {reference.path[2]}"
+        return None
+
+    def _unknown(self, step_id: str) -> str:
+        many = len(self._mistakes) > bounds.MAX_MISTAKES  # nobody will read the rest
+        close = [] if many else difflib.get_close_matches(step_id[:100], self._drafts, n=1, cutoff=0.5)
+        return f"there is no step {step_id[:100]!r}" + (f"; did you mean {close[0]}?" if close else "")
+
+    # Edges
+
+    def _arranged(self, drafts: list[_Draft]) -> tuple[list[PlannedStep], list[str]]:
+        """The steps of a group in an order in which they can run, and its longest path."""
+        numbers = {draft.id: number for number, draft in enumerate(drafts)}
+        for draft in drafts:
+            draft.parents = self._declared(draft, numbers)
+        levels = self._levels(drafts, numbers)
+        if levels is None:
+            return [], []
+        edges, order = _edges(drafts, numbers), graph.order_of(levels)
+        ancestors = graph.ancestors_of(edges, order)
+        for number, draft in enumerate(drafts):
+            self._add_data_edges(draft, numbers, ancestors[number])
+        levels = self._levels(drafts, numbers)
+        if levels is None:
+            return [], []
+        return self._planned(drafts, numbers, levels)
+
+    def _declared(self, draft: _Draft, numbers: Mapping[str, int]) -> list[str]:
+        """The steps that it depends on, by what it says; by its references when it says nothing."""
+        if draft.form.depends_on is None:
+            return [step for step in draft.referred if step in numbers]
+        parents: dict[str, None] = {}
+        for number, step in enumerate(draft.form.depends_on):
+            if reason := self._bad_parent(step, draft, numbers, parents):
+                self._wrong(f"{draft.at}/depends_on/{number}", reason)
+            else:
+                parents[step] = None
+        return list(parents)
+
+    def _bad_parent(self, step: str, draft: _Draft, numbers: Mapping[str, int], parents: Container[str]) -> str | None:
+        if step == draft.id:
+            return f"the step {step} depends on itself"
+        if step in parents:
+            return f"{step} is given twice"
+        if step in numbers:
+            return None
+        if step in self._drafts:
+            return f"{step} is one of {self._drafts[step].group}: only steps of the same list can be depended on"
+        return self._unknown(step)
+
+    def _add_data_edges(self, draft: _Draft, numbers: Mapping[str, int], ancestors: int) -> None:
+        """What it refers to must have ended. It becomes a parent, unless it comes before the step already."""
+        referred = [step for step in draft.referred if step in numbers]
+        draft.parents += [step for step in referred if not ancestors >> numbers[step] & 1]
+        counted = set() if draft.rule in EARLY else set(draft.parents)
+        draft.awaits = [step for step in referred if step not in counted]
+
+    def _levels(self, drafts: list[_Draft], numbers: Mapping[str, int]) -> list[int] | None:
+        edges = _edges(drafts, numbers)
+        levels = [level for level in graph.levels_of(edges) if level is not None]
+        if len(levels) == len(drafts):
+            return levels
+        for cycle in graph.cycles_of(edges):
+            first = cycle.index(min(cycle))
+            ids = [drafts[number].id for number in cycle[first:] + cycle[:first]]
+            self._wrong(f"{drafts[min(cycle)].at}/depends_on", f"a cycle: {_needs(ids)}")
+        return None
+
+    # The plan
+
+    def _planned(
+        self, drafts: list[_Draft], numbers: Mapping[str, int], levels: list[int]
+    ) -> tuple[list[PlannedStep], list[str]]:
+        order = graph.order_of(levels)
+        place = {drafts[number].id: at for at, number in enumerate(order)}
+        later = graph.dependents_of([[numbers[step] for step in {*d.parents, *d.awaits}] for d in drafts])
+        for draft in drafts:
+            self._check_rule(draft)
+        longest = graph.longest_path(_edges(drafts, numbers), levels)
+        return [
+            self._step(
+                drafts[number], levels[number], sorted((drafts[d].id for d in later[number]), key=place.__getitem__)
+            )
+            for number in order
+        ], [drafts[number].id for number in longest]
+
+    def _check_rule(self, draft: _Draft) -> None:
+        count = len(draft.parents)
+        if draft.rule in _NEEDS_PARENTS and not count:
+            self._wrong(f"{draft.at}/run_if", f"{draft.rule} needs a step that it depends on")
+        if isinstance(draft.form.run_if, AtLeastForm) and draft.form.run_if.at_least > count:
+            self._wrong(f"{draft.at}/run_if/at_least", f"it depends on {count} steps only")
+
+    def _step(self, draft: _Draft, level: int, dependents: list[str]) -> PlannedStep:
+        form = draft.form
+        return PlannedStep(
+            id=draft.id,
+            group=draft.group,
+            kind=form.kind,
+            parents=tuple(draft.parents),
+            awaits=tuple(draft.awaits),
+            dependents=tuple(dependents),
+            level=level,
+            rule=draft.rule,
+            at_least=form.run_if.at_least if isinstance(form.run_if, AtLeastForm) else 0,
+            reads=tuple(draft.referred),
+            when=form.when,
+            map=None if form.map is None else _planned_map(form.map),
+            allow_failure=form.allow_failure,
+            job_type=form.job_type or "",
+            params=bytes(form.params).decode(errors="replace"),
+            queue=form.queue or self._queue,
+            priority=_priority(form.priority, self._priority),
+            retry=form.retry,
+            timeout_seconds=form.timeout_seconds,
+            wait=form.wait,
+            approval=form.approval,
+            workflow=draft.workflow,
+            refers=needs_filling(form),
+        )
+
+    def _wrong(self, at: str, reason: str) -> None:
+        self._mistakes.append((at, reason))
+
+
+def _priority(given: int | str | None, usual: Priority) -> Priority:
+    try:
+        return usual if given is None else Priority.parse(given)
+    except ValueError:
+        return usual  # it was named by the checks
+
+
+def _planned_map(form: MapForm) -> PlannedMap:
+    over = bytes(form.over).decode(errors="replace")
+    return PlannedMap(over, form.max_concurrency, form.tolerated_failures)
+
+
+def _count_steps(form: WorkflowForm) -> int:
+    count = 0
+    forms = [form]
+    while forms:
+        inner = forms.pop()
+        steps = [*inner.steps, *inner.on_failure, *inner.finally_]
+        count += len(steps)
+        forms += [step.workflow for step in steps if step.workflow]
+    return count
+
+
+def _edges(drafts: list[_Draft], numbers: Mapping[str, int]) -> list[list[int]]:
+    return [[numbers[step] for step in draft.parents] for draft in drafts]
+
+
+def _needs(ids: list[str]) -> str:
+    shown = [*ids, ids[0]] if len(ids) <= _NAMED_IN_CYCLE else [*ids[:_NAMED_IN_CYCLE], "…"]
+    return " needs ".join(shown)

@@ -1,0 +1,306 @@
+"""The language of `when`: values, references, == != < <= > >=, in, and, or, not, size(x), exists(reference).
+
+    either     = both { "or" both }
+    both       = negation { "and" negation }
+    negation   = "not" negation | comparison
+    comparison = operand [ ( "==" | "!=" | "<" | "<=" | ">" | ">=" | [ "not" ] "in" ) operand ]
+    operand    = value | reference | "(" either ")" | "[" [ operand { "," operand } ] "]"
+               | "size" "(" operand ")" | "exists" "(" reference ")"
+
+Nothing is converted: a number is compared with a number, a text with a text; what is asked for a yes or no must be true
+or false. `and` and `or` look at their right side only when they need it.
+"""
+
+import operator
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, Protocol
+
+from boltq.domain.outcome import DataError
+from boltq.domain.workflow.bounds import MAX_EXPRESSION_CHARS, MAX_EXPRESSION_DEPTH
+from boltq.domain.workflow.references import Reference
+from boltq.domain.workflow.tokens import ExpressionError, Token, tokens_of
+from boltq.domain.workflow.values import kind_of, read_value, same
+
+
+class Source(Protocol):
+    """Where the values of references come from."""
+
+    def raw(self, reference: Reference) -> str:
+        """The JSON text of a value. Raises DataError that names the reference."""
+
+    def has(self, reference: Reference) -> bool:
+        """Whether there is such a value."""
+
+
+class Node(Protocol):
+    """A part of an expression."""
+
+    @property
+    def position(self) -> int:
+        """Where it stands; 1 is the first character."""
+
+    def value(self, source: Source) -> Any:
+        """What it comes to. Raises DataError."""
+
+
+class Expression(NamedTuple):
+    """An expression that was understood, and the references in it."""
+
+    root: Node
+    references: tuple[Reference, ...]
+
+    def holds(self, source: Source) -> bool:
+        """Whether it is true. Raises DataError that says where it went wrong."""
+        try:
+            return _truth(self.root, source)
+        except RecursionError:
+            raise DataError("a value in it is nested too deeply") from None
+
+
+@lru_cache(maxsize=256)
+def parse_expression(text: str) -> Expression:
+    """The expression that a text is. Raises ExpressionError with the position of what is wrong."""
+    if len(text) > MAX_EXPRESSION_CHARS:
+        raise ExpressionError(MAX_EXPRESSION_CHARS + 1, f"an expression has at most {MAX_EXPRESSION_CHARS} characters")
+    tokens = tokens_of(text)
+    root = _Parser(tokens).whole()
+    return Expression(root, tuple(dict.fromkeys(token.value for token in tokens if token.kind == "reference")))
+
+
+class _Value(NamedTuple):
+    position: int
+    given: Any
+
+    def value(self, source: Source) -> Any:  # noqa: ARG002 - as every node
+        return self.given
+
+
+class _Lookup(NamedTuple):
+    position: int
+    reference: Reference
+
+    def value(self, source: Source) -> Any:
+        try:
+            return read_value(source.raw(self.reference))
+        except ValueError as error:
+            raise _wrong(self, f"{self.reference.text}: {error}") from None
+
+
+class _Items(NamedTuple):
+    position: int
+    items: list[Node]
+
+    def value(self, source: Source) -> Any:
+        return [item.value(source) for item in self.items]
+
+
+class _Junction(NamedTuple):
+    position: int
+    parts: list[Node]
+    until: bool  # the first such part decides: `or` stops at a true one, `and` at a false one
+
+    def value(self, source: Source) -> Any:
+        return self.until if any(_truth(part, source) is self.until for part in self.parts) else not self.until
+
+
+class _Negation(NamedTuple):
+    position: int
+    part: Node
+
+    def value(self, source: Source) -> Any:
+        return not _truth(self.part, source)
+
+
+class _Comparison(NamedTuple):
+    position: int  # of the sign
+    sign: str
+    left: Node
+    right: Node
+
+    def value(self, source: Source) -> Any:
+        left, right = self.left.value(source), self.right.value(source)
+        match self.sign:
+            case "==":
+                return same(left, right)
+            case "!=":
+                return not same(left, right)
+            case "in":
+                return self._contains(left, right)
+            case "not in":
+                return not self._contains(left, right)
+            case _:
+                return self._ordered(left, right)
+
+    def _contains(self, left: Any, right: Any) -> bool:
+        if isinstance(right, list):
+            return any(same(left, item) for item in right)
+        if isinstance(right, str | dict) and isinstance(left, str):
+            return left in right
+        raise _wrong(self, f"{kind_of(left)} cannot be in {kind_of(right)}")
+
+    def _ordered(self, left: Any, right: Any) -> bool:
+        if kind_of(left) != kind_of(right) or kind_of(left) not in ("a number", "a text"):
+            raise _wrong(self, f"{kind_of(left)} and {kind_of(right)} cannot be compared with {self.sign}")
+        return _ORDERS[self.sign](left, right)
+
+
+class _Size(NamedTuple):
+    position: int
+    part: Node
+
+    def value(self, source: Source) -> Any:
+        value = self.part.value(source)
+        if isinstance(value, str | list | dict):
+            return len(value)
+        raise _wrong(self, f"{kind_of(value)} has no size: a text, a list and an object have")
+
+
+class _Exists(NamedTuple):
+    position: int
+    reference: Reference
+
+    def value(self, source: Source) -> Any:
+        return source.has(self.reference)
+
+
+_ORDERS: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_BEGINNINGS: Final = frozenset({"value", "reference", "(", "[", "size", "exists"})
+_COMPARISONS: Final = frozenset({"==", "!=", "in", "not", *_ORDERS})
+
+
+class _Parser:
+    """One method for each line of the grammar."""
+
+    def __init__(self, tokens: list[Token]) -> None:
+        self._tokens = tokens
+        self._at = 0
+        self._depth = 0
+
+    def whole(self) -> Node:
+        """The whole text."""
+        root = self._either()
+        if self._next.kind != "end":
+            raise self._unexpected("only one expression can stand here")
+        return root
+
+    def _either(self) -> Node:
+        first = self._both()
+        parts = [first]
+        while self._takes("or"):
+            parts.append(self._both())
+        return _Junction(first.position, parts, until=True) if len(parts) > 1 else first
+
+    def _both(self) -> Node:
+        first = self._negation()
+        parts = [first]
+        while self._takes("and"):
+            parts.append(self._negation())
+        return _Junction(first.position, parts, until=False) if len(parts) > 1 else first
+
+    def _negation(self) -> Node:
+        position = self._next.position
+        if not self._takes("not"):
+            return self._comparison()
+        self._go_deeper()
+        part = self._negation()
+        self._depth -= 1
+        return _Negation(position, part)
+
+    def _comparison(self) -> Node:
+        left = self._operand()
+        if self._next.kind not in _COMPARISONS:
+            return left
+        token = self._taken()
+        sign = token.kind
+        if sign == "not":
+            self._expect("in")
+            sign = "not in"
+        right = self._operand()
+        if self._next.kind in _COMPARISONS:
+            raise self._unexpected("comparisons cannot be chained; use and")
+        return _Comparison(token.position, sign, left, right)
+
+    def _operand(self) -> Node:
+        token = self._next
+        if token.kind not in _BEGINNINGS:
+            raise self._unexpected("a value or a reference must stand here")
+        self._taken()
+        match token.kind:
+            case "value":
+                return _Value(token.position, token.value)
+            case "reference":
+                return _Lookup(token.position, token.value)
+        self._go_deeper()
+        node = self._enclosed(token)
+        self._depth -= 1
+        return node
+
+    def _enclosed(self, token: Token) -> Node:
+        if token.kind == "[":
+            return _Items(token.position, self._items())
+        if token.kind != "(":
+            self._expect("(")
+        node: Node
+        match token.kind:
+            case "size":
+                node = _Size(token.position, self._operand())
+            case "exists":
+                node = _Exists(token.position, self._expect("reference").value)
+            case _:
+                node = self._either()
+        self._expect(")")
+        return node
+
+    def _items(self) -> list[Node]:
+        if self._takes("]"):
+            return []
+        items = [self._operand()]
+        while self._takes(","):
+            items.append(self._operand())
+        self._expect("]")
+        return items
+
+    @property
+    def _next(self) -> Token:
+        return self._tokens[self._at]
+
+    def _taken(self) -> Token:
+        token = self._next
+        self._at = min(self._at + 1, len(self._tokens) - 1)
+        return token
+
+    def _takes(self, kind: str) -> bool:
+        if self._next.kind != kind:
+            return False
+        self._taken()
+        return True
+
+    def _expect(self, kind: str) -> Token:
+        if self._next.kind != kind:
+            raise self._unexpected(f"{kind if kind == 'reference' else repr(kind)} must stand here")
+        return self._taken()
+
+    def _unexpected(self, wanted: str) -> ExpressionError:
+        return ExpressionError(self._next.position, f"{self._next.text:.60} is not expected: {wanted}")
+
+    def _go_deeper(self) -> None:
+        self._depth += 1
+        if self._depth > MAX_EXPRESSION_DEPTH:
+            raise ExpressionError(self._next.position, f"nested deeper than {MAX_EXPRESSION_DEPTH}")
+
+
+def _truth(node: Node, source: Source) -> bool:
+    value = node.value(source)
+    if isinstance(value, bool):
+        return value
+    raise _wrong(node, f"this is {kind_of(value)}, and must be true or false: compare it, or use size or exists")
+
+
+def _wrong(node: Node, reason: str) -> DataError:
+    return DataError(f"at character {node.position}: {reason}")

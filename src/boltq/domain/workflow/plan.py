@@ -1,0 +1,127 @@
+"""The plan: a workflow that was checked, with its steps in an order in which they can run. It can be stored as JSON."""
+
+from enum import StrEnum
+from functools import cached_property
+from typing import Final
+
+import msgspec
+
+from boltq.domain.job import Priority
+from boltq.domain.workflow.form import ApprovalForm, FailurePolicy, RetryForm, StepKind, WaitForm
+
+
+class Group(StrEnum):
+    """To which of the three lists a step belongs. They run one after another."""
+
+    STEPS = "steps"
+    ON_FAILURE = "on_failure"  # only when a step failed
+    FINALLY = "finally"  # always, also after a cancel
+
+
+class Rule(StrEnum):
+    """When a step runs, by how its parents ended. The three of EARLY do not wait for all of them."""
+
+    ALL_SUCCESS = "all_success"
+    ALL_DONE = "all_done"
+    ONE_SUCCESS = "one_success"
+    ONE_FAILED = "one_failed"
+    NONE_FAILED = "none_failed"
+    AT_LEAST = "at_least"
+
+
+EARLY: Final = frozenset({Rule.ONE_SUCCESS, Rule.ONE_FAILED, Rule.AT_LEAST})
+
+
+class PlannedMap(msgspec.Struct, frozen=True, omit_defaults=True):
+    """For which items a step is done. `over` is JSON text: a list, or a text that is one reference."""
+
+    over: str
+    max_concurrency: int | None = None
+    tolerated_failures: int | str = 0
+
+
+class PlannedStep(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """One step. Ids of other steps stand in the plan's order. Texts are JSON text; times in seconds."""
+
+    id: str
+    group: Group = Group.STEPS
+    kind: StepKind = StepKind.JOB
+    parents: tuple[str, ...] = ()  # what `run_if` counts
+    awaits: tuple[str, ...] = ()  # must have ended too, because it refers to them; how does not matter
+    dependents: tuple[str, ...] = ()  # the steps that have it among their parents or awaits
+    level: int = 0  # the number of steps on the longest way to it, in its group
+    rule: Rule = Rule.ALL_SUCCESS
+    at_least: int = 0  # parents that must have succeeded, for the rule of that name
+    reads: tuple[str, ...] = ()  # the steps whose ends its references need
+    when: str | None = None
+    map: PlannedMap | None = None
+    allow_failure: bool = False
+    job_type: str = ""
+    params: str = "{}"
+    queue: str = "default"
+    priority: Priority = Priority.NORMAL
+    retry: RetryForm | None = None
+    timeout_seconds: float | None = None
+    wait: WaitForm | None = None
+    approval: ApprovalForm | None = None
+    workflow: "Plan | None" = None
+    refers: bool = False  # params, wait or prompt have references
+
+    @property
+    def direct(self) -> bool:
+        """Whether the store can start it by itself: nothing has to be evaluated before.
+
+        A job's params are filled in by its worker, so only `when` and `map` hold it up.
+        """
+        return self.when is None and self.map is None and (self.kind is StepKind.JOB or not self.refers)
+
+
+class Plan(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, dict=True):
+    """A workflow that was checked. `steps` are in an order in which they can run, handlers last."""
+
+    name: str
+    steps: tuple[PlannedStep, ...]
+    input: str = "{}"
+    output: str = "null"
+    policy: FailurePolicy = FailurePolicy.FAIL_FAST
+    timeout_seconds: float | None = None
+    longest_path: tuple[str, ...] = ()  # of the group `steps`
+
+    @cached_property
+    def by_id(self) -> dict[str, PlannedStep]:
+        """The steps by their ids."""
+        return {step.id: step for step in self.steps}
+
+    def group(self, group: Group) -> list[PlannedStep]:
+        """The steps of a group, in order."""
+        return [step for step in self.steps if step.group is group]
+
+
+class Description(msgspec.Struct, frozen=True):
+    """What a dry run says of a plan. Sub-workflows count with all their steps and job types, but not as levels."""
+
+    levels: list[list[str]]
+    longest_path: list[str]
+    job_types: list[str]
+    steps: int
+
+
+def describe(plan: Plan) -> Description:
+    """What a dry run says of a plan."""
+    main = plan.group(Group.STEPS)
+    levels: list[list[str]] = [[] for _ in range(1 + max((step.level for step in main), default=-1))]
+    for step in main:
+        levels[step.level].append(step.id)
+    everything = all_steps(plan)
+    job_types = sorted({step.job_type for step in everything if step.job_type})
+    return Description(levels, list(plan.longest_path), job_types, len(everything))
+
+
+def all_steps(plan: Plan) -> list[PlannedStep]:
+    """The steps of a plan and of its sub-workflows."""
+    found: list[PlannedStep] = []
+    plans = [plan]
+    while plans:
+        found += (steps := plans.pop().steps)
+        plans += [step.workflow for step in steps if step.workflow]
+    return found

@@ -1,0 +1,127 @@
+"""What a step does once its turn has come: `when` is asked, references are filled in. A worker does it."""
+
+from typing import Any
+
+import msgspec
+
+from boltq.domain.outcome import DataError
+from boltq.domain.workflow.expression import parse_expression
+from boltq.domain.workflow.form import OnTimeout, StepKind
+from boltq.domain.workflow.maps import items_of
+from boltq.domain.workflow.moments import delay_ms, moment_ms
+from boltq.domain.workflow.plan import Plan, PlannedStep
+from boltq.domain.workflow.scope import Scope
+from boltq.domain.workflow.templates import fill
+
+
+class Skip(msgspec.Struct, frozen=True):
+    """`when` is false."""
+
+
+class RunJob(msgspec.Struct, frozen=True):
+    """Run the step's job with this data. JSON text."""
+
+    data: str
+
+
+class Expand(msgspec.Struct, frozen=True):
+    """Do the step once for each item. JSON texts."""
+
+    items: list[str]
+
+
+class WaitFor(msgspec.Struct, frozen=True):
+    """Wait so long, in milliseconds."""
+
+    delay: int
+
+
+class WaitUntil(msgspec.Struct, frozen=True):
+    """Wait until then, in milliseconds since 1970."""
+
+    moment: int
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Wait for a person's word. The timeout in milliseconds; None: for ever."""
+
+    prompt: str
+    timeout: int | None
+    on_timeout: OnTimeout
+
+
+class StartWorkflow(msgspec.Struct, frozen=True):
+    """Start a sub-workflow with this input. JSON text."""
+
+    plan: Plan
+    input: str
+
+
+Action = RunJob | WaitFor | WaitUntil | Ask | StartWorkflow
+Prepared = Skip | Expand | Action
+
+
+def prepare(step: PlannedStep, scope: Scope) -> Prepared:
+    """What the step does. Raises DataError, with which the step fails; it names the field and the reference."""
+    if step.when is not None and not _asked(step.when, scope):
+        return Skip()
+    if step.map is not None:
+        return Expand(items_of(_filled("map.over", step.map.over, scope)))
+    return prepare_item(step, scope)
+
+
+def prepare_item(step: PlannedStep, scope: Scope) -> Action:
+    """What the step does for one item of its map, in the scope with that item; or at all, without a map."""
+    match step.kind:
+        case StepKind.JOB:
+            return RunJob(_filled("params", step.params, scope))
+        case StepKind.WORKFLOW if step.workflow:
+            return StartWorkflow(step.workflow, _merged(step.workflow.input, _filled("params", step.params, scope)))
+        case StepKind.WAIT if step.wait:
+            return _waiting(step.wait.seconds, step.wait.until, scope)
+        case StepKind.APPROVAL if step.approval:
+            prompt = _value("approval.prompt", step.approval.prompt, scope)
+            timeout = step.approval.timeout_seconds
+            text = prompt if isinstance(prompt, str) else msgspec.json.encode(prompt).decode()
+            return Ask(text, None if timeout is None else delay_ms(timeout), step.approval.on_timeout)
+    raise DataError(f"the step {step.id} has nothing to do")
+
+
+def output_of(plan: Plan, scope: Scope) -> str:
+    """What the workflow results in. JSON text. Raises DataError."""
+    return _filled("output", plan.output, scope)
+
+
+def _asked(when: str, scope: Scope) -> bool:
+    try:
+        return parse_expression(when).holds(scope)
+    except (DataError, ValueError) as error:
+        raise DataError(f"when: {error}") from None
+
+
+def _filled(field: str, text: str, scope: Scope) -> str:
+    try:
+        return fill(text, scope)
+    except DataError as error:
+        raise DataError(f"{field}: {error}") from None
+
+
+def _value(field: str, value: Any, scope: Scope) -> Any:
+    if not isinstance(value, str):
+        return value
+    return msgspec.json.decode(_filled(field, msgspec.json.encode(value).decode(), scope))
+
+
+def _waiting(seconds: Any, until: Any, scope: Scope) -> WaitFor | WaitUntil:
+    field, value = ("wait.until", until) if seconds is None else ("wait.seconds", seconds)
+    found = _value(field, value, scope)
+    try:
+        return WaitUntil(moment_ms(found)) if seconds is None else WaitFor(delay_ms(found))
+    except ValueError as error:
+        raise DataError(f"{field}: {found!r:.60} is not {error}") from None
+
+
+def _merged(usual: str, given: str) -> str:
+    """The input of a sub-workflow: its own, with what the step gives instead, field by field."""
+    fields = msgspec.json.decode(usual, type=dict[str, msgspec.Raw])
+    return msgspec.json.encode(fields | msgspec.json.decode(given, type=dict[str, msgspec.Raw])).decode()

@@ -1,0 +1,112 @@
+"""Reads JSON into a struct, or says everything that does not fit, each thing with its JSON pointer."""
+
+import difflib
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cache
+from itertools import islice
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
+
+import msgspec
+
+from boltq.domain.workflow.bounds import MAX_MISTAKES
+from boltq.domain.workflow.mistakes import InvalidWorkflow, Mistake, escaped, raise_if_any
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+def read_struct(body: bytes, kind: type[T]) -> T:
+    """The struct that a JSON text is. Raises InvalidWorkflow."""
+    try:
+        form: T = _decoder(kind).decode(body)
+        return form
+    except RecursionError:
+        raise InvalidWorkflow([("", "nested too deeply")]) from None
+    except msgspec.ValidationError as error:
+        raise_if_any(_all_mistakes(body, kind))
+        raise InvalidWorkflow([("", _plain(error))]) from None
+    except ValueError as error:
+        raise InvalidWorkflow([("", f"not JSON: {_plain(error)}")]) from None
+
+
+def _all_mistakes(body: bytes, kind: Any) -> list[Mistake]:
+    try:
+        return list(islice(_in_value(body, kind, ""), MAX_MISTAKES))
+    except RecursionError:
+        return [("", "nested too deeply")]
+
+
+def _in_value(piece: bytes, kind: Any, at: str) -> Iterator[Mistake]:
+    """Goes into lists and objects as far as the type does, and complains of the innermost thing that is wrong."""
+    try:
+        msgspec.json.decode(piece, type=kind)
+    except msgspec.ValidationError as error:
+        item, struct = _inside(kind)
+        if item is not None and (pieces := _opened(piece, list[msgspec.Raw])) is not None:
+            for number, inner in enumerate(pieces):
+                yield from _in_value(inner, item, f"{at}/{number}")
+        elif struct is not None and (pieces := _opened(piece, dict[str, msgspec.Raw])) is not None:
+            yield from _in_object(pieces, struct, at)
+        else:
+            yield at, _plain(error) + (f"; use {', '.join(words)}" if (words := list(_words_of(kind))) else "")
+
+
+def _words_of(kind: Any) -> Iterator[str]:
+    """The words that a type allows; none when it is not one of words."""
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        yield from kind
+    elif get_origin(kind) is Literal:
+        yield from get_args(kind)
+    elif get_origin(kind) is not list:
+        for part in get_args(kind):
+            yield from _words_of(part)
+
+
+def _in_object(pieces: dict[str, msgspec.Raw], kind: type[msgspec.Struct], at: str) -> Iterator[Mistake]:
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    for name, piece in pieces.items():
+        if name in fields:
+            yield from _in_value(piece, fields[name].type, f"{at}/{name}")
+        else:
+            yield f"{at}/{escaped(name)}", _unknown(name, list(fields))
+    yield from ((f"{at}/{name}", "required") for name, field in fields.items() if field.required and name not in pieces)
+
+
+def _inside(kind: Any) -> tuple[Any, type[msgspec.Struct] | None]:
+    """The type of a list's items, and the struct, that a type holds; None for what it does not."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        return _inside(get_args(kind)[0])
+    if origin is list:
+        return get_args(kind)[0], None
+    if origin in (Union, UnionType):
+        found = [_inside(part) for part in get_args(kind)]
+        return next((i for i, _ in found if i is not None), None), next((s for _, s in found if s), None)
+    return None, kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
+
+
+def _opened(piece: bytes, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(piece, type=kind)
+    except msgspec.ValidationError:
+        return None
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    close = next(iter(difflib.get_close_matches(name[:100], known, n=1, cutoff=0.5)), None)
+    return f"unknown field; did you mean {close}?" if close else f"unknown field; known: {', '.join(known)}"
+
+
+def _plain(error: Exception) -> str:
+    reason = _PLACE.sub("", str(error)).replace("`", "")
+    return reason[:1].lower() + reason[1:300]
+
+
+@cache
+def _decoder(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+_PLACE: Final = re.compile(r" - at `\$.*`$", re.DOTALL)

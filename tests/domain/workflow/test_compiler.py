@@ -1,0 +1,338 @@
+"""Compilation: the graph, and every mistake with its place."""
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, strategies as st
+
+from boltq.domain.job import Priority
+from boltq.domain.workflow import bounds
+from boltq.domain.workflow.compiler import compile_workflow
+from boltq.domain.workflow.form import read_form
+from boltq.domain.workflow.mistakes import InvalidWorkflow
+from boltq.domain.workflow.plan import Group, Plan, Rule, describe
+
+FIN = {"finally": [{"id": "fin", "job_type": "t"}]}
+TOLERATED = "/steps/0/map/tolerated_failures"
+
+
+def form_of(*steps: dict[str, Any], **fields: Any) -> str:
+    named = [
+        step if step.keys() & {"wait", "approval", "workflow", "type"} else {"job_type": "t", **step} for step in steps
+    ]
+    return json.dumps({"name": "w", "steps": named, **fields})
+
+
+def plan_of(*steps: dict[str, Any], **fields: Any) -> Plan:
+    return compile_workflow(read_form(form_of(*steps, **fields)))
+
+
+def mistakes_of(*steps: dict[str, Any], **fields: Any) -> list[tuple[str, str]]:
+    with pytest.raises(InvalidWorkflow) as error:
+        plan_of(*steps, **fields)
+    return error.value.errors
+
+
+def step(id: str, *parents: str, **fields: Any) -> dict[str, Any]:
+    return {"id": id, "depends_on": list(parents), **fields}
+
+
+def test_a_diamond() -> None:
+    plan = plan_of(step("d", "b", "c"), step("b", "a"), step("c", "a"), step("a"))
+    assert [s.id for s in plan.steps] == ["a", "b", "c", "d"]
+    assert plan.by_id["a"].dependents == ("b", "c")
+    assert plan.by_id["d"].parents == ("b", "c")
+    assert describe(plan).levels == [["a"], ["b", "c"], ["d"]]
+    assert describe(plan).longest_path == ["a", "b", "d"]
+
+
+def test_a_plan_can_be_stored_and_read_back() -> None:
+    inner = json.loads(form_of({"params": {"x": "{{ input.n }}"}}))
+    plan = plan_of(
+        step("a", params={"big": 12345678901234567890123}, retry={"max_attempts": 3, "on": ["timeout"]}),
+        step("m", "a", map={"over": "{{ steps.a.result }}", "tolerated_failures": "5%"}, params={"x": "{{ item }}"}),
+        {"id": "sub", "workflow": inner, "params": {"n": "{{ steps.m.stats.failed }}"}},
+        {"id": "ok", "approval": {"prompt": "sure?"}},
+        {"id": "nap", "wait": {"seconds": 1.5}},
+    )  # fmt: skip
+    assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
+
+
+def test_references_are_dependencies_when_none_are_given() -> None:
+    plan = plan_of(
+        {"id": "a"},
+        {"id": "b", "params": {"x": "{{ steps.a.result }}"}},
+        {"id": "c", "when": "steps.b.state == 'succeeded'", "params": {"y": ["-{{ steps.a.result.n }}"]}},
+        {"id": "d", "map": {"over": "{{ steps.c.result }}"}},
+        {"id": "e", "approval": {"prompt": "{{ steps.d.stats.failed }}?"}},
+        {"id": "f", "wait": {"until": "{{ steps.e.result.data }}"}},
+    )
+    assert [s.parents for s in plan.steps] == [(), ("a",), ("a", "b"), ("c",), ("d",), ("e",)]
+    assert plan.by_id["c"].reads == ("a", "b")
+
+
+def test_references_are_added_to_the_dependencies_that_are_given() -> None:
+    plan = plan_of({"id": "a"}, {"id": "b"}, step("c", "a", params={"x": "{{ steps.b.result }}"}))
+    assert plan.by_id["c"].parents == ("a", "b")
+    assert plan.by_id["c"].awaits == ()
+    assert plan.by_id["b"].dependents == ("c",)
+
+
+def test_what_comes_before_it_anyway_is_awaited_but_not_counted() -> None:
+    plan = plan_of(
+        {"id": "risky"},
+        step("tidy", "risky", run_if="all_done"),
+        step("report", "tidy", params={"s": "{{ steps.risky.state }}"}),
+    )
+    assert plan.by_id["report"].parents == ("tidy",)
+    assert plan.by_id["report"].awaits == ("risky",)
+    assert plan.by_id["risky"].dependents == ("tidy", "report")
+
+
+def test_a_rule_that_does_not_wait_still_awaits_what_it_refers_to() -> None:
+    plan = plan_of(
+        {"id": "a"}, {"id": "b"}, step("c", "a", "b", run_if="one_success", params={"x": "{{ steps.a.result }}"})
+    )
+    assert (plan.by_id["c"].parents, plan.by_id["c"].awaits) == (("a", "b"), ("a",))
+
+
+def test_a_chain_of_a_thousand() -> None:
+    plan = plan_of(*(step(f"s{n}", *([f"s{n - 1}"] if n else [])) for n in range(1_000)))
+    assert describe(plan).longest_path == [f"s{n}" for n in range(1_000)]
+    assert [s.level for s in plan.steps] == list(range(1_000))
+
+
+def test_a_cycle_is_named() -> None:
+    [(at, reason)] = mistakes_of(step("x"), step("a", "c", "x"), step("b", "a"), step("c", "b"), step("after", "c"))
+    assert at == "/steps/1/depends_on"
+    assert reason == "a cycle: a needs c needs b needs a"
+
+
+def test_two_cycles_are_both_named() -> None:
+    found = mistakes_of(step("a", "b"), step("b", "a"), step("c", "d"), step("d", "c"))
+    assert [at for at, _ in found] == ["/steps/0/depends_on", "/steps/2/depends_on"]
+
+
+def test_a_cycle_made_by_references_is_one_too() -> None:
+    [(at, reason)] = mistakes_of(step("a", params={"x": "{{ steps.b.result }}"}), step("b", "a"))
+    assert (at, reason) == ("/steps/0/depends_on", "a cycle: a needs b needs a")
+
+
+def test_a_cycle_of_a_thousand_is_found_and_shortened() -> None:
+    [(_, reason)] = mistakes_of(*(step(f"s{n}", f"s{(n + 1) % 1_000}") for n in range(1_000)))
+    assert reason.startswith("a cycle: s0 needs s1 needs s2 ")
+    assert reason.endswith("needs …")
+
+
+@pytest.mark.parametrize(
+    ("steps", "fields", "at", "reason"),
+    [
+        ([step("a"), step("a")], {}, "/steps/1/id", "there is another step a, at /steps/0"),
+        ([{"id": "step-2"}, {}], {}, "/steps/1/id", "there is another step step-2"),
+        ([step("a", "a")], {}, "/steps/0/depends_on/0", "depends on itself"),
+        ([{"id": "a", "params": {"x": ["{{ steps.a.result }}"]}}], {}, "/steps/0/params/x/0", "refers to itself"),
+        ([step("fetch"), step("b", "fech")], {}, "/steps/1/depends_on/0", "no step 'fech'; did you mean fetch?"),
+        ([step("a"), step("b", "a", "a")], {}, "/steps/1/depends_on/1", "given twice"),
+        ([step("a", params={"x": "{{ steps.b.result }}"})], {}, "/steps/0/params/x", "there is no step 'b'"),
+        ([step("a", params={"x": "{{ steps.fin.result }}"})], FIN, "/steps/0/params/x", "runs later"),
+        ([step("a", "fin")], FIN, "/steps/0/depends_on/0", "one of finally"),
+        ([step("a")], {"finally": [{"job_type": "t", "depends_on": ["a"]}]}, "/finally/0/depends_on/0", "one of steps"),
+        ([step("a", params={"x": "{{ item }}"})], {}, "/steps/0/params/x", "only in the params of a step with a map"),
+        ([step("a", map={"over": [1]}, when="item > 1")], {}, "/steps/0/when", "looked at once"),
+        ([step("a", map={"over": "{{ item }}"})], {}, "/steps/0/map/over", "looked at once"),
+        ([step("a", map={"over": "x {{ input.x }}"})], {}, "/steps/0/map/over", "give a list, or a reference"),
+        ([step("a", map={"over": {}})], {}, "/steps/0/map/over", "give a list, or a reference"),
+        ([step("a", map={"over": [0] * 10_001})], {}, "/steps/0/map/over", "at most 10000 items"),
+        ([step("a", map={"over": [], "max_concurrency": 0})], {}, "/steps/0/map/max_concurrency", "from 1"),
+        ([step("a", map={"over": [], "tolerated_failures": "5"})], {}, TOLERATED, "a share"),
+        ([step("a", map={"over": [], "tolerated_failures": "101%"})], {}, TOLERATED, "a share"),
+        ([step("a", map={"over": [], "tolerated_failures": -1})], {}, TOLERATED, "a number"),
+        ([step("a", when="input.n >")], {}, "/steps/0/when", "at character 10"),
+        ([step("a", when="steps.zz.result == 1")], {}, "/steps/0/when", "no step 'zz'"),
+        ([step("a", params={"a/b": "{{ inputs.x }}"})], {}, "/steps/0/params/a~1b", "'inputs' is unknown"),
+        ([step("a", params={"x": "{{ input.y }}"})], {"input": {"x": 1}}, "/steps/0/params/x", "no such thing"),
+        ([step("a", params={"x": "{{ error.step }}"})], {}, "/steps/0/params/x", "only on_failure and finally"),
+        ([step("a", params={"x": "{{ workflow.state }}"})], {}, "/steps/0/params/x", "only on_failure and finally"),
+        ([step("a"), step("b", params={"x": "{{ steps.a.stats.failed }}"})], {}, "/steps/1/params/x", "a has no map"),
+        ([step("a")], {"output": {"x": "{{ steps.q.result }}"}}, "/output/x", "there is no step 'q'"),
+        ([step("a")], {"output": "{{ item }}"}, "/output", "step with a map"),
+        ([step("a", params=[1])], {}, "/steps/0/params", "must be a JSON object"),
+        ([step("a")], {"input": 3}, "/input", "must be a JSON object"),
+        ([step("a.b")], {}, "/steps/0/id", "not a step's id"),
+        ([step("")], {}, "/steps/0/id", "not a step's id"),
+        ([step("a", job_type="no spaces")], {}, "/steps/0/job_type", "is not a name"),
+        ([step("a", queue="")], {}, "/steps/0/queue", "is not a name"),
+        ([step("a", priority="urgent")], {}, "/steps/0/priority", "is no priority"),
+        ([step("a", timeout_seconds=0)], {}, "/steps/0/timeout_seconds", "more than 0"),
+        ([step("a", timeout_seconds=10**7)], {}, "/steps/0/timeout_seconds", "at most 604800 seconds"),
+        ([step("a", retry={"max_attempts": 0})], {}, "/steps/0/retry/max_attempts", "from 1 to 1000"),
+        ([step("a", retry={"backoff": {"factor": 0.5}})], {}, "/steps/0/retry/backoff/factor", "from 1 to 100"),
+        ([step("a", retry={"backoff": {"cap_seconds": -1}})], {}, "/steps/0/retry/backoff/cap_seconds", "from 0"),
+        ([step("a", run_if="one_success")], {}, "/steps/0/run_if", "needs a step that it depends on"),
+        ([step("a"), step("b", "a", run_if={"at_least": 2})], {}, "/steps/1/run_if/at_least", "on 1 steps"),
+        ([step("a"), step("b", "a", run_if={"at_least": 0})], {}, "/steps/1/run_if/at_least", "at least 1"),
+        ([{"id": "a", "type": "job"}], {}, "/steps/0/job_type", "required for a step of the type job"),
+        ([{"id": "a", "type": "wait"}], {}, "/steps/0/wait", "required for a step of the type wait"),
+        ([{"id": "a", "type": "job", "job_type": "t", "wait": {"seconds": 1}}], {}, "/steps/0/wait", "has no wait"),
+        ([{"id": "a", "wait": {"seconds": 1}, "retry": {}}], {}, "/steps/0/retry", "has no retry"),
+        ([{"id": "a", "wait": {"seconds": 1, "until": 5}}], {}, "/steps/0/wait", "one of them"),
+        ([{"id": "a", "wait": {}}], {}, "/steps/0/wait", "one of them"),
+        ([{"id": "a", "wait": {"seconds": -1}}], {}, "/steps/0/wait/seconds", "a number of seconds"),
+        ([{"id": "a", "wait": {"seconds": "2h"}}], {}, "/steps/0/wait/seconds", "a number of seconds"),
+        ([{"id": "a", "wait": {"until": "2030-01-31T09:30:00"}}], {}, "/steps/0/wait/until", "a time with its zone"),
+        ([{"id": "a", "approval": {"timeout_seconds": 0}}], {}, "/steps/0/approval/timeout_seconds", "more than 0"),
+        ([{"id": "a", "approval": {"prompt": "x" * 2_001}}], {}, "/steps/0/approval/prompt", "at most 2000 characters"),
+        ([step("a")], {"name": " "}, "/name", "must not be empty"),
+        ([], {}, "/steps", "at least one step"),
+        ([step("a")], {"timeout_seconds": -1}, "/timeout_seconds", "more than 0"),
+        ([step("a")], {"tags": ["x", "x"]}, "/tags", "the same tag twice"),
+        ([step("a")], {"idempotency_key": ""}, "/idempotency_key", "1 to 200"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_pointed_at(steps: list[dict[str, Any]], fields: dict[str, Any], at: str, reason: str) -> None:
+    found = dict(mistakes_of(*steps, **fields))
+    assert at in found
+    assert reason in found[at]
+    assert len(found) == 1
+
+
+def test_all_mistakes_are_named_at_once_but_no_more_than_thirty() -> None:
+    found = mistakes_of(step("a", "x", timeout_seconds=0, when="("), step("b", params={"x": "{{ y }}"}))
+    assert {at for at, _ in found} == {
+        "/steps/0/depends_on/0", "/steps/0/timeout_seconds", "/steps/0/when", "/steps/1/params/x",
+    }  # fmt: skip
+    assert len(mistakes_of(step("a", *(f"x{n}" for n in range(5_000))))) == bounds.MAX_MISTAKES
+
+
+def test_too_many_steps_and_too_large() -> None:
+    assert mistakes_of(*({} for _ in range(1_001))) == [
+        ("/steps", "at most 1000 steps, those of sub-workflows included")
+    ]
+    inner = json.loads(form_of(*({} for _ in range(500))))
+    assert mistakes_of({"workflow": inner}, {"workflow": inner})[0][0] == "/steps"
+    assert mistakes_of({"params": {"x": "y" * (1 << 20)}}) == [("", "larger than 1048576 bytes")]
+
+
+def test_sub_workflows_are_compiled_and_their_mistakes_have_their_place() -> None:
+    inner = json.loads(form_of(step("a", params={"x": "{{ input.anything }}"}), queue="inner"))
+    plan = plan_of({"id": "sub", "workflow": inner}, priority="high", queue="outer")
+    sub = plan.by_id["sub"].workflow
+    assert sub is not None
+    assert (sub.by_id["a"].queue, sub.by_id["a"].priority) == ("inner", Priority.HIGH)
+    assert describe(plan).steps == 2
+    assert describe(plan).job_types == ["t"]
+
+    bad = json.loads(form_of(step("a", "sub"), idempotency_key="k", input={"x": "{{ steps.sub.result }}"}))
+    assert {at for at, _ in mistakes_of({"id": "sub", "workflow": bad})} == {
+        "/steps/0/workflow/steps/0/depends_on/0", "/steps/0/workflow/idempotency_key", "/steps/0/workflow/input/x",
+    }  # fmt: skip
+
+
+def test_nesting_is_bounded() -> None:
+    form = json.loads(form_of({"id": "a"}))
+    for _ in range(4):
+        form = json.loads(form_of({"id": "a", "workflow": form}))
+    compile_workflow(read_form(json.dumps(form)))
+    assert mistakes_of({"id": "a", "workflow": form}) == [
+        ("/steps/0" + "/workflow/steps/0" * 4 + "/workflow", "workflows may be nested 5 deep")
+    ]
+
+
+def test_a_saved_form_may_leave_its_input_open() -> None:
+    form = read_form(form_of(step("a", params={"x": "{{ input.later }}"})))
+    assert compile_workflow(form, input_is_known=False).steps[0].id == "a"
+    assert plan_of(step("a", when="exists(input.later) and input.later > 3")).steps[0].when
+
+
+def test_handlers_see_the_error_the_state_and_every_step() -> None:
+    plan = plan_of(
+        step("a"),
+        on_failure=[{"job_type": "t", "params": {"t": "{{ error.step }}: {{ error.message }} {{ steps.a.state }}"}}],
+        **{"finally": [{"id": "x", "job_type": "t", "params": {"s": "{{workflow.state}} {{steps.on-failure-1.state}}"}},
+                       {"id": "y", "job_type": "tidy", "depends_on": ["x"]}]},
+    )  # fmt: skip
+    assert [(s.id, s.group, s.level, s.parents) for s in plan.steps] == [
+        ("a", Group.STEPS, 0, ()),
+        ("on-failure-1", Group.ON_FAILURE, 0, ()),
+        ("x", Group.FINALLY, 0, ()),
+        ("y", Group.FINALLY, 1, ("x",)),
+    ]
+    assert plan.by_id["on-failure-1"].reads == ("a",)
+    assert describe(plan).levels == [["a"]]
+
+
+def test_a_step_has_its_own_queue_and_priority_or_the_workflows() -> None:
+    plan = plan_of(step("a", priority="low", queue="own"), step("b", "a"), priority=2, queue="all")
+    assert [(s.queue, s.priority) for s in plan.steps] == [("own", Priority.LOW), ("all", Priority.HIGH)]
+
+
+def test_the_store_can_start_by_itself_what_needs_no_evaluation() -> None:
+    plan = plan_of(
+        step("job", params={"x": "{{ workflow.id }}"}),
+        step("when", when="true"),
+        step("map", map={"over": [1]}),
+        {"id": "nap", "wait": {"seconds": 1}},
+        {"id": "late", "wait": {"seconds": "{{ input.n }}"}},
+        {"id": "ask", "approval": {"prompt": r"\{{ sure }}"}},
+        input={"n": 3},
+    )
+    assert [s.id for s in plan.steps if s.direct] == ["job", "nap"]
+
+
+def test_params_stay_as_they_were_written() -> None:
+    params = '{ "n":123456789012345678901234567890, "a" : [ ], "o":{}, "f":1.0 }'
+    plan = compile_workflow(read_form(f'{{"name":"w","steps":[{{"job_type":"t","params":{params}}}]}}'))
+    assert plan.steps[0].params == params
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> list[tuple[int, list[int]]]:
+    """Steps in any order, each with parents such that there is no cycle."""
+    count = draw(st.integers(1, 12))
+    steps = [(n, draw(st.lists(st.sampled_from(range(n)), unique=True)) if n else []) for n in range(count)]
+    return draw(st.permutations(steps))
+
+
+@given(graphs())
+def test_any_graph_without_a_cycle_compiles_into_a_right_order(steps: list[tuple[int, list[int]]]) -> None:
+    plan = plan_of(*(step(f"s{n}", *(f"s{parent}" for parent in parents)) for n, parents in steps))
+    place = {s.id: at for at, s in enumerate(plan.steps)}
+    assert sorted(place) == sorted(f"s{n}" for n, _ in steps)
+
+    def level(n: int) -> int:
+        return max((1 + level(parent) for parent in dict(steps)[n]), default=0)
+
+    for n, parents in steps:
+        planned = plan.by_id[f"s{n}"]
+        assert set(planned.parents) == {f"s{parent}" for parent in parents}
+        assert all(place[parent] < place[planned.id] for parent in planned.parents)
+        assert set(planned.dependents) == {f"s{m}" for m, before in steps if n in before}
+        assert planned.level == level(n)
+    path = plan.longest_path
+    assert len(path) == 1 + max(level(n) for n, _ in steps)
+    assert all(before in plan.by_id[after].parents for before, after in pairwise(path))
+
+
+@given(graphs(), st.randoms())
+def test_any_edge_back_is_a_cycle(steps: list[tuple[int, list[int]]], random: Any) -> None:
+    edges = {n: list(parents) for n, parents in steps}
+    start = random.choice(sorted(edges))
+    chain = [start]
+    while edges[chain[-1]]:
+        chain.append(random.choice(edges[chain[-1]]))
+    if len(chain) == 1:
+        return
+    edges[chain[-1]].append(start)
+    [(at, reason), *_] = mistakes_of(*(step(f"s{n}", *(f"s{parent}" for parent in edges[n])) for n, _ in steps))
+    ids = reason.removeprefix("a cycle: ").split(" needs ")
+    assert at.endswith("/depends_on")
+    assert ids[0] == ids[-1]
+    assert all(int(before[1:]) in edges[int(after[1:])] for after, before in pairwise(ids))
+
+
+def test_a_rule_by_number_of_successes() -> None:
+    plan = plan_of(step("a"), step("b"), step("c", "a", "b", run_if={"at_least": 2}))
+    assert (plan.by_id["c"].rule, plan.by_id["c"].at_least) == (Rule.AT_LEAST, 2)
