@@ -273,6 +273,14 @@ def test_a_purge(http):
     assert states(http, kept) == {"scheduled"}
 
 
+def test_a_purge_of_too_many_is_done_in_parts(http, monkeypatch):
+    monkeypatch.setattr("boltq.server.queues.MAX_PURGED", 3)
+    submit(http, "flooded", 5)
+    body = {"states": ["queued"], "confirm": "flooded"}
+    parts = [finished(http, http.post("/api/v1/queues/flooded/purge", json=body)) for _ in range(2)]
+    assert [(part["total"], part["ok"], part["partial"]) for part in parts] == [(3, 3, True), (2, 2, False)]
+
+
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [

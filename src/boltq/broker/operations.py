@@ -88,6 +88,7 @@ class Operation(msgspec.Struct, kw_only=True):
     reason: str = ""
     started_at: int = 0
     finished_at: int | None = None
+    partial: bool = False  # there were more jobs than one operation takes
     filter: str = ""  # JSON text of the JobFilter that chose them, if one did
     patch: str = ""  # JSON merge patch on their data
 
@@ -115,6 +116,7 @@ class Operations:
         canary: int = 0,
         stop_on_failures: int = 0,
         chosen_by: JobFilter | None = None,
+        partial: bool = False,
         patch: str = "",
     ) -> Operation:
         """Store an operation on these jobs; nothing is done yet, see `run`. Raises InvalidJob, and Conflict.
@@ -134,6 +136,7 @@ class Operations:
             "stop_after": str(stop_on_failures or ""),
             "by": by,
             "reason": reason,
+            "partial": "true" if partial else "",
             "filter": msgspec.json.encode(chosen_by).decode() if chosen_by else "",
             "patch": patch,
         }

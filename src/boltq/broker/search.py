@@ -130,12 +130,19 @@ class Search:
                     break
         return examined, fitting, False
 
-    async def snapshot(self, what: JobFilter, most: int = MAX_SNAPSHOT) -> list[tuple[str, int]]:
-        """Every job that fits now, as (id, since when it stands where it stands). Raises InvalidJob beyond `most`."""
+    async def snapshot(
+        self, what: JobFilter, most: int = MAX_SNAPSHOT, *, partial: bool = False
+    ) -> list[tuple[str, int]]:
+        """Every job that fits now, as (id, since when it stands where it stands).
+
+        Raises InvalidJob when they are more than `most`; with `partial`, answers so many of them.
+        """
         marks, found = pack(what.marks()), dict[str, int]()
         for stop in await self._stops(what):
             async for picked in self._walk("pick", stop, stop.queue, stop.state, after=(marks, MAX_EXAMINED)):
                 found.update(picked)
+                if len(found) > most and partial:
+                    return list(found.items())[:most]
                 if len(found) > most:
                     raise InvalidJob([("", f"more than {most} jobs: narrow the filter")])
         return list(found.items())

@@ -79,8 +79,11 @@ async def _purge(desk: "Desk", args: argparse.Namespace) -> int:
 
     if not args.yes:
         raise CommandFailed(f"deleted jobs cannot be brought back: say --yes to purge queue {args.queue}", USAGE)
-    operation = await desk.ask(calls.purge_queue(args.queue, args.state.split(","), reason=args.reason))
-    return await bulk.finish(desk, operation, as_json=args.json)
+    while True:
+        operation = await desk.ask(calls.purge_queue(args.queue, args.state.split(","), reason=args.reason))
+        code = await bulk.finish(desk, operation, as_json=args.json)
+        if code or not operation.partial:
+            return code
 
 
 async def _show(desk: "Desk", queue: str | None, *, as_json: bool) -> int:

@@ -252,6 +252,7 @@ class Operation(msgspec.Struct, kw_only=True):
     action: str
     state: str  # running, canary (waits for `continue_operation`), done, stopped or failed
     total: int
+    partial: bool = False  # of a purge: there were more jobs than one operation takes
     done: int = 0
     ok: int = 0
     failed: int = 0

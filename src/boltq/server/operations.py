@@ -52,6 +52,10 @@ class OperationView(msgspec.Struct, kw_only=True):
         ),
     ]
     total: int
+    partial: Annotated[
+        bool,
+        msgspec.Meta(description="of a purge: there were more jobs than one operation takes; ask again for the rest"),
+    ]
     done: int
     ok: int
     failed: int
@@ -162,6 +166,7 @@ def operation_view(operation: Operation) -> OperationView:
         edited=edited,
         state=operation.state,
         total=operation.total,
+        partial=operation.partial,
         done=operation.done,
         ok=operation.ok,
         failed=operation.failed,

@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from boltq.broker.inspector import Bucket, Inspector, QueueStats, WorkerInfo
-from boltq.broker.operations import Action
+from boltq.broker.operations import MAX_ITEMS, Action
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob, NotFound
 from boltq.domain.filters import JobFilter
@@ -27,6 +27,7 @@ from boltq.server.operations import OperationView, begin
 from boltq.server.query import Cursor, Limit, NoQuery, read_query
 from boltq.server.workers import State
 
+MAX_PURGED = MAX_ITEMS  # jobs of one purge
 HEAD: Final = 5  # jobs that are shown of what comes next
 SAMPLE: Final = 1_000  # waiting jobs whose types are counted
 RATE_STEP: Final = 10  # seconds a bucket
@@ -283,15 +284,16 @@ class Queues:
     async def purge(self, request: Request) -> Response:
         """Delete for ever the jobs of a queue that stand in these states now; those that run are never deleted.
 
-        A bulk operation does it: see /operations. It takes 100,000 jobs at most; for more, take one state at a time,
-        or POST /bulk with a filter.
+        A bulk operation does it: see /operations. It takes 100,000 jobs; when there are more, it is `partial`: ask
+        again for the rest.
         """
         queue, form = queue_of(request), await read_form(request, PurgeForm)
         reason = reason_of(request, form.reason)
         _check_purge(queue, form)
         what = JobFilter(states=tuple(form.states), queues=(queue,))
-        items = await self._backend.read(lambda inspector: inspector.snapshot(what))
-        return await begin(self._backend, request, Action.DELETE, items, reason, chosen_by=what)
+        items = await self._backend.read(lambda inspector: inspector.snapshot(what, MAX_PURGED + 1, partial=True))
+        how: dict[str, Any] = {"chosen_by": what, "partial": len(items) > MAX_PURGED}
+        return await begin(self._backend, request, Action.DELETE, items[:MAX_PURGED], reason, **how)
 
     async def _sample(self, queue: str) -> tuple[list[JobRecord], bool]:
         """The queued jobs that come next, and whether these are all."""
