@@ -65,12 +65,13 @@ async def _look(broker: Broker) -> list[Finding]:
 _FIELDS: Final = ("state", "route", "worker", "parked", "ghost", "n", "tries", "lost", "since", "spec")
 _NEWEST: Final = ("XREVRANGE", "events", "+", "-", "COUNT", 1)
 _READY: Final = ("ready:2", "ready:1", "ready:0")
-_SORTED: Final = ("scheduled", "retrying", "dead", "cancelled")
+_SORTED: Final = ("blocked", "scheduled", "retrying", "dead", "cancelled")
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _KNOWN: Final = re.compile(
     rf"partition|queues|workers|types|events|audit|ops|api_keys|job:\w+|log:\w+|runs:\w+|queue:{_NAME}"
-    rf"|queue:{_NAME}:(?:ready:[012]|parked|parked:{_NAME}|running|scheduled|retrying|completed|dead|cancelled)"
+    rf"|queue:{_NAME}:(?:ready:[012]|parked|parked:{_NAME}|running|blocked|scheduled|retrying|completed|dead|cancelled)"
+    rf"|workflows:(?:all|ended|due)|workflow:\w+(?::[a-z]+(?::\d+(?::[a-z]+)?)?)?"
     rf"|idle:{_NAME}|worker:.+|cancels:.+|mail:.+"
 )
 _PASSING: Final = re.compile(r"series:\d+:\d+|idem:.+|op:op_\w+(?::items)?", re.DOTALL)

@@ -31,6 +31,7 @@ class QueueStats(msgspec.Struct, kw_only=True):
     low: int = 0
     parked: int = 0  # of the queued: of a type that no worker knew
     running: int = 0
+    blocked: int = 0
     scheduled: int = 0
     retrying: int = 0
     completed: int = 0
@@ -173,7 +174,7 @@ _RATE_SECONDS: Final = 300
 
 def _add(stats: QueueStats, row: Sequence[Any]) -> None:
     (_, paused, limit, high, normal, low, parked, running, scheduled, retrying, completed, dead, cancelled, *rest) = row
-    completed_total, dead_total, cancelled_total, oldest, paused_by, paused_reason, paused_at = rest
+    completed_total, dead_total, cancelled_total, oldest, paused_by, paused_reason, paused_at, blocked = rest
     stats.paused = stats.paused or bool(paused)
     stats.paused_by = stats.paused_by or paused_by or None
     stats.paused_reason = stats.paused_reason or paused_reason or None
@@ -186,6 +187,7 @@ def _add(stats: QueueStats, row: Sequence[Any]) -> None:
         ("low", low),
         ("parked", parked),
         ("running", running),
+        ("blocked", blocked),
         ("scheduled", scheduled),
         ("retrying", retrying),
         ("completed", completed),
