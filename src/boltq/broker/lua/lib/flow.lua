@@ -202,6 +202,15 @@ function flow.cancel(w, ending)
   if w.state ~= 'running' or w.ending then return end
   set_flow(w, 'ending', ending)
   flow.touch(w)
+  if not w.paused then return end
+  w.paused = nil
+  call('HDEL', flow_key(w.id), 'paused')
+  for _, n in ipairs(flow.numbers(w, 'held')) do -- what waits for no queue is cancelled with all others
+    local id = call('HGET', flow_key(w.id, 'jobs'), n)
+    local phase = call('HGET', job_key(id), 'phase')
+    if phase == 'items' or phase == 'child' then flow.release(id) end
+  end
+  call('DEL', flow_key(w.id, 'held'))
 end
 
 stop_child = function(id)
@@ -493,7 +502,7 @@ flow.block_job = block_job
 -- One step of a workflow that begins, or begins again: [number, info, text, job]. `waits`: numbers of open steps.
 function flow.lay(w, row, waits)
   local n, info, text, job = row[1], row[2], row[3], row[4]
-  call('HSET', flow_key(w.id, 'steps'), n, info)
+  call('HSET', flow_key(w.id, 'steps'), n, cmsgpack.pack(info))
   call('HSET', flow_key(w.id, 'texts'), n, text)
   call('HSET', flow_key(w.id, 'jobs'), n, job[1])
   call('SADD', flow_key(w.id, 'open:' .. flow.step(w, n).group), n)
@@ -514,8 +523,7 @@ function flow.create(new, parent)
   local w = flow.open(id)
   for _, row in ipairs(rows) do
     local waits, seen = {}, {}
-    local step = cmsgpack.unpack(row[2])
-    for _, list in ipairs({ step[3], step[4] }) do
+    for _, list in ipairs({ row[2][3], row[2][4] }) do
       for _, other in ipairs(list) do
         if not seen[other] then waits[#waits + 1] = other end
         seen[other] = true
@@ -526,6 +534,110 @@ function flow.create(new, parent)
   w.begins = true
   flow.touch(w)
   return w
+end
+
+-- Pause and resume
+
+-- What waits in a queue is taken out of it; what runs, or waits for its next attempt, goes on.
+function flow.pause(w)
+  if w.paused then return end
+  set_flow(w, 'paused', 1)
+  for group = 1, 3 do
+    for _, n in ipairs(flow.numbers(w, 'open:' .. group)) do
+      local id = call('HGET', flow_key(w.id, 'jobs'), n)
+      local job = call('HMGET', job_key(id), 'state', 'route', 'parked', 'ghost', 'phase', 'child')
+      if job[1] == 'queued' then
+        local route = route_of(job[2])
+        set_ghosts(id, withdraw(id, route, job[3], job[4]))
+        call('HDEL', job_key(id), 'parked')
+        move(id, route, 'queued', 'blocked', NOW)
+        call('SADD', flow_key(w.id, 'held'), n)
+      elseif job[1] == 'blocked' and job[5] == 'child' then
+        local child = flow.open(job[6])
+        if child and child.state == 'running' then flow.pause(child) end
+      end
+    end
+  end
+end
+
+function flow.resume(w)
+  if not w.paused then return end
+  w.paused = nil
+  call('HDEL', flow_key(w.id), 'paused')
+  for _, n in ipairs(flow.numbers(w, 'held')) do
+    flow.release(call('HGET', flow_key(w.id, 'jobs'), n))
+  end
+  call('DEL', flow_key(w.id, 'held'))
+  for group = 1, 3 do
+    for _, n in ipairs(flow.numbers(w, 'open:' .. group)) do
+      local id = call('HGET', flow_key(w.id, 'jobs'), n)
+      local job = call('HMGET', job_key(id), 'state', 'phase', 'child')
+      if job[1] == 'blocked' and job[2] == 'items' then
+        w.work[#w.work + 1] = { 'map', n, 1 }
+        flow.touch(w)
+      elseif job[1] == 'blocked' and job[2] == 'child' then
+        local child = flow.open(job[3])
+        if child and child.state == 'running' then flow.resume(child) end
+      end
+    end
+  end
+end
+
+-- Again
+
+local function forget_step(w, n)
+  for _, part in ipairs({ 'ends', 'results', 'errors', 'answers' }) do
+    call('HDEL', flow_key(w.id, part), n, n .. ':decision')
+  end
+  for _, part in ipairs({ '', ':jobs', ':good', ':bad', ':gone', ':results' }) do
+    call('UNLINK', flow_key(w.id, 'map:' .. n .. part))
+  end
+  call('DEL', flow_key(w.id, 'left:' .. n))
+end
+
+-- Marks of the steps that stay as they are: whether one of them failed, or was cancelled.
+local function marks_of(w)
+  for n, text in pairs(w.kept) do
+    local step = flow.step(w, n)
+    local state, standing = string.match(text, '^(%a+) (%a+)')
+    if step.group == 1 and (standing == 'bad' or (state == 'cancelled' and not step.allowed)) then set_flow(w, 'broken', 1) end
+    if step.group == 1 and state == 'cancelled' then set_flow(w, 'lost', 1) end
+  end
+end
+
+function flow.again_from_start(id, rows, fields)
+  call('HDEL', flow_key(id), 'ending', 'broken', 'lost', 'untidy', 'paused', 'deadline', 'parent', 'todo')
+  call('HSET', flow_key(id), 'state', 'running', 'group', 1, 'since', NOW)
+  if #fields > 0 then call('HSET', flow_key(id), unpack(fields)) end
+  call('ZREM', flows_key('ended'), id)
+  local seconds = tonumber(call('HGET', flow_key(id), 'timeout'))
+  if seconds then call('HSET', flow_key(id), 'deadline', NOW + seconds) end
+  opened[id] = nil
+  local w = flow.open(id)
+  local chosen = {}
+  for _, row in ipairs(rows) do
+    chosen[row[1]] = true
+    forget_step(w, row[1])
+  end
+  for _, row in ipairs(rows) do
+    local waits, seen = {}, {}
+    for _, list in ipairs({ row[2][3], row[2][4] }) do
+      for _, other in ipairs(list) do
+        if chosen[other] and not seen[other] then waits[#waits + 1] = other end
+        seen[other] = true
+      end
+    end
+    flow.lay(w, row, waits)
+  end
+  w.kept = {}
+  local ends = call('HGETALL', flow_key(id, 'ends'))
+  for i = 1, #ends, 2 do
+    w.kept[tonumber(ends[i])] = ends[i + 1]
+  end
+  marks_of(w)
+  w.begins = true
+  flow.touch(w)
+  return call('HINCRBY', flow_key(id), 'gen', 1)
 end
 
 end
