@@ -8,6 +8,7 @@ import msgspec
 from boltq.broker.broker import Broker
 from boltq.broker.calls import pack
 from boltq.broker.connect import without_secret
+from boltq.broker.flows import CONTROL_TYPE
 from boltq.broker.rows import record
 from boltq.broker.search import Search
 from boltq.domain import limits
@@ -209,7 +210,7 @@ def _worker(row: Sequence[Any]) -> WorkerInfo:
         lease_ends_at=ends,
         since=since,
         queues=queues.split(),
-        types=None if types == "*" else types.split(),
+        types=None if types == "*" else [name for name in types.split() if name != CONTROL_TYPE],
         info=msgspec.json.decode(info) if info else {},
         vitals=msgspec.json.decode(vitals) if vitals else {},
         state=state,

@@ -20,6 +20,7 @@ from boltq.broker.flows import (
     wire_steps,
     workflow_record,
 )
+from boltq.broker.inspector import Inspector
 from boltq.domain.errors import Conflict, InvalidJob, NotFound, QueueFull
 from boltq.domain.ids import new_id
 from boltq.domain.job import Submitted
@@ -169,6 +170,10 @@ class Workflows:
         packed = (job_id, delivery, verb, pack(list(args)))
         word = await self._send("flow_step", self._home(job_id), *packed)
         return str(word, "utf-8")
+
+    async def now_ms(self) -> int:
+        """The store's clock, in milliseconds (a test's own clock where it has one)."""
+        return await Inspector(self._broker).now_ms()
 
     async def _steer(self, workflow_id: str, verb: str) -> WorkflowState:
         word = await self._send("flow_steer", self._home(workflow_id), workflow_id, verb)
