@@ -51,7 +51,9 @@ def test_every_move_and_every_refusal_was_reached() -> None:
         f"{action} CONFLICT {state}"
         for action, states in ACTIONS.items()
         for state in JobState
-        if state not in states and state is not JobState.BLOCKED and (action, state) != ("cancel", JobState.CANCELLED)  # that is as good as done
+        if state not in states
+        and state is not JobState.BLOCKED
+        and (action, state) != ("cancel", JobState.CANCELLED)  # that is as good as done
     }
     refusals = {
         "EXISTS", "DUPLICATE", "submit CONFLICT", "FULL", "settle LEASE_LOST", "settle NOT_FOUND", "cancel NOT_FOUND",

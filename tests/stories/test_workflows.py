@@ -1,15 +1,18 @@
 """Stories of workflows, with real workers."""
 
 import asyncio
+import contextlib
 
 import pytest
 from waiting import eventually
 
 from boltq import BoltQ
-from boltq.domain.errors import WorkflowCancelled, WorkflowFailed
+from boltq.broker.audit import audit
+from boltq.broker.workflows import Workflows
+from boltq.domain.errors import LeaseLost, StoreUnavailable, WorkflowCancelled, WorkflowFailed
 from boltq.domain.outcome import DataError
 from boltq.domain.workflow.builder import Workflow
-from boltq.domain.workflow.later import failure, item
+from boltq.domain.workflow.later import failure, item, size
 from boltq.domain.workflow.rerun import RerunMode
 from boltq.domain.workflow.states import StepState
 
@@ -91,7 +94,7 @@ async def test_a_reference_that_leads_nowhere_ends_its_step(boltq_app: BoltQ, wo
     flow.options(id="taken").step(give.name, x=given.result["b"])
     async with worker():
         run = await boltq_app.submit_workflow(flow)
-        with pytest.raises(WorkflowFailed, match="there is no 'b' in steps.give.result"):
+        with pytest.raises(WorkflowFailed, match=r"there is no 'b' in steps\.give\.result"):
             await run.result(timeout=60)
     assert (await run.record()).step("taken").attempts == 1
 
@@ -285,3 +288,45 @@ async def test_the_same_key_is_the_same_workflow(boltq_app: BoltQ) -> None:
     form = '{"name":"w","idempotency_key":"k","steps":[{"job_type":"x"}]}'
     first, second = await boltq_app.submit_workflow(form), await boltq_app.submit_workflow(form)
     assert (first.created, second.created, second.id) == (True, False, first.id)
+
+
+@pytest.mark.parametrize("answers", ["made twice", "lost"])
+async def test_a_call_that_is_made_twice_changes_nothing(
+    boltq_app: BoltQ, worker, monkeypatch: pytest.MonkeyPatch, answers: str
+) -> None:
+    """Each call about a workflow is made twice; or each first answer is lost, and the worker repeats the call."""
+    original, lost = Workflows._send, set()
+
+    async def twice(self: Workflows, script: str, partition: int, *args: object, **kwargs: object) -> object:
+        found = await original(self, script, partition, *args, **kwargs)
+        if answers == "lost" and script in ("flow_step", "flow_look") and (script, args) not in lost:
+            lost.add((script, args))
+            raise StoreUnavailable("lost")
+        if answers == "made twice" and script == "flow_step":
+            with contextlib.suppress(LeaseLost):
+                await original(self, script, partition, *args, **kwargs)
+        return found
+
+    monkeypatch.setattr(Workflows, "_send", twice)
+    ran: list[int] = []
+
+    @boltq_app.task
+    async def double(x: int) -> int:
+        ran.append(x)
+        return 2 * x
+
+    inner, flow = Workflow("inner", x=0), Workflow("all")
+    inner.output(inner.step(double, x=inner.input["x"]).result)
+    first = flow.step(double, x=1)
+    many = flow.map([first.result, 3, 4]).step(double, x=item)
+    deep = flow.map([10, 20], max_concurrency=1).workflow(inner, x=item)
+    none = flow.map([]).step(double, x=item)
+    pause = flow.options(after=[deep], when=size(many.result) == 3).wait(0.01)
+    yes = flow.options(id="yes", after=[pause]).approval("ok?", timeout=0.01, on_timeout="approve")
+    no = flow.options(id="no", when=size(many.result) > 3, after=[many]).step(double, x=99)
+    flow.output([many.result, deep.result, none.result, yes.result["timed_out"], no.result])
+    async with worker():
+        run = await boltq_app.submit_workflow(flow)
+        assert await run.result(timeout=60) == [[4, 6, 8], [20, 40], [], True, None]
+    assert sorted(ran) == [1, 2, 3, 4, 10, 20]
+    assert await audit((await boltq_app.line()).broker) == []

@@ -81,7 +81,7 @@ class Played:
         """The store's workflow stands as the domain says."""
         await self._open_mail()
         record = await self.workflows.get(self.id)
-        found = {name: state for name, state in record.states.items()}
+        found = record.states
         assert found == self.states, {k: (found[k], self.states[k]) for k in found if found[k] != self.states[k]}
         assert record.state == (self.end or "running")
         return record

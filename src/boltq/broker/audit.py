@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 from redis import exceptions as redis_errors
 
+from boltq.broker.audit_flows import audit_workflows
 from boltq.broker.broker import Broker
 from boltq.broker.scripts import translate
 from boltq.domain.job import Spec
@@ -128,6 +129,8 @@ class _Partition:
         self._check_jobs()
         self._check_workers()
         await self._check_sleepers()
+        states = {job_id: record.state for job_id, record in self.records.items()}
+        await audit_workflows(self.keys, states, self._pipeline, self._report)
         return self.found
 
     def _report(self, code: str, place: str, job_id: str, text: str) -> None:

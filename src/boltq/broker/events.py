@@ -10,8 +10,8 @@ from redis import exceptions as redis_errors
 
 from boltq.broker.broker import Broker
 from boltq.broker.connect import BLOCK_SECONDS
-from boltq.broker.inspector import Inspector
 from boltq.broker.flows import WorkflowRecord
+from boltq.broker.inspector import Inspector
 from boltq.broker.scripts import translate
 from boltq.broker.workflows import Workflows
 from boltq.domain.errors import StoreUnavailable, WaitTimeout

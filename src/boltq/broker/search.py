@@ -164,7 +164,9 @@ class Search:
         found = []
         for partition in range(self._broker.layout.partitions):
             for name, _, _, high, normal, low, parked, *others in await self._read("stats", partition):
-                sizes = dict(zip(_COUNTED, (high + normal + low + parked, *others), strict=False)) | {JobState.BLOCKED: others[-1]}
+                sizes = dict(zip(_COUNTED, (high + normal + low + parked, *others), strict=False)) | {
+                    JobState.BLOCKED: others[-1]
+                }
                 if not what.queues or name in what.queues:
                     found += [
                         _Stop(rank, name, partition, sizes[state])

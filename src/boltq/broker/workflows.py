@@ -163,7 +163,8 @@ class Workflows:
 
     async def look(self, job_id: str) -> Look:
         """What the step of a claimed job is about."""
-        return await self._send("flow_look", self._home(job_id), job_id, read=_decode_look)
+        found: Look = await self._send("flow_look", self._home(job_id), job_id, read=_decode_look)
+        return found
 
     async def tell(self, job_id: str, delivery: int, verb: str, *args: object) -> str:
         """Say what a claimed step does instead of running: see flow_step.lua. Raises LeaseLost."""

@@ -23,7 +23,9 @@ _B, _S, _Q, _R, _T, _C, _D, _X = JobState
 MOVES: dict[JobState, frozenset[JobState]] = {
     _B: frozenset({_Q, _X}),
     _S: frozenset({_Q, _X}),
-    _Q: frozenset({_R, _X, _S, _B}),  # cancelled: by a person, or expired; scheduled: given a later time; blocked: paused
+    _Q: frozenset(
+        {_R, _X, _S, _B}
+    ),  # cancelled: by a person, or expired; scheduled: given a later time; blocked: paused
     _R: frozenset({_C, _T, _D, _X, _Q, _S, _B}),  # queued: handed back or reaped; scheduled: snoozed
     _T: frozenset({_Q, _X}),
     _C: frozenset(),
@@ -68,13 +70,13 @@ _WHY_NOT: Final[dict[str, Callable[[JobState], str]]] = {
         "cannot be replayed: make a new job from it" if state is _C else "has not ended: there is nothing to replay"
     ),
     "replay_as": lambda _: "has not ended: there is nothing to replay",
-    "run_now": lambda state: (
-        {_Q: "is ready already", _R: "runs already", _B: "waits for other steps"}.get(state, "has ended")
+    "run_now": lambda state: {_Q: "is ready already", _R: "runs already", _B: "waits for other steps"}.get(
+        state, "has ended"
     ),
-    "edit": lambda state: (
-        {_R: "cannot be edited: its worker has it already", _B: "belongs to its workflow"}.get(
-            state, "has ended: make a new job from it"
-        )
+    "edit": lambda state: {_R: "cannot be edited: its worker has it already", _B: "belongs to its workflow"}.get(
+        state, "has ended: make a new job from it"
     ),
-    "delete": lambda state: "belongs to its workflow: cancel it first" if state is _B else "cannot be deleted: cancel it first",
+    "delete": lambda state: (
+        "belongs to its workflow: cancel it first" if state is _B else "cannot be deleted: cancel it first"
+    ),
 }

@@ -1,6 +1,6 @@
 """Steps of workflows: what a worker does when it has claimed one, before its function runs or instead of that."""
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -96,6 +96,9 @@ class Steps:
                 return _gathered(step, look)
             case "child":
                 return await self._child_ended(look.more[0])
+        return await self._begun(run, step, look)
+
+    async def _begun(self, run: Run, step: PlannedStep, look: Look) -> Outcome | RunJob | None:
         if look.item:
             return await self._do_item(run, step)
         return await self._do(run, step, prepare(step, scope_of(look)), scope_of(look))
@@ -220,13 +223,8 @@ def _with_counts(row: tuple[int, str, str, str, list[int]]) -> tuple[Any, ...]:
 def _item(step: PlannedStep, scope: Scope, text: str) -> tuple[str, str]:
     """The data of an item's job, and what is wrong with it."""
     try:
-        match prepare_item(step, scope.with_item(text)):
-            case RunJob(data):
-                return data, ""
-            case StartWorkflow(_, given):
-                return given, ""
-            case other:
-                raise DataError(f"a map cannot do {type(other).__name__}")
+        prepared = prepare_item(step, scope.with_item(text))
+        return prepared.input if isinstance(prepared, StartWorkflow) else getattr(prepared, "data", "{}"), ""
     except DataError as error:
         return "{}", msgspec.json.encode(describe(error, Category.DATA)).decode()
 
@@ -250,5 +248,3 @@ def _end_by(text: str) -> Outcome:
         return Failed(error, retry=False)
     assert state is StepState.SUCCEEDED  # noqa: S101 - the only other end
     return Completed(result)
-
-

@@ -6,9 +6,9 @@ from boltq.domain.outcome import Category
 from boltq.domain.retry import Backoff, RetryPolicy
 from boltq.domain.workflow.compiler import compile_workflow
 from boltq.domain.workflow.form import StepKind, as_json, read_form
-from boltq.domain.workflow.retries import BackoffForm, RetryForm
 from boltq.domain.workflow.mistakes import InvalidWorkflow
 from boltq.domain.workflow.plan import describe
+from boltq.domain.workflow.retries import BackoffForm, RetryForm
 
 DOCUMENTED = b"""{
     "name": "Data Processing Pipeline",
