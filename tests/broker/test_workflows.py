@@ -24,7 +24,7 @@ async def begin(broker: Broker, form: str) -> Played:
     return Played(broker, plan, submitted.id, worker)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(100))
 async def test_the_store_follows_the_rules_whatever_happens(broker: Broker, seed: int) -> None:
     """Claims, ends of one or several steps, repeated calls, hand-backs and a cancel, in any order."""
     random = chance.Random(seed)

@@ -56,7 +56,8 @@ def _random_step(random: chance.Random, name: str, earlier: list[str]) -> dict[s
     rules: list[Any] = ["all_success", "all_success", "all_done", "none_failed"]
     if parents:
         rules += ["one_success", "one_failed", {"at_least": random.randint(1, len(parents))}]
-    return step(name, *parents, run_if=random.choice(rules), allow_failure=random.random() < 0.2)
+    refers = {"x": f"{{{{ steps.{random.choice(earlier)}.state }}}}"} if earlier and random.random() < 0.4 else {}
+    return step(name, *parents, run_if=random.choice(rules), allow_failure=random.random() < 0.2, params=refers)
 
 
 class Played:

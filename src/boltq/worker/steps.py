@@ -78,8 +78,10 @@ class Steps:
             return await self._decided(run, look)
         except DataError as error:
             return Failed(describe(error, Category.DATA), retry=False)
-        except (LeaseLost, NotFound):
+        except LeaseLost:
             return Told
+        except NotFound:  # a job that was made from a step's job: it belongs to no workflow
+            return RunJob(run.job.data)
         except BoltQError:
             return Released()
 

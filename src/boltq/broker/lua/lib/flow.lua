@@ -472,6 +472,7 @@ function flow.go_on()
     else
       call('HDEL', partition_key, 'flows_due')
     end
+    stored[5] = head[2]
   end
 end
 
