@@ -207,3 +207,18 @@ async def test_the_auditor_sees_damage(broker: Broker, code: str, damage: Any) -
     assert await audit(broker, pauses=()) == []
     await damage(broker.redis, f"{broker.layout.prefix(run.home)}workflow:{run.id}")
     assert code in {finding.code for finding in await audit(broker, pauses=())}
+
+
+async def test_a_cancel_while_the_failure_is_told_stops_the_telling(broker: Broker) -> None:
+    handlers = [step("cry"), step("weep", "cry")]
+    run = await begin(broker, form_of(step("a"), on_failure=handlers, **{"finally": [step("tidy")]}))
+    await run.claim(1)
+    await run.settle({"a": StepState.FAILED})
+    await run.claim(1)
+    await run.cancel()
+    await run.check()
+    assert (run.stopped, run.states["weep"]) == (("cry",), StepState.CANCELLED)
+    await run.settle({"cry": StepState.CANCELLED})
+    await run.claim(1)
+    await run.settle({"tidy": StepState.SUCCEEDED})
+    assert (await run.check()).state == "failed"
