@@ -534,6 +534,7 @@ function flow.create(new, parent)
   end
   w.begins = true
   flow.touch(w)
+  announce(id, route_of('- 1 workflow'), 'new', 'running')
   return w
 end
 
@@ -638,6 +639,7 @@ function flow.again_from_start(id, rows, fields)
   marks_of(w)
   w.begins = true
   flow.touch(w)
+  announce(id, route_of('- 1 workflow'), 'new', 'running')
   return call('HINCRBY', flow_key(id), 'gen', 1)
 end
 
