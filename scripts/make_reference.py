@@ -20,7 +20,7 @@ from boltq.server.openapi import document
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "reference"
 
 STATES: Final = {
-    JobState.BLOCKED: "A step of a workflow: waits for earlier steps, for its items or its own workflow, or for a person.",
+    JobState.BLOCKED: "A step of a workflow: waits for earlier steps, for its items or its workflow, or a person.",
     JobState.SCHEDULED: "Waits for its time: it was submitted with a delay or a time, or it was snoozed.",
     JobState.QUEUED: "Ready. Waits for a free worker that knows its type, in the order of its priority.",
     JobState.RUNNING: "Held by one worker under that worker's lease. If that worker is lost, it is queued again.",

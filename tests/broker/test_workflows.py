@@ -178,9 +178,7 @@ async def test_workflows_are_listed_page_by_page(broker: Broker) -> None:
     assert [line.id for line in cancelled.workflows] == [runs[0].id]
 
 
-async def test_what_has_ended_is_kept_for_a_time_and_then_gone_with_all_its_keys(
-    valkey: str, namespace: str
-) -> None:
+async def test_what_has_ended_is_kept_for_a_time_and_then_gone_with_all_its_keys(valkey: str, namespace: str) -> None:
     now = [1_800_000_000_000]
     async with Broker(valkey, namespace=namespace, knobs=Knobs(keep_completed_ms=1_000), now=lambda: now[0]) as broker:
         first = await begin(broker, form_of(step("a"), step("b", "a")))

@@ -93,5 +93,3 @@ async def played(steps: Steps, job: ClaimedJob, ran: list[int]) -> list[Settling
     if x == 5:
         return [Settling(job.id, job.delivery, "dead", 1, 0, '{"class":"E","message":"five","category":"data"}')]
     return [settling(job, Completed(str(2 * x)), 1, None)]
-
-

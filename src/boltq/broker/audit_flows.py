@@ -10,9 +10,7 @@ _JOBS: Final = {"succeeded": {"completed"}, "failed": {"dead"}, "cancelled": {"c
 _ENDED: Final = {"completed", "dead", "cancelled"}
 
 
-async def audit_workflows(
-    keys: AbstractSet[str], jobs: Mapping[str, str], pipeline: Pipeline, report: Report
-) -> None:
+async def audit_workflows(keys: AbstractSet[str], jobs: Mapping[str, str], pipeline: Pipeline, report: Report) -> None:
     """Look at the workflows of a partition; `jobs` are the states of its jobs."""
     ids = sorted(key[9:] for key in keys if key.startswith("workflow:") and key.count(":") == 1)
     for key in sorted(keys):
