@@ -330,3 +330,41 @@ async def test_a_call_that_is_made_twice_changes_nothing(
         assert await run.result(timeout=60) == [[4, 6, 8], [20, 40], [], True, None]
     assert sorted(ran) == [1, 2, 3, 4, 10, 20]
     assert await audit((await boltq_app.line()).broker) == []
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_a_pause_keeps_back_what_waits_in_a_queue(boltq_app: BoltQ, worker, goes_on: bool) -> None:
+    """Items and sub-workflows too; and a workflow that is paused can be cancelled."""
+
+    @boltq_app.task
+    async def one(x: int = 1) -> int:
+        return x
+
+    inner, flow = Workflow("inner"), Workflow("held")
+    inner.output(inner.options(after=[inner.approval("?")]).step(one).result)
+    deep, many = flow.workflow(inner), flow.map([1, 2, 3], max_concurrency=1).step(one, x=item)
+    flow.output([deep.result, many.result])
+    run = await boltq_app.submit_workflow(flow)
+    broker = (await boltq_app.line()).broker
+    async with worker():
+
+        async def is_asked() -> bool:
+            child = (await run.record()).step("inner").workflow_id
+            return bool(child) and (await boltq_app.workflow(child).record()).step("approval").state == "waiting"
+
+        await eventually(is_asked)
+        await run.pause()
+        await run.pause()
+        child = boltq_app.workflow((await run.record()).step("inner").workflow_id or "")
+        assert (await child.record()).paused
+        assert await audit(broker) == []
+        if goes_on:
+            await child.answer("approval", "approve")
+            await run.resume()
+            assert await run.result(timeout=60) == [1, [1, 2, 3]]
+        else:
+            await run.cancel()
+            with pytest.raises(WorkflowCancelled):
+                await run.result(timeout=60)
+            assert (await child.record()).state == "cancelled"
+    assert await audit(broker) == []
