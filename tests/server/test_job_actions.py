@@ -78,6 +78,8 @@ def test_a_time_ahead_and_a_time_that_is_over(http):
         ({"run_at": -1}, "/run_at"),
         ({"run_at": 1, "delay_seconds": 1}, "/run_at"),
         ({"delay_seconds": -1}, "/delay_seconds"),
+        ({"delay_seconds": 315_360_001}, "/delay_seconds"),
+        ({"run_at": "9999-12-31T00:00:00Z"}, "/run_at"),
         ({"tags": ["no way"]}, "/tags"),
         ({"tags": [f"t{n}" for n in range(11)]}, "/tags"),
         ({"queue": "other"}, "/queue"),

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
 from boltq.domain.job import NO_SPEC, JobRecord, NewJob, Spec
 from boltq.server.forms import (
@@ -114,8 +115,8 @@ def read_replay(form: ReplayForm, job: JobRecord) -> tuple[NewJob, dict[str, Any
 
 
 def _delay(seconds: float, mistakes: Mistakes) -> int:
-    if seconds < 0:
-        mistakes.append(("/delay_seconds", "must not be negative"))
+    if not 0 <= seconds <= limits.MAX_DELAY_SECONDS:
+        mistakes.append(("/delay_seconds", f"from 0 to {limits.MAX_DELAY_SECONDS} seconds"))
     return read_span(seconds, "/delay_seconds", mistakes)
 
 
