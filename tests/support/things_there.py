@@ -23,7 +23,7 @@ BEYOND_SCHEMAS = re.compile(
     r"|not the id of an entry"
     r"|at most \d+ printable (ASCII )?characters"
     r"|give a time with its zone.*"  # one that exists: not the 30th of February
-    r"|must not be negative"  # a time before 1970
+    r"|must not be negative|too far away"  # a time before 1970, or after some thousand years
     r"|must be the name of the queue: .*"
     r"|running jobs cannot be deleted.*"
     r"|only a replay takes one"
