@@ -20,6 +20,7 @@ from boltq.server.openapi import document
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "reference"
 
 STATES: Final = {
+    JobState.BLOCKED: "A step of a workflow: waits for earlier steps, for its items or its workflow, or a person.",
     JobState.SCHEDULED: "Waits for its time: it was submitted with a delay or a time, or it was snoozed.",
     JobState.QUEUED: "Ready. Waits for a free worker that knows its type, in the order of its priority.",
     JobState.RUNNING: "Held by one worker under that worker's lease. If that worker is lost, it is queued again.",
@@ -33,10 +34,14 @@ STATES: Final = {
 CAUSES: Final = {
     ("new", "queued"): "it was submitted",
     ("new", "scheduled"): "it was submitted with a delay or a time that lies ahead",
+    ("new", "blocked"): "it is a step of a workflow that was submitted",
+    ("blocked", "queued"): "the earlier steps allow it, its items have ended, or a person has answered",
+    ("blocked", "cancelled"): "it is not needed (reason `skipped`), or its workflow or somebody cancelled it",
     ("scheduled", "queued"): "its time has come, or somebody said `run_now`",
     ("scheduled", "cancelled"): "somebody cancelled it",
     ("queued", "running"): "a worker claimed it",
     ("queued", "scheduled"): "somebody gave it a later time",
+    ("queued", "blocked"): "its workflow was paused",
     ("queued", "cancelled"): "somebody cancelled it, or it was not started in time (reason `expired`)",
     ("running", "completed"): "the function returned",
     ("running", "retrying"): "the function failed, and there is an attempt left that is worth making",
@@ -44,6 +49,7 @@ CAUSES: Final = {
     ("running", "cancelled"): "its worker stopped it, or the function raised `Cancel`",
     ("running", "queued"): "its worker was lost, or handed it back at shutdown; it goes to the head of the queue",
     ("running", "scheduled"): "the function raised `Snooze`",
+    ("running", "blocked"): "it has begun the items of a map or a workflow, or has asked a person",
     ("retrying", "queued"): "its backoff is over, or somebody said `run_now`",
     ("retrying", "cancelled"): "somebody cancelled it",
     ("dead", "queued"): "somebody replayed it",

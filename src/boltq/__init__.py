@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from boltq.app import BoltQ, Job, Task
+    from boltq.app import BoltQ, Job, Task, WorkflowRun
     from boltq.domain.context import JobContext, current_job
     from boltq.domain.errors import (
         BoltQError,
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         StoreUnavailable,
         StoreUnfit,
         WaitTimeout,
+        WorkflowCancelled,
+        WorkflowFailed,
     )
     from boltq.domain.job import JobRecord, NewJob, Priority
     from boltq.domain.outcome import (
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     )
     from boltq.domain.retry import Backoff, RetryPolicy
     from boltq.domain.states import JobState
+    from boltq.domain.workflow.builder import Workflow
     from boltq.settings import Settings
     from boltq.worker.worker import Worker
 
@@ -71,6 +74,10 @@ __all__ = [
     "TransientError",
     "WaitTimeout",
     "Worker",
+    "Workflow",
+    "WorkflowCancelled",
+    "WorkflowFailed",
+    "WorkflowRun",
     "current_job",
 ]
 
@@ -82,6 +89,7 @@ _HOMES = (
     "domain.context",
     "domain.job",
     "domain.retry",
+    "domain.workflow.builder",
     "settings",
     "app",
     "worker.worker",

@@ -13,11 +13,14 @@ import msgspec
 
 from boltq.broker.broker import Broker, raise_if_refused, repeated
 from boltq.broker.events import Watch
+from boltq.broker.flows import WorkflowRecord
 from boltq.broker.inspector import Inspector
 from boltq.broker.store import Store
 from boltq.broker.submitter import Submitter
+from boltq.broker.workflows import Workflows
 from boltq.domain.context import JobContext
-from boltq.domain.errors import InvalidJob, JobCancelled, JobFailed
+from boltq.domain.errors import InvalidJob, JobCancelled, JobFailed, WorkflowCancelled, WorkflowFailed
+from boltq.domain.ids import new_id
 from boltq.domain.job import JobRecord, NewJob
 from boltq.domain.limits import bad_name
 from boltq.domain.options import Options, Seconds, When, seconds_of
@@ -25,6 +28,13 @@ from boltq.domain.outcome import Category, error_of
 from boltq.domain.parameters import Parameters, as_json
 from boltq.domain.retry import Backoff, RetryPolicy
 from boltq.domain.states import JobState
+from boltq.domain.workflow.approvals import Answer, Verdict, Word
+from boltq.domain.workflow.builder import Workflow
+from boltq.domain.workflow.compiler import compile_workflow
+from boltq.domain.workflow.form import WorkflowForm, as_json as form_json, read_form
+from boltq.domain.workflow.progress import first_failure
+from boltq.domain.workflow.rerun import RerunMode
+from boltq.domain.workflow.states import WorkflowState
 from boltq.settings import Settings
 
 P = ParamSpec("P")
@@ -75,6 +85,62 @@ class Job(Generic[R]):
     def cancel_sync(self, reason: str = "cancelled") -> JobState:
         """`cancel` from synchronous code."""
         return self._app.run_sync(self.cancel(reason))
+
+
+class WorkflowRun:
+    """A submitted workflow: a handle by which to wait for it, look at it and steer it."""
+
+    def __init__(self, app: "BoltQ", workflow_id: str, *, created: bool = True) -> None:
+        self.id = workflow_id
+        self.created = created  # false: the id or the idempotency key was there already
+        self._app = app
+
+    def __repr__(self) -> str:
+        return f"WorkflowRun({self.id})"
+
+    async def result(self, timeout: float | None = None) -> Any:
+        """Its output, as JSON holds it. Does not poll.
+
+        Raises WorkflowFailed, WorkflowCancelled, WaitTimeout, NotFound, StoreUnavailable; DataError when the output
+        refers to what is not there.
+        """
+        line = await self._app.line()
+        record = await line.watch.end_of_workflow(self.id, timeout)
+        _raise_if_failed(record)
+        return msgspec.json.decode(await line.workflows.output(record))
+
+    async def record(self) -> WorkflowRecord:
+        """The workflow as it stands, with every step. Raises NotFound."""
+        return await (await self._app.line()).workflows.get(self.id)
+
+    async def cancel(self) -> WorkflowState:
+        """Cancel what waits and stop what runs; it is "running" until that has ended. Raises NotFound, Conflict."""
+        return await (await self._app.line()).workflows.cancel(self.id)
+
+    async def pause(self) -> WorkflowState:
+        """Begin no step any more. Raises NotFound, Conflict."""
+        return await (await self._app.line()).workflows.pause(self.id)
+
+    async def resume(self) -> WorkflowState:
+        """Go on after a pause. Raises NotFound, Conflict."""
+        return await (await self._app.line()).workflows.resume(self.id)
+
+    async def answer(self, step: str, decision: Word, data: Any = None, *, by: str = "") -> Verdict:
+        """A person's word for an approval step; it may come before the step waits. Raises NotFound."""
+        answer = Answer(decision=decision, data=msgspec.Raw(as_json(data).encode()), by=by)
+        return await (await self._app.line()).workflows.signal(self.id, step, answer)
+
+    async def rerun(self, mode: RerunMode = RerunMode.FAILED_ONLY, *, from_step: str | None = None) -> tuple[str, ...]:
+        """Run it again; answers the steps that begin anew. Raises NotFound, Conflict, InvalidWorkflow."""
+        return await (await self._app.line()).workflows.rerun(self.id, mode, from_step=from_step)
+
+    def result_sync(self, timeout: float | None = None) -> Any:
+        """`result` from synchronous code."""
+        return self._app.run_sync(self.result(timeout))
+
+    def record_sync(self) -> WorkflowRecord:
+        """`record` from synchronous code."""
+        return self._app.run_sync(self.record())
 
 
 class Submission(Generic[P, R]):
@@ -180,6 +246,7 @@ class Line:
         self.submitter = Submitter(broker)
         self.inspector = Inspector(broker)
         self.watch = Watch(broker)
+        self.workflows = Workflows(broker)
 
     async def close(self) -> None:
         """Close them."""
@@ -323,6 +390,30 @@ class BoltQ:
         """The handle of a job that was submitted elsewhere."""
         return Job(self, job_id)
 
+    # Workflows
+
+    async def submit_workflow(self, workflow: Workflow | WorkflowForm | str) -> WorkflowRun:
+        """Submit a workflow: one that was written in Python, its form, or the form's JSON text.
+
+        Raises InvalidWorkflow with every mistake, Refused, StoreError.
+        """
+        form = _form_of(workflow)
+        plan = compile_workflow(form)
+        line = await self.line()
+        home = line.broker.layout.of_key(form.idempotency_key) if form.idempotency_key else line.broker.layout.next()
+        own = new_id(home)
+        text, key = form_json(form), form.idempotency_key or ""
+        answer = await repeated(lambda: line.workflows.submit(plan, text, key=key, workflow_id=own))
+        return WorkflowRun(self, answer.id, created=answer.created)
+
+    def submit_workflow_sync(self, workflow: Workflow | WorkflowForm | str) -> WorkflowRun:
+        """`submit_workflow` from synchronous code."""
+        return self.run_sync(self.submit_workflow(workflow))
+
+    def workflow(self, workflow_id: str) -> WorkflowRun:
+        """The handle of a workflow that was submitted elsewhere."""
+        return WorkflowRun(self, workflow_id)
+
     # The way to the store
 
     async def line(self) -> Line:
@@ -437,6 +528,24 @@ def _result_of(job: JobRecord) -> Any:
         raise JobCancelled(f"job {job.id} was cancelled: {job.reason}")
     error = error_of(job.error) if job.error else None
     raise JobFailed(f"job {job.id} is dead: {error.class_name}: {error.message}" if error else job.id, error)
+
+
+def _form_of(workflow: Workflow | WorkflowForm | str) -> WorkflowForm:
+    if isinstance(workflow, Workflow):
+        return workflow.form()
+    return read_form(workflow) if isinstance(workflow, str) else workflow
+
+
+def _raise_if_failed(record: WorkflowRecord) -> None:
+    if record.state is WorkflowState.CANCELLED:
+        raise WorkflowCancelled(f"workflow {record.id} was cancelled")
+    if record.state is WorkflowState.FAILED:
+        step = first_failure(record.plan, record.states)
+        stored = record.step(step).error if step else None
+        error = error_of(stored) if stored else None
+        why = "it ran out of time" if record.ending == "timed_out" else f"its step {step} failed" if step else "failed"
+        detail = f": {error.class_name}: {error.message}" if error else ""
+        raise WorkflowFailed(f"workflow {record.id}: {why}{detail}", step or "", error)
 
 
 def _data(data: Mapping[str, Any] | None) -> str:

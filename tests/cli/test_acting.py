@@ -127,7 +127,7 @@ def test_queues_are_paused_limited_and_emptied(anywhere: Run) -> None:
     anywhere("submit", "echo", "--queue", "mail", "--many", stdin="{}\n{}\n")
     assert anywhere("queues", "pause", "mail", "--reason", "no provider").rows[0][0] == "mail (paused)"
     assert anywhere("queues", "resume", "mail", "--json").json["paused"] is None
-    assert anywhere("queues", "limit", "mail", "2").rows[0][8] == "2"
+    assert anywhere("queues", "limit", "mail", "2").rows[0][9] == "2"
     full = anywhere("submit", "echo", "--queue", "mail")
     assert full.code == 1
     assert "full" in full.err

@@ -281,7 +281,7 @@ def test_in_a_terminal_only_the_last_column_is_cut(
 def test_a_state_that_does_not_exist_is_a_usage_error(boltq: Run) -> None:
     refused = boltq("jobs", "--state", "lost")
     assert refused.code == 2
-    assert "one of scheduled, queued" in refused.err
+    assert "one of blocked, scheduled, queued" in refused.err
 
 
 def test_queues_are_shown_paused_resumed_and_limited(boltq: Run) -> None:

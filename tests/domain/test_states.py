@@ -28,8 +28,8 @@ def test_an_action_is_offered_only_where_a_move_allows_it() -> None:
 
 
 def test_whoever_may_be_edited_can_still_run_and_only_what_runs_cannot_be_deleted() -> None:
-    assert ACTIONS["edit"] == set(JobState) - TERMINAL - {JobState.RUNNING}
-    assert ACTIONS["delete"] == set(JobState) - {JobState.RUNNING}
+    assert ACTIONS["edit"] == set(JobState) - TERMINAL - {JobState.RUNNING, JobState.BLOCKED}
+    assert ACTIONS["delete"] == set(JobState) - {JobState.RUNNING, JobState.BLOCKED}
     assert ACTIONS["replay_as"] == TERMINAL
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 from redis import exceptions as redis_errors
 
+from boltq.broker.audit_flows import audit_workflows
 from boltq.broker.broker import Broker
 from boltq.broker.scripts import translate
 from boltq.domain.job import Spec
@@ -65,12 +66,13 @@ async def _look(broker: Broker) -> list[Finding]:
 _FIELDS: Final = ("state", "route", "worker", "parked", "ghost", "n", "tries", "lost", "since", "spec")
 _NEWEST: Final = ("XREVRANGE", "events", "+", "-", "COUNT", 1)
 _READY: Final = ("ready:2", "ready:1", "ready:0")
-_SORTED: Final = ("scheduled", "retrying", "dead", "cancelled")
+_SORTED: Final = ("blocked", "scheduled", "retrying", "dead", "cancelled")
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _KNOWN: Final = re.compile(
     rf"partition|queues|workers|types|events|audit|ops|api_keys|job:\w+|log:\w+|runs:\w+|queue:{_NAME}"
-    rf"|queue:{_NAME}:(?:ready:[012]|parked|parked:{_NAME}|running|scheduled|retrying|completed|dead|cancelled)"
+    rf"|queue:{_NAME}:(?:ready:[012]|parked|parked:{_NAME}|running|blocked|scheduled|retrying|completed|dead|cancelled)"
+    rf"|workflows:(?:all|ended|due)|workflow:\w+(?::[a-z]+(?::\d+(?::[a-z]+)?)?)?"
     rf"|idle:{_NAME}|worker:.+|cancels:.+|mail:.+"
 )
 _PASSING: Final = re.compile(r"series:\d+:\d+|idem:.+|op:op_\w+(?::items)?", re.DOTALL)
@@ -127,6 +129,8 @@ class _Partition:
         self._check_jobs()
         self._check_workers()
         await self._check_sleepers()
+        states = {job_id: record.state for job_id, record in self.records.items()}
+        await audit_workflows(self.keys, states, self._pipeline, self._report)
         return self.found
 
     def _report(self, code: str, place: str, job_id: str, text: str) -> None:

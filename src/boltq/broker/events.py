@@ -2,20 +2,27 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
 
 import msgspec
 from redis import exceptions as redis_errors
 
 from boltq.broker.broker import Broker
 from boltq.broker.connect import BLOCK_SECONDS
+from boltq.broker.flows import WorkflowRecord
 from boltq.broker.inspector import Inspector
 from boltq.broker.scripts import translate
+from boltq.broker.workflows import Workflows
 from boltq.domain.errors import StoreUnavailable, WaitTimeout
 from boltq.domain.job import JobRecord
 from boltq.domain.states import TERMINAL
+from boltq.domain.workflow.states import WorkflowState
 
+T = TypeVar("T")
+_Look = Callable[[str], Awaitable[T | None]]  # the thing when it has ended
+
+NO_QUEUE = "-"  # where a row speaks of a workflow: type "workflow", before "running", to its end
 _PAGE = 200  # entries of one read
 _LOOK_AGAIN = 5.0  # seconds: a waiter that heard nothing asks, in case the stream was trimmed under it
 
@@ -67,29 +74,45 @@ class Watch:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._inspector = Inspector(broker)
+        self._workflows = Workflows(broker)
         self._ends: dict[str, list[asyncio.Event]] = {}  # one for each waiter
         self._readers: dict[int, asyncio.Task[None]] = {}
 
     async def end_of(self, job_id: str, timeout: float | None = None) -> JobRecord:
         """The job once it has ended. Raises NotFound, WaitTimeout, StoreUnavailable."""
+        return await self._ended(job_id, self._ended_job, timeout, "job")
+
+    async def end_of_workflow(self, workflow_id: str, timeout: float | None = None) -> WorkflowRecord:
+        """The workflow once it has ended. Raises NotFound, WaitTimeout, StoreUnavailable."""
+        return await self._ended(workflow_id, self._ended_workflow, timeout, "workflow")
+
+    async def _ended_job(self, job_id: str) -> JobRecord | None:
+        job = await self._inspector.job(job_id)
+        return job if job.state in TERMINAL else None
+
+    async def _ended_workflow(self, workflow_id: str) -> WorkflowRecord | None:
+        record = await self._workflows.get(workflow_id)
+        return record if record.state is not WorkflowState.RUNNING else None
+
+    async def _ended(self, any_id: str, look: "_Look[T]", timeout: float | None, what: str) -> T:
         try:
             async with asyncio.timeout(timeout) as bound:
-                return await self._end_of(job_id, bound)
+                return await self._end_of(any_id, look, bound)
         except TimeoutError as error:
             if isinstance(error, WaitTimeout):
                 raise
-            raise WaitTimeout(f"job {job_id} has not ended within {timeout:g} s; it goes on") from None
+            raise WaitTimeout(f"{what} {any_id} has not ended within {timeout:g} s; it goes on") from None
 
-    async def _end_of(self, job_id: str, bound: asyncio.Timeout) -> JobRecord:
+    async def _end_of(self, job_id: str, look: "_Look[T]", bound: asyncio.Timeout) -> T:
         ended = asyncio.Event()
         self._ends.setdefault(job_id, []).append(ended)
         try:
             await self._read(self._broker.layout.of_id(job_id))
             while True:
                 ended.clear()  # before the look: the end may be heard of before the answer to it is read
-                job = await self._inspector.job(job_id)
-                if job.state in TERMINAL:
-                    return job
+                found = await look(job_id)
+                if found is not None:
+                    return found
                 if bound.expired():  # and redis-py has swallowed its cancel, which may come with a reply
                     raise TimeoutError
                 with contextlib.suppress(TimeoutError):
@@ -117,7 +140,7 @@ class Watch:
             try:
                 async for moved in follow(self._broker, partition, after):
                     after = moved.cursor
-                    if moved.to in TERMINAL or moved.to == "deleted":
+                    if moved.to in TERMINAL or moved.to == "deleted" or moved.queue == NO_QUEUE:
                         self._wake(moved.ids)
                     if not self._ends:
                         return

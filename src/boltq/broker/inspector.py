@@ -8,6 +8,7 @@ import msgspec
 from boltq.broker.broker import Broker
 from boltq.broker.calls import pack
 from boltq.broker.connect import without_secret
+from boltq.broker.flows import CONTROL_TYPE
 from boltq.broker.rows import record
 from boltq.broker.search import Search
 from boltq.domain import limits
@@ -31,6 +32,7 @@ class QueueStats(msgspec.Struct, kw_only=True):
     low: int = 0
     parked: int = 0  # of the queued: of a type that no worker knew
     running: int = 0
+    blocked: int = 0
     scheduled: int = 0
     retrying: int = 0
     completed: int = 0
@@ -173,7 +175,7 @@ _RATE_SECONDS: Final = 300
 
 def _add(stats: QueueStats, row: Sequence[Any]) -> None:
     (_, paused, limit, high, normal, low, parked, running, scheduled, retrying, completed, dead, cancelled, *rest) = row
-    completed_total, dead_total, cancelled_total, oldest, paused_by, paused_reason, paused_at = rest
+    completed_total, dead_total, cancelled_total, oldest, paused_by, paused_reason, paused_at, blocked = rest
     stats.paused = stats.paused or bool(paused)
     stats.paused_by = stats.paused_by or paused_by or None
     stats.paused_reason = stats.paused_reason or paused_reason or None
@@ -186,6 +188,7 @@ def _add(stats: QueueStats, row: Sequence[Any]) -> None:
         ("low", low),
         ("parked", parked),
         ("running", running),
+        ("blocked", blocked),
         ("scheduled", scheduled),
         ("retrying", retrying),
         ("completed", completed),
@@ -207,7 +210,7 @@ def _worker(row: Sequence[Any]) -> WorkerInfo:
         lease_ends_at=ends,
         since=since,
         queues=queues.split(),
-        types=None if types == "*" else types.split(),
+        types=None if types == "*" else [name for name in types.split() if name != CONTROL_TYPE],
         info=msgspec.json.decode(info) if info else {},
         vitals=msgspec.json.decode(vitals) if vitals else {},
         state=state,

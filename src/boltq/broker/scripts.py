@@ -131,6 +131,7 @@ def _constants() -> str:
         "MAX_PROMOTED": MAX_PROMOTED,
         "MAX_TYPES": MAX_TYPES,
         "MAX_LOG_LINES": limits.MAX_LOG_LINES,
+        "MAX_RESULT_BYTES": limits.MAX_RESULT_BYTES,
         "MAX_RUNS": limits.MAX_RUNS,
         "MAX_REPLAYS": limits.MAX_REPLAYS,
         "SWEEP_MS": SWEEP_MS,

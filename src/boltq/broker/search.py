@@ -171,7 +171,9 @@ class Search:
         found = []
         for partition in range(self._broker.layout.partitions):
             for name, _, _, high, normal, low, parked, *others in await self._read("stats", partition):
-                sizes = dict(zip(_COUNTED, (high + normal + low + parked, *others), strict=False))
+                sizes = dict(zip(_COUNTED, (high + normal + low + parked, *others), strict=False)) | {
+                    JobState.BLOCKED: others[-1]
+                }
                 if not what.queues or name in what.queues:
                     found += [
                         _Stop(rank, name, partition, sizes[state])
@@ -197,6 +199,7 @@ _LISTING_ORDER: Final = (
     JobState.QUEUED,
     JobState.RETRYING,
     JobState.SCHEDULED,
+    JobState.BLOCKED,
     JobState.DEAD,
     JobState.CANCELLED,
     JobState.COMPLETED,
@@ -211,7 +214,7 @@ _COUNTED: Final = (
     JobState.DEAD,
     JobState.CANCELLED,
 )
-"""As lua/stats.lua counts them."""
+"""As lua/stats.lua counts them; the blocked ones stand at the end of its rows."""
 
 
 class _Stop(NamedTuple):

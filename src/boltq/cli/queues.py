@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from boltq.client.request import Request
 
 _MOST = 10_000  # that are shown
-_NUMBERS = ("queued", "running", "scheduled", "retrying", "completed", "dead", "cancelled")
+_NUMBERS = ("queued", "running", "scheduled", "retrying", "completed", "dead", "cancelled", "blocked")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

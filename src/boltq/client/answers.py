@@ -195,6 +195,7 @@ class Groups(msgspec.Struct, kw_only=True):
 class Depth(msgspec.Struct, kw_only=True):
     """How many jobs stand in each state."""
 
+    blocked: int = 0
     scheduled: int = 0
     queued: int = 0
     running: int = 0

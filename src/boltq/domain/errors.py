@@ -14,6 +14,8 @@ BoltQError
 │   └── StoreUnfit      too old, evicts keys, or does not persist
 ├── JobFailed           `job.result()`: the job ended dead
 ├── JobCancelled        `job.result()`: the job was cancelled
+├── WorkflowFailed      `run.result()`: the workflow failed
+├── WorkflowCancelled   `run.result()`: the workflow was cancelled
 └── WaitTimeout         `job.result(timeout=…)`: the job goes on, the waiting ended
 
 What a task raises to say how its run ends is in `outcome.py`.
@@ -84,6 +86,19 @@ class JobFailed(BoltQError):
 
 class JobCancelled(BoltQError):
     """The job was cancelled."""
+
+
+class WorkflowFailed(BoltQError):
+    """The workflow failed; `step` is the first step that failed, `error` its stored error."""
+
+    def __init__(self, message: str, step: str = "", error: object = None) -> None:
+        super().__init__(message)
+        self.step = step
+        self.error = error
+
+
+class WorkflowCancelled(BoltQError):
+    """The workflow was cancelled."""
 
 
 class WaitTimeout(BoltQError, TimeoutError):

@@ -8,6 +8,7 @@ import msgspec
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
 from boltq.domain.states import JobState
+from boltq.domain.workflow.retries import RetryForm
 
 
 class Priority(IntEnum):
@@ -38,6 +39,8 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
     max_attempts: int | None = None
     timeout: float | None = None  # seconds
     headers: dict[str, str] | None = None  # trace context and the like
+    retry: RetryForm | None = None  # how a step of a workflow is tried again
+    step: bool = False  # its worker asks first what this step of a workflow does
 
 
 NO_SPEC = Spec()

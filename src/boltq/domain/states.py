@@ -8,6 +8,7 @@ from typing import Final
 class JobState(StrEnum):
     """Where a job stands. The text is the same in Lua, Python, HTTP, metrics and on the screen."""
 
+    BLOCKED = "blocked"  # a step of a workflow: waits for earlier steps, for its items, or for a person
     SCHEDULED = "scheduled"  # waits for its time
     QUEUED = "queued"  # ready; waits for a free worker
     RUNNING = "running"  # held by one worker under that worker's lease
@@ -17,26 +18,29 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
-_S, _Q, _R, _T, _C, _D, _X = JobState
+_B, _S, _Q, _R, _T, _C, _D, _X = JobState
 
 MOVES: dict[JobState, frozenset[JobState]] = {
+    _B: frozenset({_Q, _X}),
     _S: frozenset({_Q, _X}),
-    _Q: frozenset({_R, _X, _S}),  # cancelled: by a person, or expired; scheduled: given a later time
-    _R: frozenset({_C, _T, _D, _X, _Q, _S}),  # queued: handed back or reaped; scheduled: snoozed
+    _Q: frozenset(
+        {_R, _X, _S, _B}
+    ),  # cancelled: by a person, or expired; scheduled: given a later time; blocked: paused
+    _R: frozenset({_C, _T, _D, _X, _Q, _S, _B}),  # queued: handed back or reaped; scheduled: snoozed
     _T: frozenset({_Q, _X}),
     _C: frozenset(),
     _D: frozenset({_Q}),  # replayed
     _X: frozenset({_Q}),  # replayed
 }
 
-ENTRIES: frozenset[JobState] = frozenset({_Q, _S})
+ENTRIES: frozenset[JobState] = frozenset({_Q, _S, _B})
 """The states that a new job may start in."""
 
 TERMINAL: frozenset[JobState] = frozenset({_C, _D, _X})
 """The states that a job leaves only by a replay, or when it is pruned."""
 
 ACTIONS: dict[str, frozenset[JobState]] = {
-    "cancel": frozenset({_S, _Q, _R, _T}),
+    "cancel": frozenset({_B, _S, _Q, _R, _T}),
     "replay": frozenset({_D, _X}),
     "replay_as": TERMINAL,
     "run_now": frozenset({_S, _T}),
@@ -66,9 +70,13 @@ _WHY_NOT: Final[dict[str, Callable[[JobState], str]]] = {
         "cannot be replayed: make a new job from it" if state is _C else "has not ended: there is nothing to replay"
     ),
     "replay_as": lambda _: "has not ended: there is nothing to replay",
-    "run_now": lambda state: {_Q: "is ready already", _R: "runs already"}.get(state, "has ended"),
-    "edit": lambda state: (
-        "cannot be edited: its worker has it already" if state is _R else "has ended: make a new job from it"
+    "run_now": lambda state: {_Q: "is ready already", _R: "runs already", _B: "waits for other steps"}.get(
+        state, "has ended"
     ),
-    "delete": lambda _: "cannot be deleted: cancel it first",
+    "edit": lambda state: {_R: "cannot be edited: its worker has it already", _B: "belongs to its workflow"}.get(
+        state, "has ended: make a new job from it"
+    ),
+    "delete": lambda state: (
+        "belongs to its workflow: cancel it first" if state is _B else "cannot be deleted: cancel it first"
+    ),
 }

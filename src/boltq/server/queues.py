@@ -76,6 +76,7 @@ class PauseView(msgspec.Struct, kw_only=True):
 class DepthView(msgspec.Struct, kw_only=True):
     """How many jobs stand in each state; of those that have ended, how many are kept."""
 
+    blocked: int
     scheduled: int
     queued: int
     running: int
@@ -106,6 +107,7 @@ class StatsRow(msgspec.Struct, kw_only=True):
     low: int
     parked: Annotated[int, msgspec.Meta(description="of the queued: of a type that no worker knew")]
     running: int
+    blocked: int
     scheduled: int
     retrying: int
     completed: int

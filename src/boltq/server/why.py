@@ -77,6 +77,10 @@ def _explain_scheduled(job: JobRecord, _bound: int) -> WhyView:
     return WhyView(code="scheduled", text=f"it waits for its time, {until}", until=until)
 
 
+def _explain_blocked(_job: JobRecord, _bound: int) -> WhyView:
+    return WhyView(code="blocked", text="it waits for other steps of its workflow, or for a person")
+
+
 def _explain_retrying(job: JobRecord, bound: int) -> WhyView:
     until = rfc3339(job.due_at)
     text = f"attempt {job.attempts} of {bound} failed ({_category(job)}); the next one is at {until}"
@@ -107,6 +111,7 @@ def _explain_cancelled(job: JobRecord, _bound: int) -> WhyView:
 
 
 _EXPLANATIONS: dict[JobState, Callable[[JobRecord, int], WhyView | None]] = {
+    JobState.BLOCKED: _explain_blocked,
     JobState.SCHEDULED: _explain_scheduled,
     JobState.RETRYING: _explain_retrying,
     JobState.RUNNING: _explain_running,

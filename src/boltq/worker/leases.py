@@ -147,7 +147,7 @@ class Leases:
             return
         run.stop_reason = run.stop_reason or TIMEOUT
         failed = timed_out(run)
-        retry_in = run.task.retry.delay(failed, run.job.attempt, run.max_attempts)
+        retry_in = run.retry.delay(failed, run.job.attempt, run.max_attempts)
         settling = calls.settling(run.job, failed, run.took_ms(), retry_in)
         try:
             self._broker.send(calls.settle(run.partition, line.worker_id, [settling]))

@@ -19,8 +19,8 @@ TIMEOUT, CANCEL, SHUTDOWN, LOST = "timeout", "cancel", "shutdown", "lost"
 class Run:
     """One run of one job: who runs it, until when it may, and why it was stopped if it was."""
 
-    __slots__ = ("_context", "_tell", "deadline", "job", "max_attempts", "partition", "settled", "started", "stop",
-                 "stop_reason", "task", "tellings", "timeout")  # fmt: skip
+    __slots__ = ("_context", "_tell", "deadline", "is_step", "job", "max_attempts", "partition", "retry", "settled",
+                 "started", "stop", "stop_reason", "task", "tellings", "timeout")  # fmt: skip
 
     def __init__(
         self, partition: int, job: ClaimedJob, task: "Task[..., Any]", timeout: float, max_attempts: int, tell: Tell
@@ -30,6 +30,8 @@ class Run:
         self.task = task
         self.timeout = timeout
         self.max_attempts = max_attempts
+        self.retry = task.retry
+        self.is_step = False  # of a workflow, and its worker asks first what it does
         self.started = time.monotonic()
         self.deadline = self.started + timeout
         self.stop: Callable[[], object] | None = None  # interrupts the function, where that can be done

@@ -1,6 +1,7 @@
 """Worker: runs an application's tasks. `run` is a list of what it does."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import logging
 import os
@@ -17,15 +18,18 @@ import msgspec
 from boltq.app import BoltQ, Line, Task
 from boltq.broker import calls
 from boltq.broker.broker import SyncBroker, repeated
+from boltq.broker.flows import CONTROL_TYPE
 from boltq.domain.errors import Conflict, StoreError
 from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Cancelled, Failed, Outcome
+from boltq.domain.workflow.prepare import RunJob
 from boltq.worker.buffer import Buffer
-from boltq.worker.executor import Executor
+from boltq.worker.executor import Executor, stopped
 from boltq.worker.fetcher import Fetcher, FetcherOwner
 from boltq.worker.leases import STUCK_AFTER, Leases
 from boltq.worker.processes import ProcessPool
 from boltq.worker.run import CANCEL, LOST, SHUTDOWN, TIMEOUT, Run, Specs
+from boltq.worker.steps import Steps, control_task
 from boltq.worker.tellings import Tellings
 
 log = logging.getLogger(__name__)
@@ -124,6 +128,7 @@ class Worker(FetcherOwner):
         self._line: Line = await self.app.line()
         broker = self._line.broker
         self._tellings = Tellings(broker)
+        self._steps = Steps(broker)
         self._processes = ProcessPool()
         self._executor = Executor(self._processes)
         self._leases = Leases(
@@ -153,7 +158,7 @@ class Worker(FetcherOwner):
         what = {
             "info": msgspec.json.encode(info).decode(),
             "queues": self.queues,
-            "types": sorted(self.app.tasks),
+            "types": sorted([*self.app.tasks, CONTROL_TYPE]),
             "lease_ms": round(self._settings.lease * 1_000),
             "schemas": [(name, msgspec.json.encode(task.about()).decode()) for name, task in self.app.tasks.items()],
             "wish": fetcher.wish,
@@ -209,7 +214,10 @@ class Worker(FetcherOwner):
             buffer.busy += 1
             run = self._begin(partition, job)
             try:
-                outcome, thread = await self._executor.run(run)
+                if run.is_step:
+                    outcome, thread = await self._run_step(run)
+                else:
+                    outcome, thread = await self._executor.run(run)
                 if run.tellings:
                     await self._tellings.settle_down(run)
             finally:
@@ -217,7 +225,8 @@ class Worker(FetcherOwner):
                     del self._runs[job.id]
                 self._stuck.discard(run)
                 buffer.busy -= 1
-            self._end(run, outcome)
+            if outcome is not None:
+                self._end(run, outcome)
             if thread:
                 await self._wait_for_stuck(thread)
             breath += 1
@@ -225,14 +234,26 @@ class Worker(FetcherOwner):
                 breath = 0
                 await asyncio.sleep(0)
 
+    async def _run_step(self, run: Run) -> tuple[Outcome | None, "concurrent.futures.Future[Any] | None"]:
+        """A step of a workflow: what it does is asked first. None: it does something else than to run."""
+        found = await self._steps.prepare(run)
+        if run.stop_reason:
+            return (None if found is None else stopped(run)), None
+        if not isinstance(found, RunJob):
+            return found, None
+        run.job = msgspec.structs.replace(run.job, data=found.data)
+        return await self._executor.run(run)
+
     def _begin(self, partition: int, job: ClaimedJob) -> Run:
         task = self._tasks.get(job.route)
         if task is None:
-            task = self._tasks[job.route] = self.app.tasks[job.type]
+            task = self._tasks[job.route] = self.app.tasks.get(job.type) or control_task(self.app)
         spec = self._specs.read(job.spec)
         timeout = spec.timeout or task.timeout_seconds or self._settings.job_timeout
         max_attempts = spec.max_attempts or task.retry.max_attempts or self._settings.max_attempts
         run = Run(partition, job, task, timeout, max_attempts, self._tellings.add)
+        run.is_step = spec.step
+        run.retry = spec.retry.over(task.retry) if spec.retry else task.retry
         self._runs[job.id] = run
         if self._watching is None or timeout < _WATCH:
             self._watch_deadlines()
@@ -248,7 +269,7 @@ class Worker(FetcherOwner):
         run.settled = True
         retry_in = None
         if type(outcome) is Failed:
-            retry_in = run.task.retry.delay(outcome, run.job.attempt, run.max_attempts)
+            retry_in = run.retry.delay(outcome, run.job.attempt, run.max_attempts)
             self._log_failure(run, outcome, retry_in)
         settling = calls.settling(run.job, outcome, round(seconds * 1_000), retry_in)
         self._fetchers[run.partition].outbox.put(settling)

@@ -5,9 +5,10 @@ import pytest
 from boltq.domain.outcome import Category
 from boltq.domain.retry import Backoff, RetryPolicy
 from boltq.domain.workflow.compiler import compile_workflow
-from boltq.domain.workflow.form import BackoffForm, RetryForm, StepKind, as_json, read_form
+from boltq.domain.workflow.form import StepKind, as_json, read_form
 from boltq.domain.workflow.mistakes import InvalidWorkflow
 from boltq.domain.workflow.plan import describe
+from boltq.domain.workflow.retries import BackoffForm, RetryForm
 
 DOCUMENTED = b"""{
     "name": "Data Processing Pipeline",

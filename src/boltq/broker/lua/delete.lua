@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
--- delete: jobs are gone for ever, record, log, runs and index, in whatever state they are but running.
+-- delete: jobs are gone for ever, record, log, runs and index, in whatever state they are but running;
+-- not jobs of a workflow that have not ended.
 --   ARGV     now, msgpack of [id, since or 0]*
 --   returns  msgpack of a word for each: deleted, AGAIN (this call has searched enough: ask again), NOT_FOUND,
---            CHANGED <state>, CONFLICT running
+--            CHANGED <state>, CONFLICT <state>
 --@use claims
 local MOST_SEARCHED = 500000 -- ids of lists of completed jobs
 local searched = 0
@@ -16,7 +17,7 @@ end
 
 local function delete(id, state, job)
   local route = route_of(job[3])
-  if not leave[state] then return 'CONFLICT ' .. state end
+  if not leave[state] or (job[6] and MOVES[state].cancelled) then return 'CONFLICT ' .. state end
   if state == 'completed' then
     local size = call('LLEN', index_key(route.queue, state))
     if searched > 0 and searched + size > MOST_SEARCHED then return 'AGAIN' end
@@ -31,7 +32,7 @@ end
 local verdicts = {}
 for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
   local id = item[1]
-  local job = call('HMGET', job_key(id), 'state', 'since', 'route', 'parked', 'ghost')
+  local job = call('HMGET', job_key(id), 'state', 'since', 'route', 'parked', 'ghost', 'flow')
   verdicts[i] = refusal(job[1], job[2], item[2]) or delete(id, job[1], job)
 end
 commit()

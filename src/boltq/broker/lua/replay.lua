@@ -1,4 +1,5 @@
--- replay: dead or cancelled -> queued, with all its attempts before it again.
+-- replay: dead or cancelled -> queued, with all its attempts before it again; not a job of a workflow,
+-- which is run again as a whole.
 --   ARGV     now, msgpack of [id, since or 0]*
 --   returns  msgpack of a word for each: queued, NOT_FOUND, CHANGED <state>, CONFLICT <state>
 --@use claims
@@ -22,9 +23,9 @@ end
 local verdicts = {}
 for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
   local id = item[1]
-  local job = call('HMGET', job_key(id), 'state', 'since', 'route', 'parked', 'ghost')
+  local job = call('HMGET', job_key(id), 'state', 'since', 'route', 'parked', 'ghost', 'flow')
   verdicts[i] = refusal(job[1], job[2], item[2])
-  if verdicts[i] == nil and (job[1] == 'dead' or job[1] == 'cancelled') then
+  if verdicts[i] == nil and not job[6] and (job[1] == 'dead' or job[1] == 'cancelled') then
     verdicts[i] = replay(id, job[1], route_of(job[3]), job[4], job[5])
   end
   verdicts[i] = verdicts[i] or 'CONFLICT ' .. job[1]

@@ -2,13 +2,13 @@
 -- retire: a worker is gone; what it still holds goes back at once. Safe to call again.
 --   ARGV     now, worker, 1 when it was lost (each job counts as lost), 0 when it left in good order
 --   returns  jobs taken back, and 1 when there is more: call again
---@use losses, claims
+--@use losses, claims, flow
 local worker, lost = ARGV[2], ARGV[3] == '1'
 local queues = words(call('HGET', worker_key(worker), 'queues') or '')
 local taken = 0
 
 local function hand_back(id, queue)
-  local job = call('HMGET', job_key(id), 'state', 'route', 'cancel')
+  local job = call('HMGET', job_key(id), 'state', 'route', 'cancel', 'flow')
   if job[1] ~= 'running' or lost then
     take_back(id, queue)
   elseif job[3] then
@@ -16,8 +16,10 @@ local function hand_back(id, queue)
     move(id, route_of(job[2]), 'running', 'cancelled', NOW, 'reason', 'cancelled')
     call('HINCRBY', queue_key(queue), 'cancelled', 1)
     tally(queue, 'cancelled', 1)
+    if job[4] then flow.ended(job[4], id, 'cancelled') end
   else
     move(id, route_of(job[2]), 'running', 'queued', 'head')
+    if job[4] then flow.again(job[4]) end
   end
   taken = taken + 1
 end
@@ -38,5 +40,7 @@ for i = 1, #queues do
   if taken >= MOST then more = 1 end
 end
 if more == 0 then forget_worker(worker) end
+flow.go_on()
 commit()
+tell_cancels()
 return { taken, more }

@@ -4,7 +4,7 @@
 --            verbs: completed (text: result), retrying (number: delay, text: error), dead (text: error),
 --            snoozed (number: delay), released, cancelled (text: reason)
 --   returns  msgpack of [[index, word]* for what was refused: LEASE_LOST, NOT_FOUND; then what claim returns]
---@use claims, prune, runs
+--@use claims, prune, runs, flow
 local outcomes = cmsgpack.unpack(ARGV[3])
 local refused, ended = {}, { completed = {}, dead = {}, cancelled = {} }
 
@@ -55,20 +55,35 @@ end)
 
 settle.released = unless_cancelled(function(id, route) move(id, route, 'running', 'queued', 'head') end)
 
+-- A step of a workflow: what follows when it has ended; or it does not run again, when its workflow is being stopped.
+local function tell_flow(id, job, outcome)
+  local verb, text = outcome[3], outcome[6]
+  if verb == 'completed' or verb == 'dead' or verb == 'cancelled' then
+    flow.ended(job[6], id, verb, verb == 'completed' and text, verb == 'dead' and text)
+  elseif job[5] then
+    flow.ended(job[6], id, 'cancelled')
+  else
+    flow.again(job[6])
+  end
+end
+
 -- Backwards: what is released goes to the head of its queue, the first one last, so that it stays the first.
 for i = #outcomes, 1, -1 do
   local outcome = outcomes[i]
   local id = outcome[1]
-  local job = call('HMGET', job_key(id), 'state', 'n', 'route', 'tries', 'cancel')
+  local job = call('HMGET', job_key(id), 'state', 'n', 'route', 'tries', 'cancel', 'flow')
   if not job[1] then
     refused[#refused + 1] = { i - 1, 'NOT_FOUND' }
   elseif job[1] ~= 'running' or tonumber(job[2]) ~= outcome[2] then
     refused[#refused + 1] = { i - 1, 'LEASE_LOST' }
   else
     settle[outcome[3]](id, route_of(job[3]), job, outcome)
+    if job[6] then tell_flow(id, job, outcome) end
   end
 end
 flush()
+flow.carry_on()
+flow.go_on()
 
 for state, by_queue in pairs(ended) do
   for queue, n in pairs(by_queue) do
@@ -80,4 +95,5 @@ end
 
 local reply = claim(ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]))
 commit()
+tell_cancels()
 return cmsgpack.pack({ refused, unpack(reply) })

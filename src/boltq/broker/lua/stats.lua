@@ -3,7 +3,7 @@
 --   ARGV     now
 --   returns  msgpack of [queue, paused, limit, high, normal, low, parked, running, scheduled, retrying, completed,
 --            dead, cancelled, completed ever, dead ever, cancelled ever, oldest queued since, who paused it, why,
---            when or 0]*
+--            when or 0, blocked]*
 --@use reading
 local rows = {}
 
@@ -33,7 +33,7 @@ for _, queue in ipairs(queues) do
     call('LLEN', index_key(queue, 'completed')),
     call('ZCARD', index_key(queue, 'dead')), call('ZCARD', index_key(queue, 'cancelled')),
     tonumber(set[3]) or 0, tonumber(set[4]) or 0, tonumber(set[5]) or 0, oldest(queue),
-    set[6] or '', set[7] or '', tonumber(set[8]) or 0,
+    set[6] or '', set[7] or '', tonumber(set[8]) or 0, call('ZCARD', index_key(queue, 'blocked')),
   }
 end
 return cmsgpack.pack(rows)

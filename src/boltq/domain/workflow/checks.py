@@ -9,9 +9,10 @@ import msgspec
 from boltq.domain import limits
 from boltq.domain.job import Priority, bad_tags
 from boltq.domain.workflow import bounds
-from boltq.domain.workflow.form import AtLeastForm, MapForm, RetryForm, StepForm, StepKind, WaitForm, WorkflowForm
+from boltq.domain.workflow.form import AtLeastForm, MapForm, StepForm, StepKind, WaitForm, WorkflowForm
 from boltq.domain.workflow.mistakes import Mistake
 from boltq.domain.workflow.moments import delay_ms, moment_ms
+from boltq.domain.workflow.retries import RetryForm
 from boltq.domain.workflow.templates import texts_in
 
 

@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from boltq.domain.job import Priority
-from boltq.domain.workflow.form import ApprovalForm, FailurePolicy, RetryForm, StepKind, WaitForm
+from boltq.domain.workflow.form import ApprovalForm, FailurePolicy, StepKind, WaitForm
+from boltq.domain.workflow.retries import RetryForm
 
 
 class Group(StrEnum):

@@ -103,9 +103,18 @@ def stopped_by_failure(plan: Plan, states: States) -> list[str]:
     Steps with the rule all_done or one_failed are there for it, and so is what follows on them. A map or a sub-workflow
     that runs is stopped too, since it would begin more.
     """
-    spared = _spared(plan, states)
+    spared = spared_steps(plan)
     open_steps = (step for step in plan.group(Group.STEPS) if step.id not in spared)
     return [step.id for step in open_steps if _is_stoppable(step, states[step.id])]
+
+
+def spared_steps(plan: Plan) -> set[str]:
+    """The steps that are there for a failure, and all that follows on them: whether that has ended or not."""
+    spared: set[str] = set()
+    for step in plan.group(Group.STEPS):
+        if (step.parents and step.rule in _FOR_FAILURES) or not spared.isdisjoint(step.parents):
+            spared.add(step.id)
+    return spared
 
 
 def outcome(plan: Plan, states: States, ending: Ending | None = None) -> WorkflowState | None:
@@ -263,14 +272,3 @@ def _fails(step: PlannedStep, states: States) -> bool:
 def _is_stoppable(step: PlannedStep, state: StepState) -> bool:
     begins_more = step.map is not None or step.kind is StepKind.WORKFLOW
     return state in UNSTARTED or (begins_more and state not in ENDED)
-
-
-def _spared(plan: Plan, states: States) -> set[str]:
-    """The open steps that are there for a failure, and those that follow on one."""
-    spared: set[str] = set()
-    for step in plan.group(Group.STEPS):
-        if states[step.id] in ENDED:
-            continue
-        if (step.parents and step.rule in _FOR_FAILURES) or not spared.isdisjoint(step.parents):
-            spared.add(step.id)
-    return spared

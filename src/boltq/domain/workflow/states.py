@@ -51,6 +51,7 @@ UNSTARTED: Final = frozenset({StepState.PENDING, StepState.QUEUED, StepState.WAI
 """The states in which nothing runs for a step, so that it can be cancelled at once."""
 
 OF_JOB: Final[dict[JobState, StepState]] = {
+    JobState.BLOCKED: StepState.PENDING,
     JobState.SCHEDULED: StepState.WAITING,
     JobState.QUEUED: StepState.QUEUED,
     JobState.RUNNING: StepState.RUNNING,

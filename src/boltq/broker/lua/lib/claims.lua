@@ -265,7 +265,7 @@ end
 
 -- When the next waiting job of these queues is due; 0 when none waits.
 local function next_due(queues)
-  local first = 0
+  local first = tonumber(stored[5]) or 0 -- a workflow's time may be up before
   for i = 1, #queues do
     local paused = is_paused(queues[i]) -- or else it would be due now, and for ever
     for _, state in ipairs(paused and {} or { 'scheduled', 'retrying' }) do

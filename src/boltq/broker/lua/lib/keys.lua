@@ -33,6 +33,7 @@ local function runs_key(id) return P .. 'runs:' .. id end -- LIST   msgpack: its
 local function queue_key(queue) return P .. 'queue:' .. queue end
 
 -- LIST  completed (oldest first) | SET running | ZSET scheduled, retrying (score: when due),
+--       blocked (score: since when),
 --       dead, cancelled (score: when they ended)
 local function index_key(queue, state) return P .. 'queue:' .. queue .. ':' .. state end
 
@@ -57,6 +58,13 @@ local function mail_key(worker) return P .. 'mail:' .. worker end -- LIST  what 
 local function series_key(seconds, bucket) return P .. 'series:' .. seconds .. ':' .. bucket end -- HASH counts
 
 local function idem_key(key) return P .. 'idem:' .. key end -- STRING id and digest, for 24 h
+
+-- HASH  one workflow: see lib/flow.lua. With a part: steps, texts, jobs, ends, results, errors, answers (HASHes by the
+--       step's number), open:<group>, held, left:<step> (SETs of numbers), map:<step> and its parts
+local function flow_key(id, part) return P .. 'workflow:' .. id .. (part and ':' .. part or '') end
+
+-- ZSET  workflows by id | all: when it was submitted; ended: until when it is kept; due: when there is work for it
+local function flows_key(what) return P .. 'workflows:' .. what end
 
 -- HASH  action, state, total, done, ok, failed, skipped, errors, what it was asked for | owner, lease, next_at, went_on
 local function op_key(operation) return P .. 'op:' .. operation end

@@ -1,11 +1,11 @@
---@use moves, runs
+--@use moves, runs, flow
 -- running -> queued, dead or cancelled: jobs whose worker is lost. Every such way back is counted, and a job that
 -- took too many workers down is buried.
 local POISON = '{"class":"WorkerLost","message":"%d workers were lost while they ran this job",'
   .. '"category":"poison","fingerprint":"poison"}'
 
 local function take_back(id, queue)
-  local job = call('HMGET', job_key(id), 'state', 'route', 'lost', 'cancel')
+  local job = call('HMGET', job_key(id), 'state', 'route', 'lost', 'cancel', 'flow')
   if job[1] ~= 'running' then
     push(noted('SREM', index_key(queue, 'running')), id)
     return
@@ -17,12 +17,15 @@ local function take_back(id, queue)
     move(id, route, 'running', 'cancelled', NOW, 'reason', 'cancelled', 'lost', lost)
     call('HINCRBY', queue_key(queue), 'cancelled', 1)
     tally(queue, 'cancelled', 1)
+    if job[5] then flow.ended(job[5], id, 'cancelled') end
   elseif lost >= limit then
     move(id, route, 'running', 'dead', NOW, 'error', string.format(POISON, lost), 'lost', lost)
     call('HINCRBY', queue_key(queue), 'dead', 1)
     tally(queue, 'dead', 1)
+    if job[5] then flow.ended(job[5], id, 'dead', nil, string.format(POISON, lost)) end
   else
     move(id, route, 'running', 'queued', 'head', 'lost', lost)
+    if job[5] then flow.again(job[5]) end
   end
 end
 

@@ -56,8 +56,8 @@ local function set_ghosts(id, ghosts)
   end
 end
 
-local LEAVE = { running = 'SREM', scheduled = 'ZREM', retrying = 'ZREM', dead = 'ZREM', cancelled = 'ZREM' }
-local ENTER = { running = 'SADD', completed = 'RPUSH', scheduled = 'ZADD', retrying = 'ZADD', dead = 'ZADD', cancelled = 'ZADD' }
+local LEAVE = { running = 'SREM', blocked = 'ZREM', scheduled = 'ZREM', retrying = 'ZREM', dead = 'ZREM', cancelled = 'ZREM' }
+local ENTER = { running = 'SADD', blocked = 'ZADD', completed = 'RPUSH', scheduled = 'ZADD', retrying = 'ZADD', dead = 'ZADD', cancelled = 'ZADD' }
 
 local function row_of(text)
   local ids = rows[text]

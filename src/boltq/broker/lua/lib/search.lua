@@ -116,7 +116,7 @@ local function by_score(state, reverse)
     end
   end
 end
-walk.scheduled, walk.retrying = by_score('scheduled', false), by_score('retrying', false)
+walk.scheduled, walk.retrying, walk.blocked = by_score('scheduled', false), by_score('retrying', false), by_score('blocked', false)
 walk.dead, walk.cancelled = by_score('dead', true), by_score('cancelled', true)
 
 -- What the error that our own code has written as JSON says under a name; the quotes inside of its texts are escaped.

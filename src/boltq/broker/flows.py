@@ -1,0 +1,293 @@
+"""Workflows on their way to the store and back: plans as the scripts take them, rows as records."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from boltq.domain.ids import new_id
+from boltq.domain.job import NO_SPEC, Spec
+from boltq.domain.states import JobState
+from boltq.domain.workflow.form import StepKind
+from boltq.domain.workflow.plan import Group, Plan, PlannedStep
+from boltq.domain.workflow.progress import spared_steps, waits_for, why_skipped
+from boltq.domain.workflow.scope import StepEnd
+from boltq.domain.workflow.states import MapStats, StepState, WorkflowState
+
+CONTROL_TYPE: Final = "boltq.step"
+"""The job type of what a worker does for a workflow itself: to wait, to ask, to begin a map or another workflow."""
+
+_GROUPS: Final = {group: number for number, group in enumerate(Group, 1)}
+
+
+class StepRecord(msgspec.Struct, kw_only=True):
+    """A step as it stands. Times in milliseconds."""
+
+    id: str
+    group: Group
+    kind: StepKind
+    state: StepState
+    job_id: str
+    job_type: str
+    job_state: JobState | None = None  # None: the job's record is not kept any more
+    attempts: int = 0
+    deliveries: int = 0
+    worker: str | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    why: str | None = None  # why it waits, or was skipped
+    error: str | None = None  # JSON text of a JobError
+    stats: MapStats | None = None  # of a map
+    begun: int | None = None  # items of a map that have begun
+    workflow_id: str | None = None  # of a sub-workflow
+    prompt: str | None = None  # of an approval that waits
+    due_at: int | None = None  # until when a waiting step waits
+    answer: str | None = None  # JSON text of an Answer
+
+
+class WorkflowRecord(msgspec.Struct, kw_only=True):
+    """A workflow as it stands. Times in milliseconds."""
+
+    id: str
+    name: str
+    state: WorkflowState
+    plan: Plan
+    generation: int  # 1; one more with each rerun
+    created_at: int
+    since: int  # when it began, or ended
+    steps: list[StepRecord]
+    ending: str | None = None  # "cancelled" or "timed_out": why it ends, or ended, before its time
+    paused: bool = False
+    deadline: int | None = None
+    parent_job: str | None = None  # the job of the step of which it is the sub-workflow
+    form: str | None = None  # JSON text, where it was asked for
+
+    @property
+    def states(self) -> dict[str, StepState]:
+        """Where the steps stand."""
+        return {step.id: step.state for step in self.steps}
+
+    def step(self, step_id: str) -> StepRecord:
+        """A step by its id. Raises KeyError."""
+        return next(step for step in self.steps if step.id == step_id)
+
+
+class WorkflowSummary(msgspec.Struct, kw_only=True):
+    """A line of a list of workflows."""
+
+    id: str
+    name: str
+    state: WorkflowState
+    created_at: int
+    since: int
+    ending: str | None
+    paused: bool
+    steps: int
+    parent_job: str | None
+
+
+def wire_plan(plan: Plan, workflow_id: str, partition: int, form: str = "") -> tuple[Any, ...]:
+    """A new workflow as flow_submit.lua takes it; its jobs get their ids here."""
+    return workflow_id, wire_fields(plan, form), wire_steps(plan, partition)
+
+
+def wire_fields(plan: Plan, form: str) -> list[Any]:
+    """The workflow's own fields."""
+    head = msgspec.structs.replace(plan, steps=())
+    fields: list[Any] = ["name", plan.name, "policy", plan.policy.value, "input", plan.input, "form", form]
+    fields += ["plan", msgspec.json.encode(head).decode()]
+    return [*fields, "timeout", round(plan.timeout_seconds * 1_000)] if plan.timeout_seconds else fields
+
+
+def wire_steps(plan: Plan, partition: int, chosen: Iterable[str] | None = None) -> list[Any]:
+    """The steps, or those that are chosen: [number, info, text, job]."""
+    numbers = {step.id: number for number, step in enumerate(plan.steps, 1)}
+    spared = spared_steps(plan)
+    wanted = numbers.keys() if chosen is None else set(chosen)
+    return [
+        (
+            numbers[step.id],
+            _info(step, numbers, spared=step.id in spared),
+            msgspec.json.encode(step).decode(),
+            (new_id(partition), *job_of(step)),
+        )
+        for step in plan.steps
+        if step.id in wanted
+    ]
+
+
+def job_of(step: PlannedStep) -> tuple[str, str, str]:
+    """Route, data and spec of a step's job."""
+    plain = step.kind is StepKind.JOB and step.map is None
+    asks = not plain or step.when is not None or step.refers
+    spec = spec_of(step, asks=asks) if plain else Spec(step=True)
+    return route_of(step, step.job_type if plain else CONTROL_TYPE), step.params, spec_text(spec)
+
+
+def route_of(step: PlannedStep, job_type: str) -> str:
+    """Queue, priority and type in one text."""
+    return f"{step.queue} {int(step.priority)} {job_type}"
+
+
+def spec_of(step: PlannedStep, *, asks: bool) -> Spec:
+    """The options of a step's job, or of the jobs of its items."""
+    attempts = step.retry.max_attempts if step.retry else None
+    retry = step.retry if step.retry and (step.retry.backoff or step.retry.on is not None) else None
+    return Spec(max_attempts=attempts, timeout=step.timeout_seconds, retry=retry, step=asks)
+
+
+def spec_text(spec: Spec) -> str:
+    """The spec as it is stored."""
+    return "" if spec == NO_SPEC else msgspec.json.encode(spec).decode()
+
+
+def _info(step: PlannedStep, numbers: dict[str, int], *, spared: bool) -> list[Any]:
+    kind = "map" if step.map else "child" if step.kind is StepKind.WORKFLOW else step.kind.value
+    parents, awaits, dependents, reads = (
+        [numbers[other] for other in ids] for ids in (step.parents, step.awaits, step.dependents, step.reads)
+    )
+    flags = (int(step.allow_failure), int(spared))
+    return [
+        step.id, _GROUPS[step.group], parents, awaits, dependents, step.rule.value, step.at_least, *flags, kind, reads,
+    ]  # fmt: skip
+
+
+# Reading
+
+
+class Look(msgspec.Struct, array_like=True):
+    """What flow_look.lua says of the step of a claimed job."""
+
+    workflow: str
+    text: str
+    input: str
+    about: tuple[str, str]  # name; how the steps ended, for a handler
+    phase: str
+    item: int
+    wrong: str
+    reads: list[tuple[int, str, str, str, list[int]]]
+    failure: list[Any]
+    more: list[Any]
+
+
+def workflow_record(workflow_id: str, head: Sequence[Any], rows: Sequence[Any]) -> WorkflowRecord:
+    """What flow_get.lua answered, as a record."""
+    fields = dict(zip(head[::2], head[1::2], strict=True))
+    ordered = sorted(rows)
+    steps = tuple(msgspec.json.decode(row[1], type=PlannedStep) for row in ordered)
+    plan = msgspec.structs.replace(msgspec.json.decode(fields["plan"], type=Plan), steps=steps)
+    found = [_step(step, row) for step, row in zip(steps, ordered, strict=True)]
+    record = WorkflowRecord(
+        id=workflow_id,
+        name=fields["name"],
+        state=WorkflowState(fields["state"]),
+        plan=plan,
+        generation=int(fields["gen"]),
+        created_at=int(fields["at"]),
+        since=int(fields["since"]),
+        steps=found,
+        ending=fields.get("ending"),
+        paused="paused" in fields,
+        deadline=int(fields["deadline"]) if "deadline" in fields else None,
+        parent_job=fields.get("parent"),
+        form=fields.get("form"),
+    )
+    for step in found:
+        step.why = _why(record, step)
+    return record
+
+
+def summary(row: Sequence[Any]) -> WorkflowSummary:
+    """A row of flow_list.lua."""
+    workflow_id, name, state, created, since, ending, paused, steps, parent = row
+    return WorkflowSummary(
+        id=workflow_id,
+        name=name,
+        state=WorkflowState(state),
+        created_at=created,
+        since=since,
+        ending=ending or None,
+        paused=bool(paused),
+        steps=steps,
+        parent_job=parent or None,
+    )
+
+
+def step_end(row: Sequence[Any]) -> StepEnd:
+    """[number, state, result, error, [total, good, bad, gone] of a map]."""
+    _, state, result, error, numbers = row
+    return StepEnd(StepState(state), result or None, error or None, MapStats(*numbers) if numbers else None)
+
+
+def _step(step: PlannedStep, row: Sequence[Any]) -> StepRecord:
+    _, _, end, job_id, job, error, answer, numbers = row
+    job_state, _, since, deliveries, tries, worker, took, _, phase, child, prompt, due, _ = job
+    word, _, rest = end.partition(" ")
+    ended_at = int(rest.split(" ")[1]) if rest else None
+    return StepRecord(
+        id=step.id,
+        group=step.group,
+        kind=step.kind,
+        state=_state(word, job_state, phase),
+        job_id=job_id,
+        job_type=step.job_type,
+        job_state=JobState(job_state) if job_state else None,
+        attempts=int(tries or 0),
+        deliveries=int(deliveries or 0),
+        worker=worker or None,
+        started_at=_began(job_state, since, took),
+        ended_at=ended_at,
+        error=error or None,
+        stats=MapStats(numbers[0], *numbers[2:]) if numbers else None,
+        begun=numbers[1] if numbers else None,
+        workflow_id=child or None,
+        prompt=(prompt or None) if phase == "ask" and not ended_at else None,
+        due_at=int(due or 0) or None,
+        answer=answer or None,
+    )
+
+
+def _began(job_state: str, since: str, took: str) -> int | None:
+    if job_state == JobState.RUNNING:
+        return int(since)
+    return int(since) - int(took) if took and job_state in (JobState.COMPLETED, JobState.DEAD) else None
+
+
+def _state(word: str, job_state: str, phase: str) -> StepState:
+    if word != "started":
+        return StepState(word) if word else StepState.PENDING
+    if phase in ("items", "child"):
+        return StepState.RUNNING
+    if job_state == JobState.BLOCKED:
+        return StepState.WAITING if phase == "ask" else StepState.QUEUED
+    return _STATES.get(job_state, StepState.QUEUED)
+
+
+_STATES: Final = {
+    "scheduled": StepState.WAITING,
+    "retrying": StepState.WAITING,
+    "running": StepState.RUNNING,
+    "queued": StepState.QUEUED,
+}
+
+
+def _why(record: WorkflowRecord, step: StepRecord) -> str | None:
+    states = record.states
+    match step.state:
+        case StepState.PENDING:
+            needed = waits_for(record.plan, states, step.id)
+            return f"it waits for {', '.join(needed[:10])}" if needed else None
+        case StepState.SKIPPED:
+            return why_skipped(record.plan, states, step.id)
+        case StepState.QUEUED:
+            held = record.paused and step.job_state is JobState.BLOCKED
+            return "the workflow is paused" if held else "it waits for a free slot of a worker"
+        case StepState.WAITING:
+            return _why_waiting(step)
+    return None
+
+
+def _why_waiting(step: StepRecord) -> str:
+    if step.kind is StepKind.APPROVAL:
+        return f"it waits for a person's answer{f': {step.prompt}' if step.prompt else ''}"
+    return "its job waits for its next attempt" if step.job_state is JobState.RETRYING else "it waits for its time"

@@ -1,0 +1,104 @@
+#!lua flags=allow-oom
+-- flow_step: the worker that has claimed a step's job says what the step does instead of running, or before it.
+--   ARGV     now, job, delivery, verb, msgpack of what belongs to it
+--            filled [data]: nothing moves; the job shows its data with all references filled in
+--            skip []: `when` is false; running -> cancelled
+--            wait [until]: running -> scheduled
+--            ask [prompt, until or 0]: running -> blocked, or scheduled until nobody waits any more
+--            answer [answer]: what counts as the answer, when nobody gave one in time
+--            items [first, [id, data, what is wrong]*, route, spec]: blocked jobs of a map; may be repeated
+--            expand [total, at a time, failures to bear]: running -> blocked, and the first items -> queued
+--            child [workflow]: a new workflow, see flow_submit; running -> blocked
+--   returns  a word: done, cancelled (somebody asked for that meanwhile), answer <JSON>, gather (a map without items)
+--   refuses  LEASE_LOST
+--@use flow
+local id, verb, args = ARGV[2], ARGV[4], cmsgpack.unpack(ARGV[5])
+local job = call('HMGET', job_key(id), 'state', 'n', 'route', 'cancel', 'flow')
+if job[1] ~= 'running' or job[2] ~= ARGV[3] or not job[5] then refuse('LEASE_LOST', id) end
+local route, at = route_of(job[3]), words(job[5])
+local w, n = flow.open(at[1]), at[2]
+if not w then refuse('LEASE_LOST', id) end
+
+local function cancelled(reason)
+  move(id, route, 'running', 'cancelled', NOW, 'reason', reason)
+  count_cancelled(route.queue)
+  if reason ~= 'skipped' then flow.ended(job[5], id, 'cancelled') end
+  return 'cancelled'
+end
+
+local say = {}
+
+function say.filled()
+  call('HSET', job_key(id), 'data', args[1])
+  return 'done'
+end
+
+function say.skip()
+  cancelled('skipped')
+  if call('HGET', flow_key(w.id, 'jobs'), n) == id then flow.finish(w, tonumber(n), 'skipped', 'passed') end
+  return 'done'
+end
+
+function say.wait()
+  move(id, route, 'running', 'scheduled', args[1], 'phase', 'wait', 'lost', 0)
+  flow.again(job[5])
+  return 'done'
+end
+
+function say.ask()
+  local answer = call('HGET', flow_key(w.id, 'answers'), n)
+  if answer then return 'answer ' .. answer end
+  call('HSET', job_key(id), 'phase', 'ask', 'prompt', args[1], 'due', args[2], 'lost', 0)
+  move(id, route, 'running', args[2] > 0 and 'scheduled' or 'blocked', args[2] > 0 and args[2] or NOW)
+  flow.again(job[5])
+  return 'done'
+end
+
+function say.answer()
+  call('HSETNX', flow_key(w.id, 'answers'), n, args[1])
+  return 'answer ' .. call('HGET', flow_key(w.id, 'answers'), n)
+end
+
+function say.items()
+  local jobs_key = flow_key(w.id, 'map:' .. n .. ':jobs')
+  for i, item in ipairs(args[2]) do
+    local number = args[1] + i - 1
+    if call('HSETNX', jobs_key, number, item[1]) == 1 then
+      local wrong = item[3] ~= ''
+      flow.block_job({ item[1], args[3], item[2], wrong and args[5] or args[4] }, w.id .. ' ' .. n .. ' ' .. number .. ' ' .. id)
+      if wrong then call('HSET', job_key(item[1]), 'wrong', item[3]) end
+    end
+  end
+  local maps = call('HGET', flow_key(w.id), 'maps') or ''
+  if not string.find(maps .. ' ', ' ' .. n .. ' ', 1, true) then call('HSET', flow_key(w.id), 'maps', maps .. ' ' .. n) end
+  return 'done'
+end
+
+function say.expand()
+  local key = flow_key(w.id, 'map:' .. n)
+  call('HSET', key, 'total', args[1], 'begun', 0, 'most', args[2], 'bearable', args[3])
+  local maps = call('HGET', flow_key(w.id), 'maps') or ''
+  if not string.find(maps .. ' ', ' ' .. n .. ' ', 1, true) then call('HSET', flow_key(w.id), 'maps', maps .. ' ' .. n) end
+  call('HSET', job_key(id), 'phase', 'items', 'lost', 0)
+  if args[1] == 0 then return 'gather' end
+  move(id, route, 'running', 'blocked', NOW)
+  w.work[#w.work + 1] = { 'map', tonumber(n), 1 }
+  flow.touch(w)
+  return 'done'
+end
+
+function say.child()
+  call('HSET', job_key(id), 'phase', 'child', 'child', args[1][1], 'lost', 0)
+  move(id, route, 'running', 'blocked', NOW)
+  flow.create(args[1], id)
+  flow.again(job[5])
+  return 'done'
+end
+
+local ends = { skip = true, wait = true, ask = true, expand = true, child = true }
+local word = job[4] and ends[verb] and cancelled('cancelled') or say[verb]()
+flow.go_on()
+count_births()
+commit()
+tell_cancels()
+return word

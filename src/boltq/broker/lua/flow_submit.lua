@@ -1,0 +1,28 @@
+-- flow_submit: a new workflow, with a blocked job for each step; those that wait for nothing -> queued.
+--   ARGV     now, msgpack of [id, [field, value, ...], [number, info, text, [id, route, data, spec]]*], see lib/flow.lua;
+--            idempotency key or '', digest
+--   returns  a word and the workflow's id: CREATED, EXISTS, DUPLICATE, CONFLICT, FULL
+--@use flow
+local new, key, digest = cmsgpack.unpack(ARGV[2]), ARGV[3], ARGV[4]
+if call('EXISTS', flow_key(new[1])) == 1 then return { 'EXISTS', new[1] } end
+if key ~= '' then
+  local used = call('GET', idem_key('workflow\n' .. key))
+  if used then
+    local id, was = string.match(used, '^(%S+) (%S+)$')
+    return { was == digest and 'DUPLICATE' or 'CONFLICT', id }
+  end
+end
+for _, row in ipairs(new[3]) do
+  local queue = route_of(row[4][2]).queue
+  if is_full(queue) then return { 'FULL', queue } end
+end
+if key ~= '' then
+  local keep = tonumber(call('HGET', partition_key, 'keep_keys_ms')) or 86400000
+  call('SET', idem_key('workflow\n' .. key), new[1] .. ' ' .. digest, 'PX', keep)
+end
+flow.create(new)
+flow.go_on()
+count_births()
+commit()
+tell_cancels()
+return { 'CREATED', new[1] }

@@ -1,0 +1,37 @@
+--@use claims
+-- Cancelling single jobs, for the scripts that do.
+local cancel_letters -- worker -> ids of running jobs that it shall stop
+
+local function begin_cancels() cancel_letters = {} end
+
+local function count_cancelled(queue)
+  call('HINCRBY', queue_key(queue), 'cancelled', 1)
+  tally(queue, 'cancelled', 1)
+end
+
+-- A running job is marked, and its worker told by tell_cancels().
+local function ask_to_stop(worker, id)
+  call('HSET', job_key(id), 'cancel', 1)
+  if call('EXISTS', worker_key(worker)) == 0 then return end -- it is gone: the sweep will cancel what it held
+  call('SADD', cancels_key(worker), id)
+  cancel_letters[worker] = cancel_letters[worker] or {}
+  cancel_letters[worker][#cancel_letters[worker] + 1] = id
+end
+
+-- blocked, scheduled, queued, retrying -> cancelled.
+local function cancel_waiting(id, route, state, reason, parked, ghosts)
+  if state == 'queued' then
+    local list = standing(route, parked)
+    move(id, route, state, 'cancelled', NOW, 'reason', reason, 'ghost', with_ghost(ghosts, list))
+    count_ghost(route.queue, list, 1)
+  else
+    move(id, route, state, 'cancelled', NOW, 'reason', reason)
+  end
+  count_cancelled(route.queue)
+end
+
+local function tell_cancels()
+  for worker, ids in pairs(cancel_letters) do
+    post(worker, { 'cancel', ids })
+  end
+end

@@ -1,0 +1,252 @@
+"""Steps of workflows: what a worker does when it has claimed one, before its function runs or instead of that."""
+
+from typing import Any
+
+import msgspec
+
+from boltq.app import BoltQ, Task
+from boltq.broker.broker import Broker, repeated
+from boltq.broker.flows import CONTROL_TYPE, Look, route_of, spec_of, spec_text, step_end, wire_plan
+from boltq.broker.workflows import Workflows
+from boltq.domain.errors import BoltQError, LeaseLost, NotFound
+from boltq.domain.ids import new_id
+from boltq.domain.job import Spec
+from boltq.domain.limits import MAX_RESULT_BYTES
+from boltq.domain.options import Options
+from boltq.domain.outcome import (
+    Cancelled,
+    Category,
+    Completed,
+    DataError,
+    Failed,
+    JobError,
+    Outcome,
+    Released,
+    describe,
+    error_of,
+)
+from boltq.domain.retry import RetryPolicy
+from boltq.domain.workflow.approvals import Answer, end_of
+from boltq.domain.workflow.bounds import EXPAND_ITEMS
+from boltq.domain.workflow.form import StepKind
+from boltq.domain.workflow.maps import gathered, has_lost, tolerated
+from boltq.domain.workflow.plan import PlannedStep
+from boltq.domain.workflow.prepare import (
+    Ask,
+    Expand,
+    Prepared,
+    RunJob,
+    Skip,
+    StartWorkflow,
+    WaitFor,
+    WaitUntil,
+    prepare,
+    prepare_item,
+)
+from boltq.domain.workflow.scope import Scope
+from boltq.domain.workflow.states import MapStats, StepState, WorkflowState
+from boltq.worker.run import Run
+
+Told = None
+"""The store has been told what the step does: there is nothing to settle."""
+
+
+async def _nothing() -> None:
+    """A control step has no function."""
+
+
+def control_task(app: BoltQ) -> "Task[..., Any]":
+    """What stands for the function of a control step."""
+    return Task(app, _nothing, CONTROL_TYPE, Options(), RetryPolicy(), "async")
+
+
+class Steps:
+    """Prepares claimed steps: asks the store what they need, and tells it what they do."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._workflows = Workflows(broker)
+        self._layout = broker.layout
+
+    async def prepare(self, run: Run) -> Outcome | RunJob | None:
+        """What to do with a claimed step: run its function with this data, settle it so, or (None) nothing more.
+
+        A step that cannot be prepared, because a reference leads nowhere, fails. When the store does not answer, the
+        step is handed back.
+        """
+        try:
+            look = await repeated(lambda: self._workflows.look(run.job.id))
+            return await self._decided(run, look)
+        except DataError as error:
+            return Failed(describe(error, Category.DATA), retry=False)
+        except LeaseLost:
+            return Told
+        except NotFound:  # a job that was made from a step's job: it belongs to no workflow
+            return RunJob(run.job.data)
+        except BoltQError:
+            return Released()
+
+    async def _decided(self, run: Run, look: Look) -> Outcome | RunJob | None:
+        step = msgspec.json.decode(look.text, type=PlannedStep)
+        if look.wrong:
+            return Failed(error_of(look.wrong), retry=False)
+        match look.phase:
+            case "wait":
+                return Completed("null")
+            case "ask":
+                return await self._answered(run, step, look)
+            case "items":
+                return _gathered(step, look)
+            case "child":
+                return await self._child_ended(look.more[0])
+        return await self._begun(run, step, look)
+
+    async def _begun(self, run: Run, step: PlannedStep, look: Look) -> Outcome | RunJob | None:
+        if look.item:
+            return await self._do_item(run, step)
+        return await self._do(run, step, prepare(step, scope_of(look)), scope_of(look))
+
+    async def _do(self, run: Run, step: PlannedStep, prepared: Prepared, scope: Scope) -> Outcome | RunJob | None:
+        match prepared:
+            case RunJob(data):
+                if data != run.job.data:
+                    await self._tell(run, "filled", data)
+                return prepared
+            case Skip():
+                await self._tell(run, "skip")
+            case WaitFor(delay):
+                await self._tell(run, "wait", await self._now() + delay)
+            case WaitUntil(moment):
+                await self._tell(run, "wait", moment)
+            case Ask():
+                return await self._ask(run, prepared)
+            case StartWorkflow():
+                await self._begin(run, step, prepared)
+            case Expand(items):
+                return await self._expand(run, step, items, scope)
+        return Told
+
+    async def _tell(self, run: Run, verb: str, *args: object) -> str:
+        return await repeated(lambda: self._workflows.tell(run.job.id, run.job.delivery, verb, *args))
+
+    async def _now(self) -> int:
+        return await self._workflows.now_ms()
+
+    # A person's word
+
+    async def _ask(self, run: Run, ask: Ask) -> Outcome | None:
+        until = 0 if ask.timeout is None else await self._now() + ask.timeout
+        word = await self._tell(run, "ask", ask.prompt, until)
+        return _end_by(word.partition(" ")[2]) if word.startswith("answer ") else Told
+
+    async def _answered(self, run: Run, step: PlannedStep, look: Look) -> Outcome | None:
+        answer, due, now = look.more
+        if answer:
+            return _end_by(answer)
+        if not due or now < due:  # somebody ran it before its time
+            prompt = step.approval.prompt if step.approval else ""
+            return await self._ask_again(run, prompt, due)
+        on_timeout = step.approval.on_timeout if step.approval else "reject"
+        late = msgspec.json.encode(Answer(decision=on_timeout, timed_out=True)).decode()
+        return _end_by((await self._tell(run, "answer", late)).partition(" ")[2])
+
+    async def _ask_again(self, run: Run, prompt: str, due: int) -> Outcome | None:
+        word = await self._tell(run, "ask", prompt, due)
+        return _end_by(word.partition(" ")[2]) if word.startswith("answer ") else Told
+
+    # Sub-workflows
+
+    async def _begin(self, run: Run, step: PlannedStep, start: StartWorkflow) -> None:
+        seconds = step.timeout_seconds or start.plan.timeout_seconds
+        plan = msgspec.structs.replace(start.plan, input=start.input, timeout_seconds=seconds)
+        home = self._layout.of_id(run.job.id)
+        await self._tell(run, "child", wire_plan(plan, new_id(home), home))
+
+    async def _child_ended(self, workflow_id: str) -> Outcome:
+        record = await self._workflows.get(workflow_id)
+        if record.state is WorkflowState.SUCCEEDED:
+            return Completed(await self._workflows.output(record))
+        if record.state is WorkflowState.CANCELLED:
+            return Cancelled("cancelled")
+        bad = next((s.id for s in record.steps if s.state is StepState.FAILED), None)
+        what = f"; its step {bad} failed" if bad else ""
+        error = JobError("WorkflowFailed", f"the workflow {workflow_id} failed{what}", Category.UNKNOWN)
+        return Failed(error, retry=False)
+
+    # Maps
+
+    async def _expand(self, run: Run, step: PlannedStep, items: list[str], scope: Scope) -> Outcome | None:
+        assert step.map is not None  # noqa: S101 - for the type checker
+        inner = step.kind is StepKind.WORKFLOW
+        route = route_of(step, CONTROL_TYPE if inner else step.job_type)
+        spec = spec_text(Spec(step=True) if inner else spec_of(step, asks=False))
+        broken = spec_text(Spec(step=True))
+        home = self._layout.of_id(run.job.id)
+        for first in range(0, len(items), EXPAND_ITEMS):
+            rows = [(new_id(home), *_item(step, scope, text)) for text in items[first : first + EXPAND_ITEMS]]
+            await self._tell(run, "items", first + 1, rows, route, spec, broken)
+        most = step.map.max_concurrency or len(items)
+        bearable = tolerated(step.map.tolerated_failures, len(items))
+        word = await self._tell(run, "expand", len(items), most, bearable)
+        return Completed("[]") if word == "gather" else Told
+
+    async def _do_item(self, run: Run, step: PlannedStep) -> Outcome | RunJob | None:
+        if step.kind is StepKind.WORKFLOW and step.workflow:
+            await self._begin(run, step, StartWorkflow(step.workflow, run.job.data))
+            return Told
+        return RunJob(run.job.data)
+
+
+def scope_of(look: Look) -> Scope:
+    """The values that a step's references lead to."""
+    ids = _ids_of(look)
+    name, state = look.about
+    error = None
+    if look.failure:
+        step, stored, attempts = look.failure
+        plain = msgspec.json.decode(stored) if stored else {}
+        told = {key: plain[key] for key in ("class", "message", "category") if key in plain}
+        error = msgspec.json.encode({"step": step, **told, "attempts": attempts}).decode()
+    ends = {ids[row[0]]: step_end(_with_counts(row)) for row in look.reads}
+    return Scope(
+        input=look.input, steps=ends, workflow={"id": look.workflow, "name": name, "state": state}, error=error
+    )
+
+
+def _ids_of(look: Look) -> dict[int, str]:
+    step = msgspec.json.decode(look.text, type=PlannedStep)
+    return {row[0]: step_id for row, step_id in zip(look.reads, step.reads, strict=True)}
+
+
+def _with_counts(row: tuple[int, str, str, str, list[int]]) -> tuple[Any, ...]:
+    *rest, numbers = row
+    return (*rest, [numbers[0], *numbers[5:]] if numbers else [])
+
+
+def _item(step: PlannedStep, scope: Scope, text: str) -> tuple[str, str]:
+    """The data of an item's job, and what is wrong with it."""
+    try:
+        prepared = prepare_item(step, scope.with_item(text))
+        return prepared.input if isinstance(prepared, StartWorkflow) else getattr(prepared, "data", "{}"), ""
+    except DataError as error:
+        return "{}", msgspec.json.encode(describe(error, Category.DATA)).decode()
+
+
+def _gathered(step: PlannedStep, look: Look) -> Outcome:
+    assert step.map is not None  # noqa: S101 - for the type checker
+    (total, _, _, size, _, good, bad, gone), flat = look.more
+    stats = MapStats(total, good, bad, gone)
+    if has_lost(stats, step.map.tolerated_failures):
+        message = f"{bad + gone} of {total} items did not succeed; {step.map.tolerated_failures} may"
+        return Failed(JobError("MapFailed", message, Category.UNKNOWN), retry=False)
+    if size > MAX_RESULT_BYTES:
+        raise DataError(f"the results of the {total} items have more than {MAX_RESULT_BYTES} bytes together")
+    results = {int(number) - 1: text for number, text in zip(flat[::2], flat[1::2], strict=True)}
+    return Completed(gathered(total, results))
+
+
+def _end_by(text: str) -> Outcome:
+    state, result, error = end_of(msgspec.json.decode(text, type=Answer))
+    if error:
+        return Failed(error, retry=False)
+    assert state is StepState.SUCCEEDED  # noqa: S101 - the only other end
+    return Completed(result)

@@ -1,0 +1,370 @@
+"""Stories of workflows, with real workers."""
+
+import asyncio
+import contextlib
+
+import pytest
+from waiting import eventually
+
+from boltq import BoltQ
+from boltq.broker.audit import audit
+from boltq.broker.workflows import Workflows
+from boltq.domain.errors import LeaseLost, StoreUnavailable, WorkflowCancelled, WorkflowFailed
+from boltq.domain.outcome import DataError
+from boltq.domain.workflow.builder import Workflow
+from boltq.domain.workflow.later import failure, item, size
+from boltq.domain.workflow.rerun import RerunMode
+from boltq.domain.workflow.states import StepState
+
+BIG = 12345678901234567890
+
+
+async def test_results_go_from_step_to_step_to_the_byte(boltq_app: BoltQ, worker) -> None:
+    @boltq_app.task
+    async def fetch(month: str) -> dict:
+        return {"rows": [], "number": BIG, "month": month, "empty": {}}
+
+    @boltq_app.task
+    async def show(rows: list, number: int, title: str, empty: dict) -> list:
+        return [rows, number, title, empty]
+
+    flow = Workflow("report", month="2026-11")
+    got = flow.step(fetch, month=flow.input["month"])
+    shown = flow.step(show, rows=got.result["rows"], number=got.result["number"], title=f"of {got.result['month']}",
+                      empty=got.result["empty"])  # fmt: skip
+    flow.output({"shown": shown.result, "twice": [got.result["number"], flow.id]})
+    async with worker():
+        run = await boltq_app.submit_workflow(flow)
+        out = await run.result(timeout=60)
+    assert out == {"shown": [[], BIG, "of 2026-11", {}], "twice": [BIG, run.id]}
+    record = await run.record()
+    assert {step.state for step in record.steps} == {StepState.SUCCEEDED}
+    job = await boltq_app.job(record.step("show").job_id).record()
+    assert '"title":"of 2026-11"' in job.data.replace('": "', '":"')
+
+
+async def test_a_diamond_joins_once(boltq_app: BoltQ, worker) -> None:
+    ran: list[str] = []
+
+    @boltq_app.task
+    async def note(name: str) -> str:
+        ran.append(name)
+        return name
+
+    flow = Workflow("diamond")
+    a = flow.options(id="a").step(note, name="a")
+    b = flow.options(id="b", after=[a]).step(note, name="b")
+    c = flow.options(id="c", after=[a]).step(note, name="c")
+    flow.options(id="d").step(note, name=f"d{b.result}{c.result}")
+    async with worker():
+        await (await boltq_app.submit_workflow(flow)).result(timeout=60)
+    assert (sorted(ran[1:3]), ran[0], ran[3]) == (["b", "c"], "a", "dbc")
+
+
+async def test_a_failure_is_told_and_tidied_up(boltq_app: BoltQ, worker) -> None:
+    said: list[str] = []
+
+    @boltq_app.task
+    async def fail() -> None:
+        raise DataError("it is broken")
+
+    @boltq_app.task
+    async def say(text: str) -> None:
+        said.append(text)
+
+    flow = Workflow("bad")
+    bad = flow.step(fail)
+    flow.options(after=[bad]).step(say, text="never")
+    flow.on_failure.step(say, text=f"{failure.step}: {failure.message} ({failure.category})")
+    flow.finally_.step(say, text="tidy")
+    async with worker():
+        run = await boltq_app.submit_workflow(flow)
+        with pytest.raises(WorkflowFailed, match="fail failed: DataError: it is broken"):
+            await run.result(timeout=60)
+    assert said == ["fail: it is broken (data)", "tidy"]
+
+
+async def test_a_reference_that_leads_nowhere_ends_its_step(boltq_app: BoltQ, worker) -> None:
+    @boltq_app.task
+    async def give() -> dict:
+        return {"a": 1}
+
+    flow = Workflow("nowhere")
+    given = flow.step(give)
+    flow.options(id="taken").step(give.name, x=given.result["b"])
+    async with worker():
+        run = await boltq_app.submit_workflow(flow)
+        with pytest.raises(WorkflowFailed, match=r"there is no 'b' in steps\.give\.result"):
+            await run.result(timeout=60)
+    assert (await run.record()).step("taken").attempts == 1
+
+
+async def test_when_is_false_skips_and_none_failed_goes_on(boltq_app: BoltQ, worker) -> None:
+    @boltq_app.task
+    async def add(a: int, b: int) -> int:
+        return a + b
+
+    flow = Workflow("maybe")
+    first = flow.options(id="first").step(add, a=1, b=2)
+    second = flow.options(id="second", when=first.result > 5).step(add, a=first.result, b=1)
+    third = flow.options(id="third", after=[second], run_if="none_failed").step(add, a=first.result, b=10)
+    flow.output(third.result)
+    async with worker():
+        run = await boltq_app.submit_workflow(flow)
+        assert await run.result(timeout=60) == 13
+    record = await run.record()
+    assert (record.step("second").state, record.step("second").why) == (StepState.SKIPPED, "when is false")
+
+
+async def test_a_map_keeps_the_order_and_counts(boltq_app: BoltQ, worker) -> None:
+    @boltq_app.task
+    async def square(x: int) -> int:
+        if x == 3:
+            raise DataError("not three")
+        return x * x
+
+    flow = Workflow("squares", numbers=[1, 2, 3, 4, 5])
+    squares = flow.map(flow.input["numbers"], max_concurrency=2, tolerated_failures=1).step(square, x=item)
+    flow.output([squares.result, squares.stats])
+    async with worker():
+        run = await boltq_app.submit_workflow(flow)
+        results, stats = await run.result(timeout=60)
+    assert results == [1, 4, None, 16, 25]
+    assert stats == {"total": 5, "succeeded": 4, "failed": 1, "cancelled": 0}
+
+
+async def test_a_map_of_nothing_and_one_that_lost_too_much(boltq_app: BoltQ, worker) -> None:
+    @boltq_app.task
+    async def fail(x: int) -> int:
+        raise DataError(str(x))
+
+    empty, lost = Workflow("empty"), Workflow("lost")
+    empty.output(empty.map([]).step(fail, x=item).result)
+    lost.map(list(range(1_200)), max_concurrency=10, tolerated_failures=3).step(fail, x=item)
+    async with worker():
+        assert await (await boltq_app.submit_workflow(empty)).result(timeout=60) == []
+        run = await boltq_app.submit_workflow(lost)
+        with pytest.raises(WorkflowFailed, match="items did not succeed"):
+            await run.result(timeout=60)
+    stats = (await run.record()).step("fail").stats
+    assert stats is not None
+    assert 4 <= stats.failed < 30
+
+
+async def test_a_workflow_inside_of_a_workflow(boltq_app: BoltQ, worker) -> None:
+    @boltq_app.task
+    async def double(x: int) -> int:
+        return 2 * x
+
+    inner = Workflow("inner", x=0)
+    inner.output(inner.step(double, x=inner.input["x"]).result)
+    outer = Workflow("outer")
+    first = outer.step(double, x=4)
+    once = outer.workflow(inner, x=first.result)
+    many = outer.map([1, 2, 3]).workflow(inner, x=item)
+    outer.output([once.result, many.result])
+    async with worker():
+        run = await boltq_app.submit_workflow(outer)
+        assert await run.result(timeout=60) == [16, [2, 4, 6]]
+
+
+async def test_waits_and_a_persons_word(boltq_app: BoltQ, worker) -> None:
+    flow = Workflow("patience")
+    pause = flow.wait(0.05)
+    asked = flow.options(id="ask", after=[pause]).approval("go on?")
+    early = flow.options(id="early", after=[pause]).approval("and this?", timeout=3600)
+    flow.output([asked.result, early.result])
+    async with worker():
+        run = await boltq_app.submit_workflow(flow)
+        assert await run.answer("early", "approve", {"n": 1}, by="ann") == "kept"
+        assert await run.answer("early", "approve") == "repeated"
+        assert await run.answer("early", "reject") == "refused"
+
+        async def is_asked() -> bool:
+            return (await run.record()).step("ask").state is StepState.WAITING
+
+        await eventually(is_asked)
+        assert (await run.record()).step("ask").prompt == "go on?"
+        assert await run.answer("ask", "approve") == "taken"
+        first, second = await run.result(timeout=60)
+    assert (first["decision"], second["by"], second["data"]) == ("approve", "ann", {"n": 1})
+
+
+async def test_nobody_answers_in_time(boltq_app: BoltQ, worker) -> None:
+    flow, yes = Workflow("no"), Workflow("yes")
+    flow.approval("?", timeout=0.05)
+    yes.output(yes.approval("?", timeout=0.05, on_timeout="approve").result)
+    async with worker():
+        with pytest.raises(WorkflowFailed, match="nobody answered in time"):
+            await (await boltq_app.submit_workflow(flow)).result(timeout=60)
+        assert (await (await boltq_app.submit_workflow(yes)).result(timeout=60))["timed_out"] is True
+
+
+async def test_a_cancel_stops_what_runs_everywhere_and_tidies_up(boltq_app: BoltQ, worker) -> None:
+    tidied: list[str] = []
+
+    @boltq_app.task
+    async def hang(x: int = 0) -> None:
+        await asyncio.sleep(3600)
+
+    @boltq_app.task
+    async def tidy(state: str) -> None:
+        tidied.append(state)
+
+    inner, flow = Workflow("inner"), Workflow("long")
+    inner.step(hang)
+    flow.workflow(inner)
+    flow.map(list(range(30)), max_concurrency=2).step(hang, x=item)
+    flow.approval("?")
+    flow.finally_.step(tidy, state="so")
+    async with worker(slots=8):
+        run = await boltq_app.submit_workflow(flow)
+
+        async def is_running() -> bool:
+            record = await run.record()
+            return record.step("hang").begun == 2 and bool(record.step("inner").workflow_id)
+
+        await eventually(is_running)
+        await run.cancel()
+        with pytest.raises(WorkflowCancelled):
+            await run.result(timeout=60)
+    assert tidied == ["so"]
+
+
+async def test_a_paused_workflow_begins_nothing_until_it_is_resumed(boltq_app: BoltQ, worker) -> None:
+    @boltq_app.task
+    async def one() -> int:
+        return 1
+
+    flow = Workflow("paused")
+    flow.output(flow.options(after=[flow.step(one)]).step(one).result)
+    run = await boltq_app.submit_workflow(flow)
+    await run.pause()
+    assert (await run.record()).step("one").why == "the workflow is paused"
+    async with worker():
+        await run.resume()
+        assert await run.result(timeout=60) == 1
+
+
+async def test_only_what_failed_is_run_again(boltq_app: BoltQ, worker) -> None:
+    ran: list[str] = []
+    broken = [True]
+
+    @boltq_app.task
+    async def note(name: str, fails: bool = False) -> str:
+        ran.append(name)
+        if fails and broken:
+            raise DataError("not now")
+        return name
+
+    flow = Workflow("again")
+    a = flow.options(id="a").step(note, name="a")
+    b = flow.options(id="b", after=[a]).step(note, name="b", fails=True)
+    flow.output(flow.options(id="c").step(note, name=f"c{b.result}").result)
+    async with worker():
+        run = await boltq_app.submit_workflow(flow)
+        with pytest.raises(WorkflowFailed):
+            await run.result(timeout=60)
+        broken.clear()
+        assert await run.rerun(RerunMode.FAILED_ONLY) == ("b", "c")
+        assert await run.result(timeout=60) == "cb"
+    assert ran == ["a", "b", "b", "cb"]
+    assert (await run.record()).generation == 2
+
+
+async def test_a_workflow_that_takes_too_long_fails(boltq_app: BoltQ, worker) -> None:
+    @boltq_app.task
+    async def hang() -> None:
+        await asyncio.sleep(3600)
+
+    flow = Workflow("slow", timeout=0.2)
+    flow.step(hang)
+    async with worker():
+        with pytest.raises(WorkflowFailed, match="out of time"):
+            await (await boltq_app.submit_workflow(flow)).result(timeout=60)
+
+
+async def test_the_same_key_is_the_same_workflow(boltq_app: BoltQ) -> None:
+    form = '{"name":"w","idempotency_key":"k","steps":[{"job_type":"x"}]}'
+    first, second = await boltq_app.submit_workflow(form), await boltq_app.submit_workflow(form)
+    assert (first.created, second.created, second.id) == (True, False, first.id)
+
+
+@pytest.mark.parametrize("answers", ["made twice", "lost"])
+async def test_a_call_that_is_made_twice_changes_nothing(
+    boltq_app: BoltQ, worker, monkeypatch: pytest.MonkeyPatch, answers: str
+) -> None:
+    """Each call about a workflow is made twice; or each first answer is lost, and the worker repeats the call."""
+    original, lost = Workflows._send, set()
+
+    async def twice(self: Workflows, script: str, partition: int, *args: object, **kwargs: object) -> object:
+        found = await original(self, script, partition, *args, **kwargs)
+        if answers == "lost" and script in ("flow_step", "flow_look") and (script, args) not in lost:
+            lost.add((script, args))
+            raise StoreUnavailable("lost")
+        if answers == "made twice" and script == "flow_step":
+            with contextlib.suppress(LeaseLost):
+                await original(self, script, partition, *args, **kwargs)
+        return found
+
+    monkeypatch.setattr(Workflows, "_send", twice)
+    ran: list[int] = []
+
+    @boltq_app.task
+    async def double(x: int) -> int:
+        ran.append(x)
+        return 2 * x
+
+    inner, flow = Workflow("inner", x=0), Workflow("all")
+    inner.output(inner.step(double, x=inner.input["x"]).result)
+    first = flow.step(double, x=1)
+    many = flow.map([first.result, 3, 4]).step(double, x=item)
+    deep = flow.map([10, 20], max_concurrency=1).workflow(inner, x=item)
+    none = flow.map([]).step(double, x=item)
+    pause = flow.options(after=[deep], when=size(many.result) == 3).wait(0.01)
+    yes = flow.options(id="yes", after=[pause]).approval("ok?", timeout=0.01, on_timeout="approve")
+    no = flow.options(id="no", when=size(many.result) > 3, after=[many]).step(double, x=99)
+    flow.output([many.result, deep.result, none.result, yes.result["timed_out"], no.result])
+    async with worker():
+        run = await boltq_app.submit_workflow(flow)
+        assert await run.result(timeout=60) == [[4, 6, 8], [20, 40], [], True, None]
+    assert sorted(ran) == [1, 2, 3, 4, 10, 20]
+    assert await audit((await boltq_app.line()).broker) == []
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_a_pause_keeps_back_what_waits_in_a_queue(boltq_app: BoltQ, worker, goes_on: bool) -> None:
+    """Items and sub-workflows too; and a workflow that is paused can be cancelled."""
+
+    @boltq_app.task
+    async def one(x: int = 1) -> int:
+        return x
+
+    inner, flow = Workflow("inner"), Workflow("held")
+    inner.output(inner.options(after=[inner.approval("?")]).step(one).result)
+    deep, many = flow.workflow(inner), flow.map([1, 2, 3], max_concurrency=1).step(one, x=item)
+    flow.output([deep.result, many.result])
+    run = await boltq_app.submit_workflow(flow)
+    broker = (await boltq_app.line()).broker
+    async with worker():
+
+        async def is_asked() -> bool:
+            child = (await run.record()).step("inner").workflow_id
+            return bool(child) and (await boltq_app.workflow(child).record()).step("approval").state == "waiting"
+
+        await eventually(is_asked)
+        await run.pause()
+        await run.pause()
+        child = boltq_app.workflow((await run.record()).step("inner").workflow_id or "")
+        assert (await child.record()).paused
+        assert await audit(broker) == []
+        if goes_on:
+            await child.answer("approval", "approve")
+            await run.resume()
+            assert await run.result(timeout=60) == [1, [1, 2, 3]]
+        else:
+            await run.cancel()
+            with pytest.raises(WorkflowCancelled):
+                await run.result(timeout=60)
+            assert (await child.record()).state == "cancelled"
+    assert await audit(broker) == []
