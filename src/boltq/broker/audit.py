@@ -19,6 +19,7 @@ from redis import exceptions as redis_errors
 
 from boltq.broker.audit_flows import audit_workflows
 from boltq.broker.broker import Broker
+from boltq.broker.replies import as_mapping, as_pairs, as_text
 from boltq.broker.scripts import translate
 from boltq.domain.job import Spec
 from boltq.domain.states import JobState
@@ -120,9 +121,9 @@ class _Partition:
         (partition, ends, names, newest) = await self._pipeline(
             ("HGETALL", "partition"), ("ZRANGE", "workers", 0, -1, "WITHSCORES"), ("SMEMBERS", "queues"), _NEWEST
         )
-        self.partition = _mapping(partition)
-        self.workers = {_text(name): int(end) for name, end in _pairs(ends)}
-        self.queues = sorted(_text(name) for name in names)
+        self.partition = as_mapping(partition)
+        self.workers = {as_text(name): int(end) for name, end in as_pairs(ends)}
+        self.queues = sorted(as_text(name) for name in names)
         await self._read_queues()
         await self._read_records()
         self.steady = await self._is_steady(newest)
@@ -154,7 +155,7 @@ class _Partition:
         pattern = re.sub(r"([*?\[\]\\])", r"\\\1", self.prefix) + "*"
         while True:
             cursor, page = await self.redis.scan(cursor, match=pattern, count=_PAGE)
-            self.keys.update(_text(key)[len(self.prefix) :] for key in page)
+            self.keys.update(as_text(key)[len(self.prefix) :] for key in page)
             if not cursor:
                 break
         passing = [key for key in self.keys if _PASSING.fullmatch(key)]
@@ -170,7 +171,7 @@ class _Partition:
     async def _read_queues(self) -> None:
         parked = await self._pipeline(*((("SMEMBERS", f"queue:{queue}:parked")) for queue in self.queues))
         self.lists = {
-            queue: [*_READY, *sorted(f"parked:{_text(name)}" for name in types)]
+            queue: [*_READY, *sorted(f"parked:{as_text(name)}" for name in types)]
             for queue, types in zip(self.queues, parked, strict=True)
         }
         plan: list[tuple[str, str, tuple[Any, ...]]] = []
@@ -187,7 +188,7 @@ class _Partition:
         self.parked_lists = [(queue, name) for queue, names in self.lists.items() for name in names[len(_READY) :]]
         for (queue, name, _), answer in zip(plan, answers, strict=True):
             if name == "":
-                self.facts[queue] = _mapping(answer)
+                self.facts[queue] = as_mapping(answer)
             else:
                 await self._take_index(queue, name, answer)
 
@@ -195,7 +196,7 @@ class _Partition:
         """Whether nothing has moved since the look began: no event, and no ghost dropped, which makes none."""
         commands = [("HGETALL", f"queue:{queue}") for queue in self.queues]
         last, *facts = await self._pipeline(_NEWEST, *commands)
-        return bool(last == newest and [_mapping(answer) for answer in facts] == list(self.facts.values()))
+        return bool(last == newest and [as_mapping(answer) for answer in facts] == list(self.facts.values()))
 
     async def _take_index(self, queue: str, name: str, first: Any) -> None:
         key = f"queue:{queue}:{name}"
@@ -210,10 +211,10 @@ class _Partition:
         verb, size, tail = ("ZRANGE", _PAGE, ("WITHSCORES",)) if name in _SORTED else ("LRANGE", _LONG_PAGE, ())
         start, page = 0, first
         while page:
-            rows = _pairs(page) if name in _SORTED else [(member, b"") for member in page]
+            rows = as_pairs(page) if name in _SORTED else [(member, b"") for member in page]
             self._place(queue, name, rows)
             if name == "completed":
-                self.history.setdefault(queue, []).extend(_text(member) for member, _ in rows)
+                self.history.setdefault(queue, []).extend(as_text(member) for member, _ in rows)
             start += size
             if len(rows) < size:
                 break
@@ -221,13 +222,13 @@ class _Partition:
 
     def _place(self, queue: str, name: str, rows: Sequence[tuple[Any, Any]]) -> None:
         for member, value in rows:
-            self.places.setdefault(_text(member), []).append((queue, name, _text(value)))
+            self.places.setdefault(as_text(member), []).append((queue, name, as_text(value)))
 
     async def _read_records(self) -> None:
         ids = sorted({*self.places, *(key[4:] for key in self.keys if key.startswith("job:"))})
         for job_id, row in zip(ids, await self._pipeline(*(("HMGET", f"job:{i}", *_FIELDS) for i in ids)), strict=True):
             if row[1] is not None:
-                state, route, worker, parked, ghost, n, tries, lost, since, spec = (_text(value) for value in row)
+                state, route, worker, parked, ghost, n, tries, lost, since, spec = (as_text(value) for value in row)
                 counts = (int(n or 0), int(tries or 0), int(lost or 0), int(since or 0))
                 self.records[job_id] = _Record(
                     state, route, worker, bool(parked), Counter(ghost.split()), *counts, spec
@@ -363,17 +364,17 @@ class _Partition:
         )
         fields, answers = answers[: len(workers)], answers[len(workers) :]
         mail, idle = answers[: len(workers)], answers[len(workers) :]
-        sleepers = {queue: {_text(name) for name in names} for queue, names in zip(self.queues, idle, strict=True)}
+        sleepers = {queue: {as_text(name) for name in names} for queue, names in zip(self.queues, idle, strict=True)}
         now = int(self.partition.get("clock", 0))
         for worker, (queues, types, is_idle, missed), letters in zip(workers, fields, mail, strict=True):
             if is_idle is None or letters:
                 continue
-            served = _text(queues).split()
+            served = as_text(queues).split()
             for queue in served:
                 if worker not in sleepers.get(queue, ()):
                     self._report("sleeper", f"idle:{queue}", "", f"{worker} sleeps, and is not among the sleepers")
             if self.workers[worker] >= now and missed is None:  # or else its next beat tells it
-                self._check_work(worker, served, _text(types))
+                self._check_work(worker, served, as_text(types))
 
     def _check_work(self, worker: str, served: list[str], types: str) -> None:
         for job_id, record in self.records.items():
@@ -404,27 +405,3 @@ def _is_list(name: str) -> bool:
 
 def _each(queue: str, names: Sequence[str]) -> list[tuple[str, str]]:
     return [(queue, name) for name in names]
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
-
-
-def _pairs(flat: Any) -> list[tuple[Any, Any]]:
-    """[a, 1, b, 2] as pairs; pairs stay pairs."""
-    if isinstance(flat, dict):
-        return list(flat.items())
-    if flat and isinstance(flat[0], list | tuple):
-        return [(first, _number(second)) for first, second in flat]
-    return list(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _number(value: Any) -> Any:
-    """redis-py reads scores as floats."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _mapping(answer: Any) -> dict[str, str]:
-    return {_text(field): _text(value) for field, value in _pairs(answer)}

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping, Set as AbstractSet
 from typing import Any, Final
 
+from boltq.broker.replies import as_mapping, as_text
+
 Pipeline = Callable[..., Awaitable[list[Any]]]
 Report = Callable[[str, str, str, str], None]  # code, place, id, text
 
@@ -26,7 +28,7 @@ async def audit_workflows(keys: AbstractSet[str], jobs: Mapping[str, str], pipel
             *(("SMEMBERS", f"{place}:open:{group}") for group in (1, 2, 3)),
         ]
         head, ends, own, *opened = await pipeline(*commands)
-        look = _Look(place, head, _mapping(ends), _mapping(own), [_texts(page) for page in opened], jobs, report)
+        look = _Look(place, head, as_mapping(ends), as_mapping(own), [_texts(page) for page in opened], jobs, report)
         look.check()
         waiting = [n for n in look.pending if n in look.opened[look.group - 1]] if look.running else []
         left = await pipeline(*(("SMEMBERS", f"{place}:left:{n}") for n in waiting)) if waiting else []
@@ -43,7 +45,7 @@ class _Look:
     ) -> None:  # fmt: skip
         state, group, todo, self.paused = head
         self.place, self.ends, self.own, self.opened, self.jobs = place, ends, own, opened, jobs
-        self.running, self.group, self.todo = _text(state) == "running", int(group or 1), todo
+        self.running, self.group, self.todo = as_text(state) == "running", int(group or 1), todo
         self._report = report
         self.pending = [number for number in own if number not in ends]
         self.ended = {number for number, end in ends.items() if end != "started"}
@@ -80,14 +82,5 @@ class _Look:
         self._report(code, f"{self.place}{f' step {number}' if number else ''}", "", text)
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value or "")
-
-
 def _texts(page: Any) -> set[str]:
-    return {_text(value) for value in page}
-
-
-def _mapping(answer: Any) -> dict[str, str]:
-    pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=True)
-    return {_text(field): _text(value) for field, value in pairs}
+    return {as_text(value) for value in page}

@@ -4,7 +4,6 @@ State and queue have an index; all else that a filter names is looked up in the 
 steps. So no payload crosses the wire, and no call holds up the server.
 """
 
-import base64
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final, Literal, NamedTuple
@@ -13,6 +12,7 @@ import msgspec
 
 from boltq.broker.broker import Broker
 from boltq.broker.calls import Call, pack
+from boltq.broker.cursors import unwrapped, wrapped
 from boltq.broker.rows import record
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
@@ -238,8 +238,7 @@ def _size(stops: Sequence[_Stop], state: JobState) -> int:
 
 
 def _write_cursor(stop: _Stop, inner: str) -> str:
-    text = f"{stop.state}|{stop.queue}|{stop.partition}|{inner}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return wrapped(f"{stop.state}|{stop.queue}|{stop.partition}|{inner}")
 
 
 def _go_on(stops: Sequence[_Stop], cursor: str | None) -> Iterator[tuple[_Stop, str]]:
@@ -253,7 +252,7 @@ _CURSOR: Final = re.compile(r"([a-z]{1,20})\|([A-Za-z0-9._-]{1,100})\|(\d{1,4})\
 
 def _read_cursor(cursor: str) -> tuple[tuple[int, str, int], str]:
     try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        text = unwrapped(cursor)
     except ValueError:
         text = ""
     found = _CURSOR.fullmatch(text)

@@ -1,6 +1,5 @@
 """Workflows: submit, look at, list, cancel, pause, resume, answer and run again. See lua/lib/flow.lua."""
 
-import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -9,6 +8,7 @@ import msgspec
 
 from boltq.broker.broker import Broker
 from boltq.broker.calls import Call, pack
+from boltq.broker.cursors import unwrapped, wrapped
 from boltq.broker.flows import (
     Look,
     WorkflowRecord,
@@ -192,15 +192,14 @@ def _as_it_is(reply: Any) -> Any:
 
 
 def _write_cursor(partition: int, inner: str) -> str:
-    return base64.urlsafe_b64encode(f"{partition}|{inner}".encode()).decode().rstrip("=")
+    return wrapped(f"{partition}|{inner}")
 
 
 def _read_cursor(cursor: str | None) -> tuple[int, str]:
     if not cursor:
         return 0, ""
     try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        partition, _, inner = text.partition("|")
+        partition, _, inner = unwrapped(cursor).partition("|")
         return int(partition), inner
     except ValueError:
         raise InvalidJob([("/cursor", "not a cursor of ours")]) from None

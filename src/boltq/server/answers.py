@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Send
 
-from boltq.server.guard import SECURITY_HEADERS
+from boltq.server.guard import SECURITY_HEADERS, SECURITY_LINES
 from boltq.server.stamps import Stamped
 
 as_json: Final = msgspec.json.Encoder().encode
@@ -38,5 +38,5 @@ _HEADERS: Final = ((b"content-type", b"application/json"), *SECURITY_HEADERS)
 @cache
 def _head(status: int) -> bytes:
     """The head of an answer as it is written, but for its length and what follows that."""
-    lines = b"".join(b"%b: %b\r\n" % header for header in _HEADERS)
-    return b"HTTP/1.1 %d %b\r\n%bcontent-length: %%d\r\n%%b" % (status, HTTPStatus(status).phrase.encode(), lines)
+    first = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\n" % (status, HTTPStatus(status).phrase.encode())
+    return first + SECURITY_LINES + b"content-length: %d\r\n%b"

@@ -48,8 +48,8 @@ class Backend:
         except StoreError as error:
             log.warning("the store does not answer yet, the API waits for it: %s", error)
             self._tasks.append(asyncio.create_task(self._open_later()))
-        self._tasks.append(asyncio.create_task(self._keep_looking()))
-        self._tasks.append(asyncio.create_task(self._run_operations()))
+        self._tasks.append(asyncio.create_task(self._every(LOOK_AGAIN_SECONDS, self._look)))
+        self._tasks.append(asyncio.create_task(self._every(OPERATION_SECONDS, self.runner.look)))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -72,18 +72,12 @@ class Backend:
                 await self._open()
         log.info("the store answers")
 
-    async def _keep_looking(self) -> None:
+    async def _every(self, seconds: float, look: Callable[[], Awaitable[None]]) -> None:
+        """Look again and again, once the store has answered."""
         while True:
-            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            await asyncio.sleep(seconds)
             if self._submitter:
-                await self._look()
-
-    async def _run_operations(self) -> None:
-        """Bulk operations that this process has not begun, too: their own may have died."""
-        while True:
-            await asyncio.sleep(OPERATION_SECONDS)
-            if self._submitter:
-                await self.runner.look()
+                await look()
 
     async def _look(self) -> None:
         """At what every submission is checked against, so that none has to wait for it."""

@@ -33,6 +33,9 @@ SECURITY_HEADERS: Final = (
 )
 """Part of every answer that does not say otherwise."""
 
+SECURITY_LINES: Final = b"".join(b"%b: %b\r\n" % header for header in SECURITY_HEADERS)
+"""The same as they are written."""
+
 
 class Guard:
     """Judges the headers of a request. `names` None: any Host will do; `addresses`: an IP address will do as well."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from boltq.server.guard import SECURITY_HEADERS
+from boltq.server.guard import SECURITY_HEADERS, SECURITY_LINES
 from boltq.server.problems import Problem
 from boltq.server.stamps import WRITE_WHOLE, Stamped, request_id_of, server_time
 
@@ -115,9 +115,6 @@ async def patrol(connections: set[Any]) -> None:
     await asyncio.sleep(0)
 
 
-_SAFETY: Final = b"".join(b"%b: %b\r\n" % header for header in SECURITY_HEADERS)
-
-
 async def _crowded(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers for the application when there are too many connections."""
     problem = Problem("too-many-connections", f"there may be {MAX_CONNECTIONS} at once; try again soon")
@@ -132,4 +129,4 @@ def _last_words(problem: Problem) -> bytes:
         f"HTTP/1.1 {problem.status} {problem.document()['title']}\r\ncontent-type: application/problem+json\r\n"
         f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\nx-server-time: {server_time().decode()}\r\n"
     )
-    return head.encode() + _SAFETY + b"connection: close\r\n\r\n" + body
+    return head.encode() + SECURITY_LINES + b"connection: close\r\n\r\n" + body
