@@ -500,6 +500,26 @@ local function block_job(job, text)
 end
 flow.block_job = block_job
 
+-- What a step waits for, each once: of the steps that begin with it, where not all do.
+local function waits_of(row, beginning)
+  local waits, seen = {}, {}
+  for _, list in ipairs({ row[2][3], row[2][4] }) do
+    for _, other in ipairs(list) do
+      if not seen[other] and (not beginning or beginning[other]) then waits[#waits + 1] = other end
+      seen[other] = true
+    end
+  end
+  return waits
+end
+
+-- A workflow whose record was just written: its time begins.
+local function open_anew(id)
+  local ms = tonumber(call('HGET', flow_key(id), 'timeout'))
+  if ms then call('HSET', flow_key(id), 'deadline', NOW + ms) end
+  opened[id] = nil
+  return flow.open(id)
+end
+
 -- One step of a workflow that begins, or begins again: [number, info, text, job]. `waits`: numbers of open steps.
 function flow.lay(w, row, waits)
   local n, info, text, job = row[1], row[2], row[3], row[4]
@@ -518,19 +538,9 @@ function flow.create(new, parent)
   call('HSET', flow_key(id), 'state', 'running', 'group', 1, 'gen', 1, 'at', NOW, 'since', NOW, unpack(fields))
   if parent then call('HSET', flow_key(id), 'parent', parent) end
   call('ZADD', flows_key('all'), NOW, id)
-  opened[id] = nil
-  local seconds = tonumber(call('HGET', flow_key(id), 'timeout'))
-  if seconds then call('HSET', flow_key(id), 'deadline', NOW + seconds) end
-  local w = flow.open(id)
+  local w = open_anew(id)
   for _, row in ipairs(rows) do
-    local waits, seen = {}, {}
-    for _, list in ipairs({ row[2][3], row[2][4] }) do
-      for _, other in ipairs(list) do
-        if not seen[other] then waits[#waits + 1] = other end
-        seen[other] = true
-      end
-    end
-    flow.lay(w, row, waits)
+    flow.lay(w, row, waits_of(row))
   end
   w.begins = true
   flow.touch(w)
@@ -612,24 +622,14 @@ function flow.again_from_start(id, rows, fields)
   call('HSET', flow_key(id), 'state', 'running', 'group', 1, 'since', NOW)
   if #fields > 0 then call('HSET', flow_key(id), unpack(fields)) end
   call('ZREM', flows_key('ended'), id)
-  local seconds = tonumber(call('HGET', flow_key(id), 'timeout'))
-  if seconds then call('HSET', flow_key(id), 'deadline', NOW + seconds) end
-  opened[id] = nil
-  local w = flow.open(id)
+  local w = open_anew(id)
   local chosen = {}
   for _, row in ipairs(rows) do
     chosen[row[1]] = true
     forget_step(w, row[1])
   end
   for _, row in ipairs(rows) do
-    local waits, seen = {}, {}
-    for _, list in ipairs({ row[2][3], row[2][4] }) do
-      for _, other in ipairs(list) do
-        if chosen[other] and not seen[other] then waits[#waits + 1] = other end
-        seen[other] = true
-      end
-    end
-    flow.lay(w, row, waits)
+    flow.lay(w, row, waits_of(row, chosen))
   end
   w.kept = {}
   local ends = call('HGETALL', flow_key(id, 'ends'))
