@@ -1,24 +1,13 @@
 """What people do to a job over HTTP: change, replay with edits, retry, delete; and that it is noted."""
 
 import pytest
+from asking import shown, submit
 
 from boltq.broker.journal import Journal
 from boltq.domain.ids import new_id
 from boltq.domain.outcome import Category, Completed, Failed, JobError
 
 DEAD = Failed(JobError("ValueError", "it broke", Category.DATA))
-
-
-def submit(http, **fields) -> str:
-    answer = http.post("/api/v1/jobs", json={"type": "echo"} | fields)
-    assert answer.status_code == 201, answer.text
-    return answer.json()["id"]
-
-
-def shown(http, job_id) -> dict:
-    answer = http.get(f"/api/v1/jobs/{job_id}")
-    assert answer.status_code == 200
-    return answer.json()
 
 
 def pointers(answer) -> list[str]:

@@ -4,6 +4,7 @@ import threading
 
 import httpx
 import pytest
+from asking import submit
 from waiting import eventually
 
 from boltq.broker.calls import settling
@@ -14,12 +15,6 @@ from boltq.server import jobs
 
 DATA = Category.DATA
 FAILED = Failed(JobError("OSError", "secret text", Category.TRANSIENT, "f1", "Traceback: secret lines"))
-
-
-def submit(http, **fields) -> str:
-    answer = http.post("/api/v1/jobs", json={"type": "echo"} | fields)
-    assert answer.status_code == 201, answer.text
-    return answer.json()["id"]
 
 
 def shown(http, job_id) -> dict:

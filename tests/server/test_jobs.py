@@ -3,21 +3,10 @@
 import json
 
 import pytest
+from asking import shown, submit
 
 from boltq.domain.ids import new_id
 from boltq.domain.outcome import Category, Completed, Failed, JobError
-
-
-def submit(http, **fields) -> str:
-    answer = http.post("/api/v1/jobs", json={"type": "echo"} | fields)
-    assert answer.status_code == 201, answer.text
-    return answer.json()["id"]
-
-
-def shown(http, job_id) -> dict:
-    answer = http.get(f"/api/v1/jobs/{job_id}")
-    assert answer.status_code == 200
-    return answer.json()
 
 
 def allowed(about) -> list[str]:

@@ -3,14 +3,9 @@
 import json
 
 import pytest
+from asking import submit
 
 from boltq.domain.states import JobState
-
-
-def submit(http, **fields) -> str:
-    answer = http.post("/api/v1/jobs", json={"type": "echo"} | fields)
-    assert answer.status_code == 201, answer.text
-    return answer.json()["id"]
 
 
 def stats_of(http, name) -> dict:
