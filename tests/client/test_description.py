@@ -3,7 +3,20 @@
 import inspect
 from typing import Any
 
-from boltq.client import AsyncClient, AsyncJob, Client, Job, calls as described, client
+from boltq.client import (
+    AsyncClient,
+    AsyncJob,
+    AsyncWorkflowRun,
+    Client,
+    Job,
+    WorkflowRun,
+    async_client,
+    calls as described,
+    client,
+    talk,
+    workflow_calls,
+    workflow_talk,
+)
 from boltq.client.request import CALLS, Request
 from boltq.server.app import calls_of
 
@@ -30,23 +43,23 @@ def test_reading_may_be_repeated_and_what_changes_things_twice_may_not():
     repeated = {route.id for route in CALLS if route.repeat}
     assert {route.id for route in CALLS if route.method == "GET"} <= repeated
     assert repeated.isdisjoint({"replayJob", "retryJob", "runJobNow", "createKey", "bulk", "purgeQueue", "deleteJob"})
-    assert {"submitJob", "submitJobs"} <= repeated
+    assert repeated.isdisjoint({"rerunWorkflow", "deleteWorkflow"})
+    assert {"submitJob", "submitJobs", "submitWorkflow", "signalWorkflow"} <= repeated
 
 
 def test_every_described_call_is_used_by_the_clients():
-    source = inspect.getsource(client) + inspect.getsource(inspect.getmodule(AsyncClient)) + _talk()
-    functions = {name for name, value in vars(described).items() if hasattr(value, "__wrapped__")}
+    source = "".join(map(inspect.getsource, (client, async_client, talk, workflow_talk)))
+    functions = {
+        name
+        for home in (described, workflow_calls)
+        for name, value in vars(home).items()
+        if hasattr(value, "__wrapped__")
+    }
     assert {name for name in functions if f"calls.{name}" not in source} == set()
 
 
-def _talk() -> str:
-    from boltq.client import talk
-
-    return inspect.getsource(talk)
-
-
 def test_both_clients_have_the_same_words():
-    for one, other in ((Client, AsyncClient), (Job, AsyncJob)):
+    for one, other in ((Client, AsyncClient), (Job, AsyncJob), (WorkflowRun, AsyncWorkflowRun)):
         assert _words(one) == _words(other)
 
 

@@ -4,13 +4,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from boltq.client.answers import JobInfo, JobSummary
-    from boltq.client.async_client import AsyncClient, AsyncJob
-    from boltq.client.client import Client, Job
+    from boltq.client.async_client import AsyncClient, AsyncJob, AsyncWorkflowRun
+    from boltq.client.client import Client, Job, WorkflowRun
     from boltq.client.errors import BadAnswer, Forbidden, ServerUnavailable, Unauthorized
+    from boltq.client.workflow_answers import WorkflowInfo, WorkflowSummary
 
 __all__ = [
     "AsyncClient",
     "AsyncJob",
+    "AsyncWorkflowRun",
     "BadAnswer",
     "Client",
     "Forbidden",
@@ -19,6 +21,9 @@ __all__ = [
     "JobSummary",
     "ServerUnavailable",
     "Unauthorized",
+    "WorkflowInfo",
+    "WorkflowRun",
+    "WorkflowSummary",
 ]
 
 
@@ -26,9 +31,10 @@ def __getattr__(name: str) -> object:
     """A public name; the HTTP library is loaded when a client is first asked for."""
     if name not in __all__:
         raise AttributeError(f"module 'boltq.client' has no attribute {name!r}")
-    from boltq.client import answers, async_client, client, errors  # noqa: PLC0415 - late on purpose
+    from boltq.client import answers, async_client, client, errors, workflow_answers  # noqa: PLC0415 - late on purpose
 
-    found: object = next(vars(home)[name] for home in (answers, async_client, client, errors) if name in vars(home))
+    homes = (answers, async_client, client, errors, workflow_answers)
+    found: object = next(vars(home)[name] for home in homes if name in vars(home))
     globals()[name] = found
     return found
 

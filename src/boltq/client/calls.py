@@ -81,7 +81,7 @@ class Which(WhichInAnyState, total=False):
 @call("GET", "/api/v1/jobs", "listJobs")
 def list_jobs(*, limit: int = 100, cursor: str | None = None, **which: Unpack[Which]) -> Ask[Page[JobSummary]]:
     """A page of the jobs that fit."""
-    return Ask(Page[JobSummary], query={**_moments(which), "limit": limit, "cursor": cursor})
+    return Ask(Page[JobSummary], query={**moments(which), "limit": limit, "cursor": cursor})
 
 
 @call("GET", "/api/v1/jobs/{id}", "getJob")
@@ -159,7 +159,7 @@ def delete_job(job_id: str) -> Ask[None]:
 @call("GET", "/api/v1/jobs/counts", "countJobs")
 def count_jobs(**which: Unpack[WhichInAnyState]) -> Ask[Counts]:
     """How many jobs fit, by state."""
-    return Ask(Counts, query=_moments(which))
+    return Ask(Counts, query=moments(which))
 
 
 # Dead letters; listing them is `list_jobs` with the state dead
@@ -170,7 +170,7 @@ def group_dead_letters(
     *, by: str = "fingerprint", since: When | None = None, **which: Unpack[WhichInAnyState]
 ) -> Ask[Groups]:
     """What went wrong with the dead jobs that fit, and how often: by fingerprint, type or queue."""
-    query = {**_moments({**which, "since": since}), "by": by}
+    query = {**moments({**which, "since": since}), "by": by}
     return Ask(Groups, query=query)
 
 
@@ -413,7 +413,7 @@ def _moved(words: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def _filter_form(which: Mapping[str, Any]) -> dict[str, Any]:
     """A filter as the body of POST /bulk has it: every choice a list, every moment a text."""
-    found = _moments(which)
+    found = moments(which)
     for name in ("state", "type", "queue", "tag"):
         if isinstance(found.get(name), str):
             found[name] = found[name].split(",")
@@ -428,10 +428,10 @@ def _in_its_words(edits: Mapping[str, Any]) -> dict[str, Any]:
             body[f"{name}_seconds"] = seconds_of(value)
     if "data" in body:
         body["data"] = msgspec.Raw(data_json(body["data"]).encode())
-    return _moments(body)
+    return moments(body)
 
 
-def _moments(fields: Mapping[str, Any]) -> dict[str, Any]:
+def moments(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields, with moments as numbers. Raises InvalidJob for one without a time zone."""
     found = dict(fields)
     for name in ("run_at", "created_after", "created_before", "since"):

@@ -4,15 +4,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
-from boltq.client import calls, talk
+from boltq.client import calls, talk, workflow_calls, workflow_talk
 from boltq.client.answers import JobSummary, Operation
 from boltq.client.carry import carry
 from boltq.client.place import find_place
 from boltq.client.request import Request
 from boltq.client.talk import Talk, ask
 from boltq.client.wire import TIMEOUT, Wire
+from boltq.client.workflow_answers import WorkflowInfo, WorkflowSummary
+from boltq.client.workflow_calls import WhichWorkflows
 from boltq.domain.job import NewJob
 from boltq.domain.options import OptionWords
+from boltq.domain.workflow.builder import AnyWorkflow
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,30 +35,34 @@ class _Way(Generic[P, T]):
         return method
 
 
-class _JobWay(Generic[P, T]):
-    """A described call about one job, as a method of its handle."""
+class _OwnWay(Generic[P, T]):
+    """A described call about one job or workflow, as a method of its handle."""
 
     def __init__(self, describe: Callable[Concatenate[str, P], Request[T]]) -> None:
         self._describe = describe
 
-    def __get__(self, job: "Job", _owner: object = None) -> Callable[P, T]:
+    def __get__(self, own: "_Own", _owner: object = None) -> Callable[P, T]:
         @wraps(self._describe)
         def method(*args: P.args, **kwargs: P.kwargs) -> T:
-            return job.client.carry(ask(self._describe(job.id, *args, **kwargs)))
+            return own.client.carry(ask(self._describe(own.id, *args, **kwargs)))
 
         return method
 
 
-class Job:
-    """A submitted job: a handle by which to wait for it, look at it and act on it."""
+class _Own:
+    """What was submitted, and the client by which to ask about it."""
 
-    def __init__(self, client: "Client", job_id: str, *, created: bool = True) -> None:
+    def __init__(self, client: "Client", id: str, *, created: bool = True) -> None:
         self.client = client
-        self.id = job_id
+        self.id = id
         self.created = created  # false: the idempotency key was there already
 
     def __repr__(self) -> str:
-        return f"Job({self.id})"
+        return f"{type(self).__name__}({self.id})"
+
+
+class Job(_Own):
+    """A submitted job: a handle by which to wait for it, look at it and act on it."""
 
     def result(self, timeout: float | None = None) -> Any:
         """What the function returned, as JSON holds it; `timeout` in seconds. The server tells when the job has ended.
@@ -64,14 +71,39 @@ class Job:
         """
         return self.client.carry(talk.result_of(self.id, timeout))
 
-    info = _JobWay(calls.get_job)
-    cancel = _JobWay(calls.cancel_job)
-    retry = _JobWay(calls.retry_job)
-    run_now = _JobWay(calls.run_job_now)
-    replay = _JobWay(calls.replay_job)
-    edit = _JobWay(calls.edit_job)
-    delete = _JobWay(calls.delete_job)
-    logs = _JobWay(calls.get_log)
+    info = _OwnWay(calls.get_job)
+    cancel = _OwnWay(calls.cancel_job)
+    retry = _OwnWay(calls.retry_job)
+    run_now = _OwnWay(calls.run_job_now)
+    replay = _OwnWay(calls.replay_job)
+    edit = _OwnWay(calls.edit_job)
+    delete = _OwnWay(calls.delete_job)
+    logs = _OwnWay(calls.get_log)
+
+
+class WorkflowRun(_Own):
+    """A submitted workflow: a handle by which to wait for it, look at it and steer it."""
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Its output, as JSON holds it; `timeout` in seconds. The server tells when the workflow has ended.
+
+        Raises WorkflowFailed, WorkflowCancelled, WaitTimeout, NotFound, StoreUnavailable; DataError when the output
+        refers to what is not there, Forbidden when the token may not see it.
+        """
+        return self.client.carry(workflow_talk.output_of(self.id, timeout))
+
+    def wait(self, timeout: float | None = None) -> WorkflowInfo:
+        """The workflow with every step, once it has ended in whatever way. Raises WaitTimeout, NotFound."""
+        return self.client.carry(workflow_talk.end_of_workflow(self.id, timeout))
+
+    info = _OwnWay(workflow_calls.get_workflow)
+    explain = _OwnWay(workflow_calls.explain_workflow)
+    cancel = _OwnWay(workflow_calls.cancel_workflow)
+    pause = _OwnWay(workflow_calls.pause_workflow)
+    resume = _OwnWay(workflow_calls.resume_workflow)
+    rerun = _OwnWay(workflow_calls.rerun_workflow)
+    signal = _OwnWay(workflow_calls.signal_workflow)
+    delete = _OwnWay(workflow_calls.delete_workflow)
 
 
 class Client:
@@ -139,6 +171,41 @@ class Client:
 
     counts = _Way(calls.count_jobs)
     dead_groups = _Way(calls.group_dead_letters)
+
+    # Workflows
+
+    def submit_workflow(self, workflow: AnyWorkflow, *, idempotency_key: str | None = None) -> WorkflowRun:
+        """Submit a workflow: one written in Python, its form, or the form as a dictionary or JSON text.
+
+        Raises InvalidWorkflow with every mistake, QueueFull, Conflict, StoreError.
+        """
+        answer = self.carry(workflow_talk.submit_workflow(workflow, idempotency_key))
+        return WorkflowRun(self, answer.id, created=answer.created)
+
+    def workflow(self, workflow_id: str) -> WorkflowRun:
+        """The handle of a workflow that was submitted elsewhere. Asks nobody."""
+        return WorkflowRun(self, workflow_id)
+
+    def workflows(self, **which: Unpack[WhichWorkflows]) -> Iterator[WorkflowSummary]:
+        """The workflows that fit, in each partition the newest first, page by page as they are needed."""
+        cursor: str | None = None
+        while True:
+            page = self.carry(ask(workflow_calls.list_workflows(cursor=cursor, **which)))
+            yield from page.items
+            cursor = page.next_cursor
+            if not cursor:
+                return
+
+    dry_run_workflow = _Way(workflow_calls.dry_run_workflow)
+    list_workflows = _Way(workflow_calls.list_workflows)
+    get_workflow = _Way(workflow_calls.get_workflow)
+    explain_workflow = _Way(workflow_calls.explain_workflow)
+    cancel_workflow = _Way(workflow_calls.cancel_workflow)
+    pause_workflow = _Way(workflow_calls.pause_workflow)
+    resume_workflow = _Way(workflow_calls.resume_workflow)
+    rerun_workflow = _Way(workflow_calls.rerun_workflow)
+    signal_workflow = _Way(workflow_calls.signal_workflow)
+    delete_workflow = _Way(workflow_calls.delete_workflow)
 
     # Queues
 

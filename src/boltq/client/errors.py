@@ -79,12 +79,12 @@ _MISTAKES: Final = {
 _GATEWAYS: Final = {502: "bad gateway", 503: "not available", 504: "no answer in time"}
 
 
-def error_of(status: int, content: bytes) -> BoltQError:
-    """What to raise for an answer that says no."""
+def error_of(status: int, content: bytes, mistakes: type[InvalidJob] = InvalidJob) -> BoltQError:
+    """What to raise for an answer that says no; `mistakes` where it is about what was sent."""
     problem = problem_of(status, content)
     if problem is None:
         return _of_stranger(status)
-    error = of_kind(problem.kind, problem.detail, problem.errors)
+    error = of_kind(problem.kind, problem.detail, problem.errors, mistakes)
     error.__cause__ = problem
     return error
 
@@ -99,10 +99,12 @@ def problem_of(status: int, content: bytes) -> Problem | None:
     return Problem(status, document, members) if document.type.startswith("urn:boltq:problem:") else None
 
 
-def of_kind(kind: str, detail: str, errors: Sequence[tuple[str, str]]) -> BoltQError:
+def of_kind(
+    kind: str, detail: str, errors: Sequence[tuple[str, str]], mistakes: type[InvalidJob] = InvalidJob
+) -> BoltQError:
     """The exception of a kind of problem."""
     if kind in _MISTAKES:
-        return InvalidJob(errors or [("", detail)])
+        return mistakes(errors or [("", detail)])
     found = _KINDS.get(kind)
     return found(detail) if found else BadAnswer(f"the server answers {kind}: {detail}")
 

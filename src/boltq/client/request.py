@@ -9,6 +9,8 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from boltq.domain.errors import InvalidJob
+
 P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S")
@@ -33,6 +35,7 @@ class Ask(Generic[T]):
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     patience: float = 0.0  # seconds that the server may take on purpose
+    mistakes: type[InvalidJob] = InvalidJob  # what is raised when the server finds some in the body
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Request(Generic[T]):
     def answering(self, kind: type[S]) -> "Request[S]":
         """The same call, its answer read as another struct."""
         ask = self.ask
-        return Request(self.route, Ask(kind, ask.names, ask.query, ask.body, ask.headers, ask.patience))
+        return Request(self.route, Ask(kind, ask.names, ask.query, ask.body, ask.headers, ask.patience, ask.mistakes))
 
 
 CALLS: Final[list[Route]] = []

@@ -18,7 +18,7 @@ from boltq.domain.errors import BoltQError, JobCancelled, JobFailed, StoreUnavai
 from boltq.domain.ids import new_id
 from boltq.domain.job import NewJob
 from boltq.domain.options import Options, OptionWords
-from boltq.domain.states import TERMINAL, JobState
+from boltq.domain.states import JobState
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ def ask(request: Request[T]) -> Talk[T]:
             case Reply(status=status) if status < 300:  # noqa: PLR2004 - the successes
                 return _read(request, reply)
             case Reply():
-                error = error_of(reply.status, reply.content)
+                error = error_of(reply.status, reply.content, request.ask.mistakes)
                 again = request.route.repeat and isinstance(error, _PASSING)
                 least = _seconds(reply.headers.get("retry-after", ""))
             case _:
@@ -118,15 +118,26 @@ def result_of(job_id: str, timeout: float | None = None) -> Talk[Any]:
 
 def end_of(job_id: str, timeout: float | None = None, clock: Callable[[], float] = time.monotonic) -> Talk[JobInfo]:
     """A job once it has ended; the server holds the answer back until then. Raises NotFound, WaitTimeout."""
+    return until_ended(lambda wait: calls.get_job(job_id, wait=wait), _has_ended, f"job {job_id}", timeout, clock)
+
+
+def until_ended(
+    look: Callable[[float], Request[T]],
+    has_ended: Callable[[T], bool],
+    what: str,
+    timeout: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Talk[T]:
+    """What `look` shows once it has ended; `look` is told for how many seconds the server may hold its answer back."""
     end = None if timeout is None else clock() + timeout
     while True:
         began = clock()
         left = MAX_WAIT if end is None else end - began
-        job = yield from ask(calls.get_job(job_id, wait=round(max(0.0, min(MAX_WAIT, left)), 3)))
-        if job.state in TERMINAL:
-            return job
+        found = yield from ask(look(round(max(0.0, min(MAX_WAIT, left)), 3)))
+        if has_ended(found):
+            return found
         if end is not None and clock() >= end:
-            raise WaitTimeout(f"job {job_id} has not ended within {timeout:g} s; it goes on")
+            raise WaitTimeout(f"{what} has not ended within {timeout:g} s; it goes on")
         if clock() - began < LOOK_AGAIN:
             yield Pause(LOOK_AGAIN if end is None else max(0.0, min(LOOK_AGAIN, end - clock())))
 
@@ -153,6 +164,10 @@ def outcome(job: JobInfo) -> Any:
         raise JobCancelled(f"job {job.id} was cancelled: {job.reason}")
     error = job.error
     raise JobFailed(f"job {job.id} is dead: {error.class_name}: {error.message}" if error else job.id, error)
+
+
+def _has_ended(job: JobInfo) -> bool:
+    return job.ended
 
 
 def _unheard(lost: Lost | None) -> BoltQError:
