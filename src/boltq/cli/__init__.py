@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "queues": "show the queues; pause, resume, limit and empty them",
     "dead": "list, show, group and replay the dead letters",
     "bulk": "cancel, replay, run or delete many jobs at once",
+    "workflow": "submit, draw and steer workflows; run them again",
     "workers": "list the workers; have them drain or stop",
     "keys": "make, list and revoke API keys",
     "doctor": "check the store, and what is in it",
@@ -36,7 +37,7 @@ exit codes:
   1  refused or failed; for doctor: something is wrong
   2  the command line or a setting cannot be used
   3  the store, or the API at --url, cannot be reached or used
-  4  submit --wait: the waiting ended before the job did"""
+  4  submit --wait: the waiting ended before the job, or the workflow, did"""
 
 _EXAMPLES: Final = """\
 start here:

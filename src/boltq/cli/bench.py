@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from boltq.bench.figures import FIGURES, Bench, Figure
+from boltq.bench.figure import Bench, Figure
+from boltq.bench.figures import FIGURES
 from boltq.bench.processes import run_loop
 from boltq.bench.store import clear
 from boltq.broker.embedded import EmbeddedStore
@@ -27,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=100_000, help="jobs of each throughput figure (default 100000)")
     parser.add_argument("--slots", type=int, default=4, help="slots of each worker (default 4)")
     only = parser.add_mutually_exclusive_group()
-    only.add_argument("--only", metavar="WORD", help="only measurements with this word: submit, drain, latency, memory")
+    only.add_argument(
+        "--only", metavar="WORD", help="only measurements with this word: submit, drain, latency, workflow, memory"
+    )
     only.add_argument("--http", dest="only", action="store_const", const="http", help="only submits over HTTP")
     parser.add_argument("--rounds", type=int, default=1, help="measure so often and give the median (default 1)")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")

@@ -15,10 +15,10 @@ BUILT_IN = "boltq.tasks:app"
 def find_app(name: str) -> BoltQ:
     """The application. Raises CommandFailed."""
     module_name, _, attribute = name.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    module = _import(module_name, name, here)
+    if module_name.endswith(".py") or "/" in module_name:
+        dotted = module_name.removesuffix(".py").strip("./").replace("/", ".")
+        raise CommandFailed(f"{name!r} is a path: give the module's name, such as {dotted}:app", USAGE)
+    module = module_of(module_name)
     found = apps_of(module)
     if not attribute and len(found) == 1:
         return next(iter(found.values()))
@@ -33,10 +33,11 @@ def apps_of(module: ModuleType) -> dict[str, BoltQ]:
     return {name: value for name, value in vars(module).items() if isinstance(value, BoltQ)}
 
 
-def _import(module_name: str, name: str, here: str) -> ModuleType:
-    if module_name.endswith(".py") or "/" in module_name:
-        dotted = module_name.removesuffix(".py").strip("./").replace("/", ".")
-        raise CommandFailed(f"{name!r} is a path: give the module's name, such as {dotted}:app", USAGE)
+def module_of(module_name: str) -> ModuleType:
+    """The module of that name, which may be in the current folder. Raises CommandFailed."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
     if not _exists(module_name):
         raise CommandFailed(f"no module {module_name!r} in {here} or where Python looks: is it spelled so?", USAGE)
     try:

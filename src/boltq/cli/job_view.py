@@ -44,11 +44,11 @@ def one_line(error: JobError) -> str:
 def describe(job: JobInfo, now: datetime) -> None:
     """Everything about one job."""
     show.facts(_facts(job, now))
-    _block("data", pretty(job.data_json))
-    _block("result", pretty(job.result_json))
-    _block("log", "\n".join(job.log or ()))
-    _block("past runs", "\n".join(_runs(job)))
-    _block("traceback", job.error.traceback.rstrip() if job.error else "")
+    show.block("data", pretty(job.data_json))
+    show.block("result", pretty(job.result_json))
+    show.block("log", "\n".join(job.log or ()))
+    show.block("past runs", "\n".join(_runs(job)))
+    show.block("traceback", job.error.traceback.rstrip() if job.error else "")
 
 
 def _facts(job: JobInfo, now: datetime) -> Sequence[tuple[str, object]]:
@@ -87,13 +87,6 @@ def _runs(job: JobInfo) -> Iterable[str]:
         took = show.span((run.ended_at - run.started_at).total_seconds())
         why = f": {one_line(run.error)}" if run.error else ""
         yield f"{run.attempt}. {_moment(run.started_at)}, {took} on {run.worker}: {run.outcome}{why}"
-
-
-def _block(name: str, text: str) -> None:
-    if text:
-        print(f"\n{name}:")
-        for line in show.clean_lines(text).splitlines():
-            print(f"  {line}")
 
 
 def pretty(json: bytes) -> str:

@@ -1,14 +1,15 @@
 """`boltq keys`: makes, lists and revokes API keys."""
 
 import argparse
-import getpass
 from typing import TYPE_CHECKING
 
-from boltq.cli.options import add_json, seconds
+from boltq.cli.options import add_json, add_place, seconds
 
 if TYPE_CHECKING:
-    from boltq.cli.session import Session
-    from boltq.domain.api_keys import ApiKey
+    from datetime import datetime
+
+    from boltq.cli.desk import Desk
+    from boltq.client.answers import KeyInfo
 
 _EXAMPLES = """\
 examples:
@@ -31,6 +32,7 @@ A key is shown once, when it is made. A program sends it as `Authorization: Bear
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
     parser.epilog = _EXAMPLES
+    add_place(parser)
     add_json(parser)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     create = actions.add_parser("create", help="make a key; it is shown once", description="Make a key.")
@@ -44,52 +46,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     revoke.add_argument("ids", nargs="+", metavar="ID", help="a key's id, as `boltq keys` shows it")
     for action in (actions.add_parser("list", help="list the keys", description="List the keys."), create, revoke):
+        add_place(action, default=argparse.SUPPRESS)
         add_json(action, default=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do that."""
-    from boltq.cli.session import with_store
+    from boltq.cli.desk import with_desk
 
     match args.action:
         case "create":
-            return with_store(lambda session: _create(session, args), start=True)
+            return with_desk(args, lambda desk: _create(desk, args), start=True)
         case "revoke":
-            return with_store(lambda session: _revoke(session, args))
+            return with_desk(args, lambda desk: _revoke(desk, args))
         case _:
-            return with_store(lambda session: _list(session, args))
+            return with_desk(args, lambda desk: _list(desk, args))
 
 
-async def _create(session: "Session", args: argparse.Namespace) -> int:
-    from boltq.broker.api_keys import ApiKeys
-    from boltq.broker.journal import Journal
+async def _create(desk: "Desk", args: argparse.Namespace) -> int:
     from boltq.cli import show
+    from boltq.client import calls
 
-    keys, me = ApiKeys(session.broker), _me()
-    key, secret = await keys.create(args.name, args.scopes, expires_in=args.expires, created_by=me)
-    await Journal(session.broker).note(me, "key.create", f"{key.id} {key.name}: {' '.join(key.scopes)}")
+    request = calls.create_key(args.name, args.scopes, expires_in=args.expires)
     if args.json:
-        show.document({**_view(key), "key": secret.text})
+        show.document(await desk.document(request))
         return 0
-    print(secret.text)  # alone, so that a script can take it
-    until = f", until {show.moment(key.expires_at)}" if key.expires_at else ""
+    key = await desk.ask(request)
+    print(key.key)  # alone, so that a script can take it
+    until = f", until {show.moment(show.millis(key.expires_at))}" if key.expires_at else ""
     show.note(f"key {key.id} of {key.name} may {', '.join(key.scopes)}{until}; it is not shown again")
     return 0
 
 
-async def _list(session: "Session", args: argparse.Namespace) -> int:
-    from boltq.broker.api_keys import ApiKeys
+async def _list(desk: "Desk", args: argparse.Namespace) -> int:
     from boltq.cli import show
+    from boltq.client import calls
 
-    keys = await ApiKeys(session.broker).all()
     if args.json:
-        show.document({"items": [_view(key) for key in keys]})
+        show.document(await desk.document(calls.list_keys()))
         return 0
-    now = await session.inspector.now_ms()
+    keys = (await desk.ask(calls.list_keys())).items
     rows = [
         (
-            key.id, key.name, _standing(key, now), show.moment(key.expires_at), f"{show.age(key.created_at, now)} ago",
-            f"{show.age(key.last_used_at, now)} ago" if key.last_used_at else "never", " ".join(key.scopes),
+            key.id, key.name, _standing(key, desk.now), show.moment(show.millis(key.expires_at)),
+            f"{show.between(key.created_at, desk.now)} ago",
+            f"{show.between(key.last_used_at, desk.now)} ago" if key.last_used_at else "never", " ".join(key.scopes),
         )
         for key in keys
     ]  # fmt: skip
@@ -99,48 +100,31 @@ async def _list(session: "Session", args: argparse.Namespace) -> int:
     return 0
 
 
-async def _revoke(session: "Session", args: argparse.Namespace) -> int:
-    from boltq.broker.api_keys import ApiKeys
-    from boltq.broker.journal import Journal
+async def _revoke(desk: "Desk", args: argparse.Namespace) -> int:
+    import msgspec
+
     from boltq.cli import show
+    from boltq.client import calls
+    from boltq.client.answers import KeyInfo
     from boltq.domain.errors import NotFound
 
     revoked, missing = [], []
     for key_id in args.ids:
         try:
-            key = await ApiKeys(session.broker).revoke(key_id)
+            revoked.append(await desk.document(calls.revoke_key(key_id)))
         except NotFound:
             missing.append(key_id)
-            continue
-        await Journal(session.broker).note(_me(), "key.revoke", f"{key.id} {key.name}")
-        revoked.append(key)
     if args.json:
-        show.document({"items": [_view(key) for key in revoked], "missing": missing})
+        show.document({"items": revoked, "missing": missing})
     else:
-        for key in revoked:
+        for key in (msgspec.json.decode(document, type=KeyInfo) for document in revoked):
             print(f"{key.id}\t{key.name}\trevoked")
         for key_id in missing:
             show.note(f"no API key {key_id}")
     return 1 if missing else 0
 
 
-def _standing(key: "ApiKey", now: float) -> str:
+def _standing(key: "KeyInfo", now: "datetime") -> str:
     if key.revoked_at:
         return "revoked"
-    return "has run out" if key.ended(now) else "good"
-
-
-def _view(key: "ApiKey") -> "dict[str, object]":
-    from msgspec.structs import asdict
-
-    from boltq.server.keys_api import view_of
-
-    return asdict(view_of(key))
-
-
-def _me() -> str:
-    """Who sits at this terminal, as far as the system knows."""
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (KeyError, OSError):  # a container's user without a name
-        return "cli"
+    return "has run out" if key.expires_at and key.expires_at <= now else "good"

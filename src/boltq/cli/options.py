@@ -1,12 +1,10 @@
 """Arguments that several commands take, and how their texts are read."""
 
 import argparse
-import math
 import time
 from datetime import datetime
-from typing import Final
 
-_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
+from boltq.domain.workflow.durations import seconds_in
 
 
 def add_json(parser: argparse.ArgumentParser, *, default: object = False) -> None:
@@ -21,16 +19,11 @@ def add_place(parser: argparse.ArgumentParser, *, default: object = None) -> Non
 
 
 def seconds(text: str) -> float:
-    """A duration: 90, 90s, 5m, 2h, 1d."""
-    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
-    factor = _UNITS.get(text[len(number) :] or "s")
+    """A duration: 90, 90s, 5m, 2h, 1d, 1h30m."""
     try:
-        value = float(number) * factor if factor else math.nan
+        return seconds_in(f"{text}s" if text.replace(".", "", 1).isdigit() else text)
     except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration: use 90, 90s, 5m, 2h or 1d")
-    return value
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration: use 90, 90s, 5m, 2h, 1d or 1h30m") from None
 
 
 def moment(text: str) -> datetime | float:

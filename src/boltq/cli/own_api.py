@@ -1,6 +1,7 @@
 """An API in this process, for commands that have the store at hand: no port, no login, and gone when they end."""
 
 import asyncio
+import getpass
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,6 +16,7 @@ from boltq.client.carry import AsyncExchange
 from boltq.client.request import Request
 from boltq.client.talk import Lost, Reply
 from boltq.server.app import create_app
+from boltq.server.caller import AllGrants, Caller
 from boltq.settings import Settings
 
 Message = MutableMapping[str, Any]
@@ -101,7 +103,16 @@ def _scope(request: Request[Any]) -> dict[str, Any]:
         "raw_path": path.encode(),
         "query_string": query.encode(),
         "root_path": "",
+        "caller": Caller(_me(), AllGrants()),
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
         "client": None,
         "server": None,
     }
+
+
+def _me() -> str:
+    """Who sits at this terminal, as far as the system knows."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):  # a container's user without a name
+        return "cli"

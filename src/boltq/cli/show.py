@@ -60,6 +60,14 @@ def facts(pairs: Iterable[tuple[str, object]]) -> None:
         print(f"{name:<{width}}  {clean(value)}")
 
 
+def block(name: str, text: str) -> None:
+    """A text of several lines under its name; nothing for an empty one."""
+    if text:
+        print(f"\n{name}:")
+        for line in clean_lines(text).splitlines():
+            print(f"  {line}")
+
+
 def document(value: Any) -> None:
     """A value as one JSON document. Control characters are escaped in it, as JSON wants it."""
     import msgspec

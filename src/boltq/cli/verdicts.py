@@ -1,4 +1,4 @@
-"""What the commands say that do one thing to each of many jobs: cancel, retry, run-now, replay, delete."""
+"""What the commands say that do one thing to each of many jobs or workflows: cancel, retry, replay, delete ..."""
 
 import argparse
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from boltq.domain.errors import Conflict, NotFound
 
 
 class Verdict(msgspec.Struct):
-    """What became of one id: the job's state after it, or why it was refused."""
+    """What became of one id: where it stands after it, or why it was refused."""
 
     id: str
     ok: bool
@@ -44,7 +44,13 @@ async def _judge(desk: Desk, request: Request[Any], job_id: str) -> Verdict:
         problem = error.__cause__
         state = problem.members.get("state") if isinstance(problem, Problem) else None
         return Verdict(job_id, ok=False, state=state, refusal="conflict", text=str(error))
-    return Verdict(standing.id, ok=True, state=standing.state) if standing else Verdict(job_id, ok=True)
+    if standing is None:
+        return Verdict(job_id, ok=True)
+    return Verdict(standing.id, ok=True, state=standing.state, text="paused" if _is_paused(standing) else "")
+
+
+def _is_paused(standing: Any) -> bool:
+    return getattr(standing, "paused", False)  # jobs are not
 
 
 def _tell(verdicts: list[Verdict], done: str, *, as_json: bool) -> None:
@@ -55,6 +61,6 @@ def _tell(verdicts: list[Verdict], done: str, *, as_json: bool) -> None:
         return
     for verdict in verdicts:
         if verdict.ok:
-            print(f"{show.clean(verdict.id)}  {verdict.state or done}")
+            print(f"{show.clean(verdict.id)}  {verdict.text or verdict.state or done}")
         else:
             complain(verdict.text)
