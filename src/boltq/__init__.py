@@ -36,7 +36,12 @@ if TYPE_CHECKING:
     )
     from boltq.domain.retry import Backoff, RetryPolicy
     from boltq.domain.states import JobState
-    from boltq.domain.workflow.builder import Workflow
+    from boltq.domain.workflow.approvals import Verdict
+    from boltq.domain.workflow.builder import Step, Workflow
+    from boltq.domain.workflow.later import exists, failure, is_in, item, size
+    from boltq.domain.workflow.mistakes import InvalidWorkflow
+    from boltq.domain.workflow.rerun import RerunMode
+    from boltq.domain.workflow.states import StepState, WorkflowState
     from boltq.settings import Settings
     from boltq.worker.worker import Worker
 
@@ -49,6 +54,7 @@ __all__ = [
     "Conflict",
     "DataError",
     "InvalidJob",
+    "InvalidWorkflow",
     "Job",
     "JobCancelled",
     "JobContext",
@@ -62,23 +68,33 @@ __all__ = [
     "QueueFull",
     "RateLimited",
     "Refused",
+    "RerunMode",
     "RetryLater",
     "RetryPolicy",
     "Settings",
     "Snooze",
+    "Step",
+    "StepState",
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
     "StoreUnfit",
     "Task",
     "TransientError",
+    "Verdict",
     "WaitTimeout",
     "Worker",
     "Workflow",
     "WorkflowCancelled",
     "WorkflowFailed",
     "WorkflowRun",
+    "WorkflowState",
     "current_job",
+    "exists",
+    "failure",
+    "is_in",
+    "item",
+    "size",
 ]
 
 # The cheap ones first: a name is looked for in each until it is found, so `boltq --help` need not load a Redis client.
@@ -89,6 +105,11 @@ _HOMES = (
     "domain.context",
     "domain.job",
     "domain.retry",
+    "domain.workflow.states",
+    "domain.workflow.mistakes",
+    "domain.workflow.later",
+    "domain.workflow.approvals",
+    "domain.workflow.rerun",
     "domain.workflow.builder",
     "settings",
     "app",

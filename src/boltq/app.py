@@ -19,7 +19,7 @@ from boltq.broker.store import Store
 from boltq.broker.submitter import Submitter
 from boltq.broker.workflows import Workflows
 from boltq.domain.context import JobContext
-from boltq.domain.errors import InvalidJob, JobCancelled, JobFailed, WorkflowCancelled, WorkflowFailed
+from boltq.domain.errors import InvalidJob, JobCancelled, JobFailed, WorkflowCancelled
 from boltq.domain.ids import new_id
 from boltq.domain.job import JobRecord, NewJob
 from boltq.domain.limits import bad_name
@@ -29,11 +29,12 @@ from boltq.domain.parameters import Parameters, as_json
 from boltq.domain.retry import Backoff, RetryPolicy
 from boltq.domain.states import JobState
 from boltq.domain.workflow.approvals import Answer, Verdict, Word
-from boltq.domain.workflow.builder import Workflow
+from boltq.domain.workflow.builder import AnyWorkflow, Workflow
 from boltq.domain.workflow.compiler import compile_workflow
+from boltq.domain.workflow.failure import failure_of
 from boltq.domain.workflow.form import WorkflowForm, as_json as form_json, read_form
-from boltq.domain.workflow.progress import first_failure
-from boltq.domain.workflow.rerun import RerunMode
+from boltq.domain.workflow.progress import cause_of
+from boltq.domain.workflow.rerun import RerunMode, RerunWord
 from boltq.domain.workflow.states import WorkflowState
 from boltq.settings import Settings
 
@@ -125,14 +126,33 @@ class WorkflowRun:
         """Go on after a pause. Raises NotFound, Conflict."""
         return await (await self._app.line()).workflows.resume(self.id)
 
-    async def answer(self, step: str, decision: Word, data: Any = None, *, by: str = "") -> Verdict:
-        """A person's word for an approval step; it may come before the step waits. Raises NotFound."""
+    async def signal(self, step: str, decision: Word, *, data: Any = None, by: str = "") -> Verdict:
+        """A person's word for an approval step; it may come before the step waits.
+
+        Raises NotFound, InvalidWorkflow; Conflict when another answer counts, or the step has ended without one.
+        """
         answer = Answer(decision=decision, data=msgspec.Raw(as_json(data).encode()), by=by)
         return await (await self._app.line()).workflows.signal(self.id, step, answer)
 
-    async def rerun(self, mode: RerunMode = RerunMode.FAILED_ONLY, *, from_step: str | None = None) -> tuple[str, ...]:
-        """Run it again; answers the steps that begin anew. Raises NotFound, Conflict, InvalidWorkflow."""
-        return await (await self._app.line()).workflows.rerun(self.id, mode, from_step=from_step)
+    async def rerun(
+        self,
+        mode: RerunMode | RerunWord = RerunMode.FAILED_ONLY,
+        *,
+        from_step: str | None = None,
+        params: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> tuple[str, ...]:
+        """Run it again when it has ended; answers the steps that begin anew, the others keep their results.
+
+        `params`: for each of these steps other params than it had; they may have references, as in the form.
+        Raises NotFound, Conflict, InvalidWorkflow.
+        """
+        given = {step: msgspec.Raw(as_json(fields).encode()) for step, fields in (params or {}).items()}
+        flows = (await self._app.line()).workflows
+        return await flows.rerun(self.id, RerunMode(mode), from_step=from_step, params=given)
+
+    async def delete(self) -> None:
+        """Forget it, with its jobs and sub-workflows, when it has ended. Raises NotFound, Conflict."""
+        await (await self._app.line()).workflows.delete(self.id)
 
     def result_sync(self, timeout: float | None = None) -> Any:
         """`result` from synchronous code."""
@@ -141,6 +161,36 @@ class WorkflowRun:
     def record_sync(self) -> WorkflowRecord:
         """`record` from synchronous code."""
         return self._app.run_sync(self.record())
+
+    def cancel_sync(self) -> WorkflowState:
+        """`cancel` from synchronous code."""
+        return self._app.run_sync(self.cancel())
+
+    def pause_sync(self) -> WorkflowState:
+        """`pause` from synchronous code."""
+        return self._app.run_sync(self.pause())
+
+    def resume_sync(self) -> WorkflowState:
+        """`resume` from synchronous code."""
+        return self._app.run_sync(self.resume())
+
+    def signal_sync(self, step: str, decision: Word, *, data: Any = None, by: str = "") -> Verdict:
+        """`signal` from synchronous code."""
+        return self._app.run_sync(self.signal(step, decision, data=data, by=by))
+
+    def rerun_sync(
+        self,
+        mode: RerunMode | RerunWord = RerunMode.FAILED_ONLY,
+        *,
+        from_step: str | None = None,
+        params: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> tuple[str, ...]:
+        """`rerun` from synchronous code."""
+        return self._app.run_sync(self.rerun(mode, from_step=from_step, params=params))
+
+    def delete_sync(self) -> None:
+        """`delete` from synchronous code."""
+        self._app.run_sync(self.delete())
 
 
 class Submission(Generic[P, R]):
@@ -392,12 +442,14 @@ class BoltQ:
 
     # Workflows
 
-    async def submit_workflow(self, workflow: Workflow | WorkflowForm | str) -> WorkflowRun:
-        """Submit a workflow: one that was written in Python, its form, or the form's JSON text.
+    async def submit_workflow(self, workflow: AnyWorkflow, *, idempotency_key: str | None = None) -> WorkflowRun:
+        """Submit a workflow: one that was written in Python, its form as a dictionary, or the form's JSON text.
 
         Raises InvalidWorkflow with every mistake, Refused, StoreError.
         """
         form = _form_of(workflow)
+        if idempotency_key is not None:
+            form = msgspec.structs.replace(form, idempotency_key=idempotency_key)
         plan = compile_workflow(form)
         line = await self.line()
         home = line.broker.layout.of_key(form.idempotency_key) if form.idempotency_key else line.broker.layout.next()
@@ -406,9 +458,9 @@ class BoltQ:
         answer = await repeated(lambda: line.workflows.submit(plan, text, key=key, workflow_id=own))
         return WorkflowRun(self, answer.id, created=answer.created)
 
-    def submit_workflow_sync(self, workflow: Workflow | WorkflowForm | str) -> WorkflowRun:
+    def submit_workflow_sync(self, workflow: AnyWorkflow, *, idempotency_key: str | None = None) -> WorkflowRun:
         """`submit_workflow` from synchronous code."""
-        return self.run_sync(self.submit_workflow(workflow))
+        return self.run_sync(self.submit_workflow(workflow, idempotency_key=idempotency_key))
 
     def workflow(self, workflow_id: str) -> WorkflowRun:
         """The handle of a workflow that was submitted elsewhere."""
@@ -530,22 +582,21 @@ def _result_of(job: JobRecord) -> Any:
     raise JobFailed(f"job {job.id} is dead: {error.class_name}: {error.message}" if error else job.id, error)
 
 
-def _form_of(workflow: Workflow | WorkflowForm | str) -> WorkflowForm:
+def _form_of(workflow: AnyWorkflow) -> WorkflowForm:
     if isinstance(workflow, Workflow):
         return workflow.form()
-    return read_form(workflow) if isinstance(workflow, str) else workflow
+    if isinstance(workflow, WorkflowForm):
+        return workflow
+    return read_form(workflow if isinstance(workflow, str) else as_json(workflow))
 
 
 def _raise_if_failed(record: WorkflowRecord) -> None:
     if record.state is WorkflowState.CANCELLED:
         raise WorkflowCancelled(f"workflow {record.id} was cancelled")
     if record.state is WorkflowState.FAILED:
-        step = first_failure(record.plan, record.states)
+        step = cause_of(record.plan, record.states)
         stored = record.step(step).error if step else None
-        error = error_of(stored) if stored else None
-        why = "it ran out of time" if record.ending == "timed_out" else f"its step {step} failed" if step else "failed"
-        detail = f": {error.class_name}: {error.message}" if error else ""
-        raise WorkflowFailed(f"workflow {record.id}: {why}{detail}", step or "", error)
+        raise failure_of(record.id, record.ending, step, error_of(stored) if stored else None)
 
 
 def _data(data: Mapping[str, Any] | None) -> str:

@@ -5,7 +5,12 @@ from boltq.domain.retry import DEFAULT_BACKOFFS, Backoff, RetryPolicy
 
 chances = st.floats(0, 1)
 backoffs = st.builds(
-    Backoff, base=st.floats(0.01, 60), factor=st.floats(1, 10), cap=st.floats(60, 3_600), floor=st.floats(0, 1)
+    Backoff,
+    base=st.floats(0.01, 60),
+    factor=st.floats(1, 10),
+    cap=st.floats(60, 3_600),
+    floor=st.floats(0, 1),
+    jitter=st.booleans(),
 )
 
 

@@ -8,7 +8,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
 import boltq.testing
-from boltq import Backoff, BoltQ, Category, Job, JobContext, JobRecord, JobState, NewJob, Task
+from boltq import (
+    Backoff,
+    BoltQ,
+    Category,
+    Job,
+    JobContext,
+    JobRecord,
+    JobState,
+    NewJob,
+    RerunMode,
+    Step,
+    Task,
+    Workflow,
+    WorkflowRun,
+    WorkflowState,
+    item,
+    size,
+)
 
 app = BoltQ()
 
@@ -132,3 +149,42 @@ async def in_tests() -> None:
         assert_type(await inline.jobs("dead"), list[JobRecord])
     with boltq.testing.inline_sync(app) as plain:
         assert_type(plain.jobs(JobState.DEAD, queue="mail"), list[JobRecord])
+
+
+def steps_take_what_the_function_takes() -> None:
+    flow = Workflow("w", month="May", timeout="2h")
+    assert_type(flow.step(fetch, url="https://example.org"), Step[list[str]])
+    assert_type(flow.step(fetch, flow.input["url"]), Step[list[str]])
+    assert_type(flow.step(make, "May", draft=True), Step[dict[str, int]])
+    assert_type(flow.options(after=[], timeout="5m").step(add, 1), Step[int])
+    assert_type(flow.map([1, 2], tolerated_failures=0.05).step(add, item), Step[list[int]])
+    assert_type(flow.finally_.step("tidy", anything=[1]), Step[Any])
+    assert_type(flow.approval("sure?", timeout="24h"), Step[dict[str, Any]])
+
+    flow.step(fetch, url=3)  # type: ignore[call-overload]
+    flow.step(fetch, "https://example.org", 3)  # type: ignore[call-overload]
+    flow.step(fetch)  # type: ignore[call-overload]
+    flow.step(make, moth="May")  # type: ignore[call-overload]
+    flow.map([1]).step(add, "x")  # type: ignore[call-overload]
+    flow.options(run_if="never")  # type: ignore[arg-type]
+    flow.approval("sure?", on_timeout="ask")  # type: ignore[arg-type]
+
+
+def results_have_the_types_that_functions_return() -> None:
+    flow = Workflow("w")
+    rows = flow.step(fetch, "https://example.org")
+    assert_type(rows.result, list[str])
+    flow.options(when=size(rows.result) > 0).step(shout, rows.result[0])
+    flow.step(shout, rows.result)  # type: ignore[call-overload]
+    flow.step(add, rows.state)
+
+
+async def a_workflow_has_a_handle() -> None:
+    run = await app.submit_workflow(Workflow("w"), idempotency_key="k")
+    assert_type(run, WorkflowRun)
+    assert_type(await run.rerun(RerunMode.ALL, params={"a": {"n": 1}}), tuple[str, ...])
+    assert_type(run.cancel_sync(), WorkflowState)
+    assert_type((await app.submit_workflow({"name": "w", "steps": []})).id, str)
+
+    await run.signal("ok", "maybe")  # type: ignore[arg-type]
+    await app.submit_workflow(3)  # type: ignore[arg-type]

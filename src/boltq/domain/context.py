@@ -1,8 +1,11 @@
-"""What a running function may see of its job, and do: progress, log lines, and whether it shall stop."""
+"""What a running function may see of its job, and do: progress, log lines, whether it shall stop, what came before."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import msgspec
 
 from boltq.domain.limits import MAX_LOG_LINE_CHARS, MAX_MESSAGE_CHARS
 from boltq.domain.outcome import Cancel, clean
@@ -10,10 +13,31 @@ from boltq.domain.outcome import Cancel, clean
 Tell = Callable[[float | None, str, str | None], None]  # fraction, text, log line
 
 
-class JobContext:
-    """The job that a function is running for. Its methods may be called from any thread, and never wait."""
+class Parents(Protocol):
+    """Reads the results of the steps that a job's step depends on: JSON text of an object."""
 
-    def __init__(self, job_id: str, job_type: str, queue: str, attempt: int, max_attempts: int, tell: Tell) -> None:
+    async def read(self) -> str:
+        """They, for coroutines."""
+        raise NotImplementedError
+
+    def wait(self) -> str:
+        """They, for plain functions, which wait for them."""
+        raise NotImplementedError
+
+
+class JobContext:
+    """The job that a function is running for. Its methods may be called from any thread; only `parents` waits."""
+
+    def __init__(
+        self,
+        job_id: str,
+        job_type: str,
+        queue: str,
+        attempt: int,
+        max_attempts: int,
+        tell: Tell,
+        parents: Parents | None = None,
+    ) -> None:
         self.job_id = job_id
         self.job_type = job_type
         self.queue = queue
@@ -21,6 +45,7 @@ class JobContext:
         self.max_attempts = max_attempts
         self.cancel_requested = False  # somebody asked to cancel, or the worker shuts down
         self._tell = tell
+        self._parents = parents
 
     def progress(self, fraction: float, text: str = "") -> None:
         """Say how far the job is, from 0 to 1, and optionally what it does now."""
@@ -35,6 +60,22 @@ class JobContext:
         """Raise Cancel when the job shall stop: for plain functions, which nobody can interrupt."""
         if self.cancel_requested:
             raise Cancel("cancelled")
+
+    async def parents(self) -> dict[str, Any]:
+        """In a workflow: the results of the steps that this one depends on, by their ids. Else empty.
+
+        Read from the store now; at most 8 MiB together. None for a step that has no result: it was skipped, did not
+        succeed, or has not ended. Raises DataError, NotFound, StoreUnavailable.
+        """
+        return _object(await self._parents.read()) if self._parents else {}
+
+    def parents_sync(self) -> dict[str, Any]:
+        """`parents` for plain functions. Raises RuntimeError in a coroutine."""
+        return _object(self._parents.wait()) if self._parents else {}
+
+
+def _object(text: str) -> dict[str, Any]:
+    return msgspec.json.decode(text, type=dict[str, Any])
 
 
 _current: ContextVar["Callable[[], JobContext] | None"] = ContextVar("boltq_job", default=None)

@@ -2,6 +2,7 @@
 
 BoltQError
 ├── InvalidJob          the submission is wrong; `errors` says which field and why
+│   └── InvalidWorkflow   the same of a workflow (`workflow/mistakes.py`)
 ├── Refused             the store said no, and nothing was changed
 │   ├── NotFound        no such job, queue or workflow (or it has been pruned)
 │   ├── Conflict        the job's state, or an earlier use of the key, does not allow it

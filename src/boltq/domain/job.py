@@ -2,13 +2,14 @@
 
 import hashlib
 from enum import IntEnum
+from typing import Any
 
 import msgspec
 
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
 from boltq.domain.states import JobState
-from boltq.domain.workflow.retries import RetryForm
+from boltq.domain.workflow.retries import StepRetry
 
 
 class Priority(IntEnum):
@@ -39,7 +40,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
     max_attempts: int | None = None
     timeout: float | None = None  # seconds
     headers: dict[str, str] | None = None  # trace context and the like
-    retry: RetryForm | None = None  # how a step of a workflow is tried again
+    retry: StepRetry | None = None  # how a step of a workflow is tried again
     step: bool = False  # its worker asks first what this step of a workflow does
 
 
@@ -121,6 +122,8 @@ class ClaimedJob(msgspec.Struct, array_like=True):
     delivery: int
     attempts: int
     waited: int  # milliseconds in the queue
+    look: Any = None  # what its worker has to know of the step of a workflow: see lua/lib/look.lua
+    filled: bool = False  # the references in its data were filled in here, and the store has yet to be told
 
     @property
     def queue(self) -> str:
@@ -148,6 +151,14 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
     ended_at: int
     outcome: str  # failed, snoozed, lost or cancelled; the error's category says why it failed
     error: str = ""  # JSON text of a JobError
+
+
+class StepPlace(msgspec.Struct, frozen=True):
+    """The step of a workflow that a job is, and which item of a map."""
+
+    workflow_id: str
+    step: str
+    item: int | None = None  # from 1
 
 
 class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,6 +194,8 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     replay_of: str | None = None  # the job that this one was made from
     replays: list[str] = []  # the newest jobs that were made from this one, the newest last
     runs: list[Run] = []  # the newest runs that did not complete it, the newest last
+    workflow_id: str | None = None  # of which it is a step
+    step: StepPlace | None = None  # of a workflow; lists leave it out
 
 
 def bad_tags(tags: list[str]) -> str | None:

@@ -13,12 +13,14 @@ class Backoff(msgspec.Struct, frozen=True):
     """Exponential backoff with full jitter (Brooker, AWS Architecture Blog 2015), above a floor. In seconds.
 
     The ceiling of attempt n is `base * factor ** (n - 1)`, at most `cap`; the delay is drawn from floor to ceiling.
+    Without jitter it is the ceiling.
     """
 
     base: float = 1.0
     factor: float = 2.0
     cap: float = 300.0
     floor: float = 0.1
+    jitter: bool = True
 
     def ceiling(self, attempt: int) -> float:
         """The longest delay after the given attempt (1 is the first)."""
@@ -29,7 +31,7 @@ class Backoff(msgspec.Struct, frozen=True):
 
     def delay(self, attempt: int, chance: float) -> float:
         """The delay after the given attempt; `chance` is a number from 0 to 1."""
-        return self.floor + (self.ceiling(attempt) - self.floor) * chance
+        return self.floor + (self.ceiling(attempt) - self.floor) * (chance if self.jitter else 1.0)
 
 
 DEFAULT_BACKOFFS: Mapping[Category, Backoff | None] = {

@@ -6,11 +6,26 @@ import msgspec
 import pytest
 
 from boltq.domain.outcome import Category
-from boltq.domain.workflow.approvals import Answer, Verdict, end_of, receive
+from boltq.domain.workflow.approvals import Answer, Verdict, check_answer, end_of, receive
 from boltq.domain.workflow.states import StepState
 
 YES, NO = Answer(decision="approve"), Answer(decision="reject", by="ann")
 LATE = Answer(decision="reject", timed_out=True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "pointer"),
+    [
+        (YES, ""),
+        (Answer(decision="reject", data=msgspec.Raw(b'{"n":[1]}'), by="ann"), ""),
+        (Answer(decision="maybe"), "/decision"),  # type: ignore[arg-type]
+        (Answer(decision="reject", by="a\nb"), "/by"),
+        (Answer(decision="approve", data=msgspec.Raw(b'"' + b"x" * 65_535 + b'"')), "/data"),
+        (Answer(decision="approve", data=msgspec.Raw(b"[" * 70 + b"]" * 70)), "/data"),
+    ],
+)
+def test_a_bad_answer_is_named(answer: Answer, pointer: str) -> None:
+    assert [at for at, _ in check_answer(answer)] == ([pointer] if pointer else [])
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,19 @@ from typing import Any
 
 import pytest
 
-from boltq import Backoff, BoltQ, Category, JobContext
-from boltq.domain.workflow.builder import Workflow
-from boltq.domain.workflow.later import exists, failure, is_in, item, size
-from boltq.domain.workflow.mistakes import InvalidWorkflow
+from boltq import (
+    Backoff,
+    BoltQ,
+    Category,
+    InvalidWorkflow,
+    JobContext,
+    Workflow,
+    exists,
+    failure,
+    is_in,
+    item,
+    size,
+)
 from boltq.domain.workflow.plan import Group, describe
 
 app = BoltQ()
@@ -103,6 +112,38 @@ def test_dependencies_are_what_is_referred_to() -> None:
     assert (one.id, two.id, three.id) == ("t", "t-2", "t-3")
     assert set(wf.compile().by_id["t-3"].parents) == {"t", "t-2"}
     assert wf.compile().by_id["t-3"].params == '{"deep":[{"x":["{{ steps.t-2.result[0][\\"a b\\"] }}"]}]}'
+
+
+def test_what_comes_after_and_what_is_referred_to_are_both_waited_for() -> None:
+    wf = Workflow("w")
+    a, b, c = (wf.options(id=name, after=[]).step("t") for name in "abc")
+    both = wf.options(after=[a]).step("t", x=b.result, y=a.state)
+    deep = wf.options(after=[both, c], run_if="none_failed").step("t", x=a.result)
+    aside = wf.options(after=[], when=f"{deep.state} == 'failed'").step("t")
+    nap = wf.options(after=[c]).wait(both.result)
+    handler = wf.finally_.options(after=[]).step("t", x=aside.result)
+    plan = wf.compile()
+    parents = {step.id: plan.by_id[step.id].parents for step in (both, deep, aside, nap, handler)}
+    assert parents == {
+        both.id: ("a", "b"), deep.id: (both.id, "c"), aside.id: (deep.id,), nap.id: ("c", both.id), handler.id: (),
+    }  # fmt: skip
+    assert plan.by_id[deep.id].awaits == ("a",)
+
+
+def test_durations_may_be_texts() -> None:
+    wf = Workflow("w", timeout="2h", tags=["monthly"])
+    first = wf.options(timeout="1m30s", backoff=Backoff(base=600, jitter=False)).step("t")
+    wf.options(after=[first]).wait("1h")
+    asked = wf.approval("sure?", timeout="1d")
+    plan = wf.compile()
+    assert (plan.timeout_seconds, plan.by_id[first.id].timeout_seconds) == (7_200, 90)
+    retry, approval, wait = plan.by_id[first.id].retry, plan.by_id[asked.id].approval, plan.by_id["wait"].wait
+    assert retry is not None
+    assert approval is not None
+    assert wait is not None
+    assert retry.backoff == Backoff(base=300, jitter=False)
+    assert (approval.timeout_seconds, wait.seconds) == (86_400, "1h")
+    assert wf.form().tags == ["monthly"]
 
 
 def test_arguments_are_checked_as_a_call_is() -> None:

@@ -49,6 +49,13 @@ def test_a_diamond() -> None:
     assert describe(plan).longest_path == ["a", "b", "d"]
 
 
+def test_a_number_that_nobody_can_read_is_named_without_the_decoders_place() -> None:
+    text = form_of(step("a", params={"x": 1})).replace('"x": 1', '"x": 1e999')
+    with pytest.raises(InvalidWorkflow) as error:
+        compile_workflow(read_form(text))
+    assert error.value.errors == [("/steps/0/params", "number out of range")]
+
+
 def test_a_plan_can_be_stored_and_read_back() -> None:
     inner = json.loads(form_of({"params": {"x": "{{ input.n }}"}}))
     plan = plan_of(
@@ -74,11 +81,12 @@ def test_references_are_dependencies_when_none_are_given() -> None:
     assert plan.by_id["c"].reads == ("a", "b")
 
 
-def test_references_are_added_to_the_dependencies_that_are_given() -> None:
-    plan = plan_of({"id": "a"}, {"id": "b"}, step("c", "a", params={"x": "{{ steps.b.result }}"}))
-    assert plan.by_id["c"].parents == ("a", "b")
-    assert plan.by_id["c"].awaits == ()
-    assert plan.by_id["b"].dependents == ("c",)
+def test_what_is_referred_to_must_come_before_the_step_where_it_says_what_does() -> None:
+    late = step("c", "a", params={"x": {"y": "{{ steps.b.result }}"}}, when="steps.b.state == 'failed'")
+    reason = "b does not come before c: add it to depends_on"
+    assert mistakes_of({"id": "a"}, {"id": "b"}, late) == [("/steps/2/params/x/y", reason), ("/steps/2/when", reason)]
+    plan = plan_of({"id": "a"}, step("b", "a"), step("c", "b", params={"x": "{{ steps.a.result }}"}))
+    assert (plan.by_id["c"].parents, plan.by_id["c"].awaits) == (("b",), ("a",))
 
 
 def test_what_comes_before_it_anyway_is_awaited_but_not_counted() -> None:
@@ -117,7 +125,7 @@ def test_two_cycles_are_both_named() -> None:
 
 
 def test_a_cycle_made_by_references_is_one_too() -> None:
-    [(at, reason)] = mistakes_of(step("a", params={"x": "{{ steps.b.result }}"}), step("b", "a"))
+    [(at, reason)] = mistakes_of({"id": "a", "params": {"x": "{{ steps.b.result }}"}}, step("b", "a"))
     assert (at, reason) == ("/steps/0/depends_on", "a cycle: a needs b needs a")
 
 
@@ -151,6 +159,8 @@ def test_a_cycle_of_a_thousand_is_found_and_shortened() -> None:
         ([step("a", map={"over": [], "tolerated_failures": "101%"})], {}, TOLERATED, "a share"),
         ([step("a", map={"over": [], "tolerated_failures": -1})], {}, TOLERATED, "a number"),
         ([step("a", when="input.n >")], {}, "/steps/0/when", "at character 10"),
+        ([step("a", when="1")], {}, "/steps/0/when", "true or false"),
+        ([step("a", when="1 > 'a'")], {}, "/steps/0/when", "number"),
         ([step("a", when="steps.zz.result == 1")], {}, "/steps/0/when", "no step 'zz'"),
         ([step("a", params={"a/b": "{{ inputs.x }}"})], {}, "/steps/0/params/a~1b", "'inputs' is unknown"),
         ([step("a", params={"x": "{{ input.y }}"})], {"input": {"x": 1}}, "/steps/0/params/x", "no such thing"),
@@ -181,7 +191,7 @@ def test_a_cycle_of_a_thousand_is_found_and_shortened() -> None:
         ([{"id": "a", "wait": {"seconds": 1, "until": 5}}], {}, "/steps/0/wait", "one of them"),
         ([{"id": "a", "wait": {}}], {}, "/steps/0/wait", "one of them"),
         ([{"id": "a", "wait": {"seconds": -1}}], {}, "/steps/0/wait/seconds", "a number of seconds"),
-        ([{"id": "a", "wait": {"seconds": "2h"}}], {}, "/steps/0/wait/seconds", "a number of seconds"),
+        ([{"id": "a", "wait": {"seconds": "2 hours"}}], {}, "/steps/0/wait/seconds", "a number of seconds"),
         ([{"id": "a", "wait": {"until": "2030-01-31T09:30:00"}}], {}, "/steps/0/wait/until", "a time with its zone"),
         ([{"id": "a", "approval": {"timeout_seconds": 0}}], {}, "/steps/0/approval/timeout_seconds", "more than 0"),
         ([{"id": "a", "approval": {"prompt": "x" * 2_001}}], {}, "/steps/0/approval/prompt", "at most 2000 characters"),
@@ -204,7 +214,11 @@ def test_all_mistakes_are_named_at_once_but_no_more_than_thirty() -> None:
     assert {at for at, _ in found} == {
         "/steps/0/depends_on/0", "/steps/0/timeout_seconds", "/steps/0/when", "/steps/1/params/x",
     }  # fmt: skip
-    assert len(mistakes_of(step("a", *(f"x{n}" for n in range(5_000))))) == bounds.MAX_MISTAKES
+    *named, last = mistakes_of(step("a", *(f"x{n}" for n in range(5_000))))
+    assert [at for at, _ in named] == [f"/steps/0/depends_on/{n}" for n in range(bounds.MAX_MISTAKES)]
+    assert last == ("", "there is more: 30 mistakes are named at once")
+    assert mistakes_of(step("a", **{f"x{n}": 1 for n in range(31)}))[-1] == last
+    assert mistakes_of(step("a", **{f"x{n}": 1 for n in range(30)}))[-1] != last
 
 
 def test_too_many_steps_and_too_large() -> None:

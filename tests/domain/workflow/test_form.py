@@ -8,7 +8,7 @@ from boltq.domain.workflow.compiler import compile_workflow
 from boltq.domain.workflow.form import StepKind, as_json, read_form
 from boltq.domain.workflow.mistakes import InvalidWorkflow
 from boltq.domain.workflow.plan import describe
-from boltq.domain.workflow.retries import BackoffForm, RetryForm
+from boltq.domain.workflow.retries import StepRetry
 
 DOCUMENTED = b"""{
     "name": "Data Processing Pipeline",
@@ -61,7 +61,10 @@ def test_every_field_of_a_wrong_type_or_name_is_pointed_at() -> None:
     ]
     reasons = dict(error.value.errors)
     assert reasons["/steps/0/jobtype"] == "unknown field; did you mean job_type?"
-    assert "all_success, all_done" in reasons["/steps/0/run_if"]
+    assert reasons["/steps/0/run_if"] == (
+        "invalid enum value 'none'; use all_success, all_done, one_success, one_failed, none_failed"
+        ' or {"at_least": 2}'
+    )
     assert "job, wait, approval, workflow" in reasons["/steps/1/type"]
 
 
@@ -96,11 +99,11 @@ def test_the_kind_of_a_step_is_told_by_its_fields() -> None:
 
 def test_a_retry_says_what_it_changes_of_the_tasks_policy() -> None:
     task = RetryPolicy(max_attempts=9, backoffs={Category.TIMEOUT: None})
-    policy = RetryForm(max_attempts=4, backoff=BackoffForm(base_seconds=7), on=[Category.TRANSIENT]).over(task)
+    policy = StepRetry(max_attempts=4, backoff=Backoff(base=7), on=[Category.TRANSIENT]).over(task)
     assert policy.max_attempts == 4
     assert policy.backoffs[Category.TRANSIENT] == Backoff(base=7)
     assert all(backoff is None for category, backoff in policy.backoffs.items() if category is not Category.TRANSIENT)
-    unchanged = RetryForm().over(task)
+    unchanged = StepRetry().over(task)
     assert unchanged.max_attempts == 9
     assert unchanged.backoffs[Category.TIMEOUT] is None
     assert unchanged.backoffs[Category.SYSTEM] == Backoff(base=10, cap=900, floor=1)

@@ -17,6 +17,7 @@ from boltq.domain.workflow.progress import (
     Ending,
     Standing,
     advance,
+    cause_of,
     decide,
     first_failure,
     standings,
@@ -147,6 +148,13 @@ def test_an_allowed_failure_does_not_stop_what_follows_nor_fail_the_workflow() -
     assert look(plan, a=FAILED).ready == ("b",)
     assert look(plan, a=FAILED, b=OK).end is WorkflowState.SUCCEEDED
     assert first_failure(plan, {"a": FAILED, "b": FAILED}) == "b"
+
+
+def test_the_cause_of_a_failure_may_be_a_step_of_finally() -> None:
+    plan = plan_of(step("soft", allow_failure=True), step("b"), **{"finally": [step("tidy")]})
+    assert cause_of(plan, {"soft": FAILED, "b": OK, "tidy": FAILED}) == "tidy"
+    assert cause_of(plan, {"soft": FAILED, "b": FAILED, "tidy": FAILED}) == "b"
+    assert cause_of(plan, {"soft": FAILED, "b": CANCELLED, "tidy": OK}) is None
 
 
 def test_fail_fast_cancels_what_has_not_begun() -> None:

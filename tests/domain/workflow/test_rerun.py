@@ -12,7 +12,14 @@ from boltq.domain.workflow.form import read_form
 from boltq.domain.workflow.mistakes import InvalidWorkflow
 from boltq.domain.workflow.plan import Plan
 from boltq.domain.workflow.progress import advance
-from boltq.domain.workflow.rerun import RerunMode, downstream, steps_to_rerun, with_params
+from boltq.domain.workflow.rerun import (
+    RerunMode,
+    downstream,
+    maps_to_go_on,
+    out_of_place,
+    steps_to_rerun,
+    with_params,
+)
 from boltq.domain.workflow.states import ENDED, StepState, WorkflowState
 
 _, _, _, _, OK, FAILED, SKIPPED, CANCELLED = StepState
@@ -82,6 +89,14 @@ def test_a_step_can_run_again_with_other_params() -> None:
     assert error.value.errors == [("/params/c~1d", "there is no such step")]
 
 
+def test_only_a_step_that_begins_anew_is_given_other_params() -> None:
+    chosen = steps_to_rerun(PLAN, STATES, FAILED_ONLY)
+    assert list(out_of_place(PLAN, chosen, FAILED_ONLY, ["b", "a", "n/o", "tidy"])) == [
+        ("/params/a", "the step does not begin anew with the mode failed_only"),
+        ("/params/n~1o", "there is no such step"),
+    ]
+
+
 @st.composite
 def ended(draw: st.DrawFn) -> tuple[Plan, dict[str, StepState]]:
     steps = []
@@ -128,3 +143,22 @@ def test_a_rerun_in_which_all_goes_well_succeeds(case: tuple[Plan, dict[str, Ste
     assert set(done.values()) <= ENDED
     assert advance(plan, done).end is WorkflowState.SUCCEEDED
     assert all(done[name] is states[name] for name in states if name not in again)
+
+
+@pytest.mark.parametrize(
+    ("mode", "before", "kept"),
+    [
+        (FAILED_ONLY, OK, {"m"}),
+        (AND_DOWNSTREAM, OK, {"m"}),
+        (ALL, OK, set()),
+        (FROM_STEP, OK, set()),
+        (FAILED_ONLY, FAILED, set()),  # its items may be others, or be given something else, then
+        (AND_DOWNSTREAM, CANCELLED, set()),
+    ],
+)
+def test_a_map_goes_on_when_only_what_failed_is_run_again(mode: RerunMode, before: StepState, kept: set[str]) -> None:
+    mapped = {"map": {"over": [1, 2]}}
+    plan = plan_of(step("a", allow_failure=True), step("m", "a", **mapped), step("later", "m", **mapped), step("x"))
+    states = {"a": before, "m": FAILED, "later": SKIPPED, "x": FAILED}
+    chosen = steps_to_rerun(plan, states, mode, "m" if mode is FROM_STEP else None)
+    assert maps_to_go_on(plan, states, mode, chosen) == kept

@@ -1,11 +1,16 @@
 """A person's word for a step that waits for it. It may come before the step waits, and the same word may come twice."""
 
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
+from boltq.domain import limits
 from boltq.domain.outcome import Category, JobError
+from boltq.domain.workflow.bounds import MAX_ANSWER_BYTES
+from boltq.domain.workflow.checks import check_json
+from boltq.domain.workflow.mistakes import Mistake
 from boltq.domain.workflow.states import ENDED, StepState
 
 Word = Literal["approve", "reject"]
@@ -29,6 +34,17 @@ class Verdict(StrEnum):
     REFUSED = "refused"  # something else was decided, or the step has ended without an answer
 
 
+def check_answer(answer: Answer) -> Iterator[Mistake]:
+    """What is wrong with an answer, whoever gives it."""
+    if answer.decision not in get_args(Word):
+        yield "/decision", f"{answer.decision!r:.60} is none of {', '.join(get_args(Word))}"
+    if bad := limits.bad_text(answer.by, limits.MAX_NAME_CHARS):
+        yield "/by", bad
+    if len(bytes(answer.data)) > MAX_ANSWER_BYTES:
+        yield "/data", f"at most {MAX_ANSWER_BYTES} bytes"
+    yield from check_json(answer.data, "/data")
+
+
 def receive(state: StepState, earlier: Answer | None, answer: Answer) -> Verdict:
     """What becomes of an answer, given where its step stands and what was answered before."""
     if earlier:
@@ -36,6 +52,14 @@ def receive(state: StepState, earlier: Answer | None, answer: Answer) -> Verdict
     if state in ENDED:
         return Verdict.REFUSED
     return Verdict.TAKEN if state is StepState.WAITING else Verdict.KEPT
+
+
+def why_refused(step: str, state: StepState, earlier: Answer | None) -> str:
+    """Why a step in that state takes no other answer."""
+    if not earlier:
+        return f"step {step} is {state} and takes no answer any more"
+    who = "its timeout" if earlier.timed_out else earlier.by or "somebody"
+    return f"{who} has answered step {step} already: {earlier.decision}"
 
 
 def end_of(answer: Answer) -> tuple[StepState, str, JobError | None]:

@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from boltq.domain import limits
+from boltq.domain.workflow.durations import seconds_in
 
 MAX_STEPS: Final = 1_000  # handlers and the steps of sub-workflows included
 MAX_WORKFLOW_BYTES: Final = 1 << 20  # the whole form, its input included
@@ -14,6 +15,7 @@ MAX_EXPRESSION_CHARS: Final = 2_000
 MAX_EXPRESSION_DEPTH: Final = 32
 MAX_REFERENCE_CHARS: Final = 500
 MAX_PROMPT_CHARS: Final = 2_000
+MAX_ANSWER_BYTES: Final = 64 << 10  # of the data that come with a person's word
 MAX_RUN_SECONDS: Final = 7 * 86_400  # of one run of a job
 MAX_MISTAKES: Final = 30  # that are named at once
 
@@ -26,6 +28,10 @@ def bad_step_id(step_id: str) -> str | None:
     return None if STEP_ID.fullmatch(step_id) else f"{step_id!r:.60} is not a step's id: use {STEP_ID_RULE}"
 
 
-def bad_seconds(seconds: float | None, most: int = limits.MAX_DELAY_SECONDS) -> str | None:
+def bad_seconds(duration: float | str | None, most: int = limits.MAX_DELAY_SECONDS) -> str | None:
     """Why this duration is refused; None when it is fine, or not given."""
-    return None if seconds is None or 0 < seconds <= most else f"more than 0 and at most {most} seconds"
+    try:
+        fine = duration is None or 0 < seconds_in(duration) <= most
+    except ValueError as error:
+        return str(error)
+    return None if fine else f"more than 0 and at most {most} seconds"

@@ -24,9 +24,10 @@ from boltq.domain.parameters import Parameters, as_json
 from boltq.domain.retry import Backoff
 from boltq.domain.workflow.bounds import STEP_ID
 from boltq.domain.workflow.compiler import compile_workflow
-from boltq.domain.workflow.form import OnTimeout, RunIfWord, WorkflowForm, read_form
+from boltq.domain.workflow.form import OnTimeout, RunIfWord, StepForm, WorkflowForm, read_form
 from boltq.domain.workflow.later import Ref, as_template, condition_text, plain, without_refs
 from boltq.domain.workflow.plan import Plan
+from boltq.domain.workflow.uses import Use, uses_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -103,12 +104,15 @@ class Steps:
         allow_failure: bool | None = None,
         queue: str | None = None,
         priority: str | int | None = None,
-        timeout: Seconds | None = None,
+        timeout: Seconds | str | None = None,
         max_attempts: int | None = None,
         backoff: Backoff | None = None,
         retry_on: Sequence[Category] | None = None,
     ) -> "Steps":
-        """The same with options for the next step; `after` adds steps that it depends on without using their values."""
+        """The same with options for the next step; `after` adds steps that it depends on without using their values.
+
+        `timeout` is in seconds, a timedelta, or a text such as "5m" or "1h30m"; it is that of one run of a job.
+        """
         chosen = {
             "id": id,
             "depends_on": None if after is None else [step.id for step in after],
@@ -117,7 +121,7 @@ class Steps:
             "allow_failure": allow_failure,
             "queue": queue,
             "priority": priority,
-            "timeout_seconds": None if timeout is None else seconds_of(timeout),
+            "timeout_seconds": _duration(timeout),
             "retry": _retry(max_attempts, backoff, retry_on),
         }
         return self._with({name: value for name, value in chosen.items() if value is not None})
@@ -146,18 +150,18 @@ class Steps:
         return self.add(*_job(job_type, args, kwargs))
 
     def wait(self, seconds: Any = None, *, until: Any = None) -> Step[None]:
-        """A step that waits: so many seconds, or until a moment."""
+        """A step that waits: so many seconds (or a text such as "2h"), or until a moment."""
         given = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
         moment = until.isoformat() if isinstance(until, datetime) else until
         return self.add("wait", {"type": "wait", "wait": {"seconds": plain(given), "until": plain(moment)}})
 
     def approval(
-        self, prompt: str = "", *, timeout: Seconds | None = None, on_timeout: OnTimeout = "reject"
+        self, prompt: str = "", *, timeout: Seconds | str | None = None, on_timeout: OnTimeout = "reject"
     ) -> Step[dict[str, Any]]:
         """A step that waits for a person's word; it fails when that is no."""
         asked = {
             "prompt": plain(prompt),
-            "timeout_seconds": None if timeout is None else seconds_of(timeout),
+            "timeout_seconds": _duration(timeout),
             "on_timeout": on_timeout,
         }
         return self.add("approval", {"type": "approval", "approval": asked})
@@ -203,9 +207,10 @@ class Workflow(Steps):
         /,
         *,
         on_failure_policy: Literal["fail_fast", "continue"] = "fail_fast",
-        timeout: Seconds | None = None,
+        timeout: Seconds | str | None = None,
         priority: str | int | None = None,
         queue: str | None = None,
+        tags: Sequence[str] = (),
         **input: Any,
     ) -> None:
         super().__init__(self, "steps")
@@ -218,11 +223,13 @@ class Workflow(Steps):
             "name": name,
             "input": msgspec.Raw(as_json(input).encode()),
             "on_failure_policy": on_failure_policy,
-            "timeout_seconds": None if timeout is None else seconds_of(timeout),
+            "timeout_seconds": _duration(timeout),
             "priority": priority,
             "queue": queue,
+            "tags": list(tags) or None,
         }
         self._lists: dict[str, list[dict[str, Any]]] = {"steps": [], "on_failure": [], "finally": []}
+        self._before: dict[str, set[str]] = {}  # for each step all those that come before it
 
     def output(self, value: Any) -> None:
         """What the workflow results in: a value with references."""
@@ -249,8 +256,22 @@ class Workflow(Steps):
         """Adds a step to one of the lists; without an id it gets one from the name. Returns its id."""
         taken = {step["id"] for steps in self._lists.values() for step in steps}
         step_id: str = fields.get("id") or _free_id(name, taken)
-        self._lists[group].append({**fields, "id": step_id})
+        own = {step["id"] for step in self._lists[group]}
+        referred = [step for step in _referred(fields) if step in own]
+        said: Sequence[str] | None = fields.get("depends_on")
+        before = self._all_before(referred if said is None else said)
+        parents = {} if said is None else {"depends_on": [*said, *(step for step in referred if step not in before)]}
+        self._before[step_id] = before | self._all_before(referred)
+        self._lists[group].append({**fields, **parents, "id": step_id})
         return step_id
+
+    def _all_before(self, steps: Sequence[str]) -> set[str]:
+        """The steps and all that come before them."""
+        return set(steps).union(*(self._before.get(step, ()) for step in steps))
+
+
+AnyWorkflow = Workflow | WorkflowForm | Mapping[str, Any] | str
+"""What may be submitted: a workflow that was written in Python, its form, the form as a dictionary, or as JSON text."""
 
 
 def _job(job_type: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -260,12 +281,27 @@ def _job(job_type: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[
     return job_type.name, {"job_type": job_type.name, "params": as_template(msgspec.json.decode(packed))}
 
 
+def _duration(given: Seconds | str | None) -> float | str | None:
+    return given if given is None or isinstance(given, str) else seconds_of(given)
+
+
+def _referred(fields: Mapping[str, Any]) -> list[str]:
+    """The steps that a step refers to, each once."""
+    try:
+        step = msgspec.json.decode(msgspec.json.encode(fields), type=StepForm)
+    except msgspec.ValidationError:
+        return []  # compiling says what is wrong with it
+    steps = (found.reference.step for found in uses_of(step, "") if isinstance(found, Use))
+    return list(dict.fromkeys(step for step in steps if step is not None))
+
+
 def _retry(attempts: int | None, backoff: Backoff | None, on: Sequence[Category] | None) -> dict[str, Any] | None:
     waits = backoff and {
-        "base_seconds": backoff.base,
+        "base_seconds": min(backoff.base, backoff.cap),
         "factor": backoff.factor,
         "cap_seconds": backoff.cap,
         "floor_seconds": backoff.floor,
+        **({} if backoff.jitter else {"jitter": False}),
     }
     chosen = {"max_attempts": attempts, "backoff": waits, "on": None if on is None else list(on)}
     return {name: value for name, value in chosen.items() if value is not None} or None

@@ -9,10 +9,20 @@ import msgspec
 from boltq.domain import limits
 from boltq.domain.job import Priority, bad_tags
 from boltq.domain.workflow import bounds
-from boltq.domain.workflow.form import AtLeastForm, MapForm, StepForm, StepKind, WaitForm, WorkflowForm
+from boltq.domain.workflow.durations import seconds_in
+from boltq.domain.workflow.form import (
+    AtLeastForm,
+    BackoffForm,
+    MapForm,
+    RetryForm,
+    StepForm,
+    StepKind,
+    WaitForm,
+    WorkflowForm,
+)
 from boltq.domain.workflow.mistakes import Mistake
 from boltq.domain.workflow.moments import delay_ms, moment_ms
-from boltq.domain.workflow.retries import RetryForm
+from boltq.domain.workflow.reading import plain
 from boltq.domain.workflow.templates import texts_in
 
 
@@ -36,8 +46,16 @@ def check_workflow(form: WorkflowForm, at: str) -> Iterator[Mistake]:
     yield from check_json(form.output, f"{at}/output")
 
 
+def check_fit(step: StepForm, at: str) -> Iterator[Mistake]:
+    """Which fields of a step, as it was written, do not fit its type. `at` is its JSON pointer."""
+    kind = step.kind
+    for name, shown, kinds in _OWNED:
+        if kind not in kinds and _says(step, name):
+            yield f"{at}/{shown}", f"a step of the type {kind} has no {shown}; one of the type {' or '.join(kinds)} has"
+
+
 def check_step(step: StepForm, at: str) -> Iterator[Mistake]:
-    """What is wrong with the fields of a step. `at` is its JSON pointer."""
+    """What is wrong with the fields of a step in the usual words. `at` is its JSON pointer."""
     kind = step.kind
     yield from _placed(
         at,
@@ -45,13 +63,11 @@ def check_step(step: StepForm, at: str) -> Iterator[Mistake]:
             ("id", None if step.id is None else bounds.bad_step_id(step.id)),
             ("queue", None if step.queue is None else limits.bad_name(step.queue)),
             ("priority", _bad_priority(step.priority)),
-            ("timeout_seconds", bounds.bad_seconds(step.timeout_seconds, bounds.MAX_RUN_SECONDS)),
+            ("timeout_seconds", bounds.bad_seconds(step.timeout_seconds, _LONGEST[kind])),
             ("job_type", None if step.job_type is None else limits.bad_name(step.job_type)),
             (_OWN[kind], None if getattr(step, _OWN[kind]) is not None else f"required for a step of the type {kind}"),
         ),
     )
-    for name in sorted(_given(step) - _FITS[kind]):
-        yield f"{at}/{name}", f"a step of the type {kind} has no {name}"
     yield from check_object(step.params, f"{at}/params")
     yield from _check_parts(step, at)
 
@@ -69,7 +85,7 @@ def check_json(raw: msgspec.Raw, at: str) -> Iterator[Mistake]:
         for _ in texts_in(decoded(raw)):
             pass
     except ValueError as error:
-        yield at, str(error)
+        yield at, plain(error)
 
 
 def decoded(raw: msgspec.Raw) -> Any:
@@ -86,14 +102,20 @@ _OWN: Final = {
     StepKind.APPROVAL: "approval",
     StepKind.WORKFLOW: "workflow",
 }
-_JOB_FIELDS: Final = {"job_type", "params", "queue", "priority", "retry", "timeout_seconds", "map"}
 _FITS: Final[dict[StepKind, set[str]]] = {
-    StepKind.JOB: _JOB_FIELDS,
-    StepKind.WAIT: {"wait"},
-    StepKind.APPROVAL: {"approval"},
-    StepKind.WORKFLOW: {"workflow", "params", "map"},
+    StepKind.JOB: {"job_type", "params", "queue", "priority", "retry", "timeout_seconds", "timeout", "map"},
+    StepKind.WAIT: {"wait", "for_", "seconds", "until"},
+    StepKind.APPROVAL: {"approval", "prompt", "on_timeout", "timeout_seconds", "timeout"},
+    StepKind.WORKFLOW: {"workflow", "params", "input", "timeout_seconds", "timeout", "map"},
 }
-_KIND_FIELDS: Final = set.union(*_FITS.values())
+"""Fields that only steps of some types have."""
+_OWNED: Final = [
+    (name, shown, kinds)
+    for name, shown in zip(StepForm.__struct_fields__, StepForm.__struct_encode_fields__, strict=True)
+    if (kinds := [kind for kind, names in _FITS.items() if name in names])
+]
+"""The same the other way round, each field with its name in JSON."""
+_LONGEST: Final = dict.fromkeys(StepKind, limits.MAX_DELAY_SECONDS) | {StepKind.JOB: bounds.MAX_RUN_SECONDS}
 _SHARE: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4})?%")
 
 
@@ -101,10 +123,9 @@ def _placed(at: str, named: tuple[tuple[str, str | None], ...]) -> Iterator[Mist
     return ((f"{at}/{name}", reason) for name, reason in named if reason)
 
 
-def _given(step: StepForm) -> set[str]:
-    """The fields of the step that only some kinds have, and that say something."""
-    given = {name for name in _KIND_FIELDS if getattr(step, name) is not None}
-    return given - {"params"} if bytes(step.params) == b"{}" else given
+def _says(step: StepForm, name: str) -> bool:
+    value = getattr(step, name)
+    return value is not None and (name not in ("params", "input") or bytes(value) != b"{}")
 
 
 def _check_parts(step: StepForm, at: str) -> Iterator[Mistake]:
@@ -126,13 +147,27 @@ def _check_parts(step: StepForm, at: str) -> Iterator[Mistake]:
 def _check_retry(retry: RetryForm, at: str) -> Iterator[Mistake]:
     if retry.max_attempts is not None and not 1 <= retry.max_attempts <= limits.MAX_ATTEMPTS:
         yield f"{at}/max_attempts", f"from 1 to {limits.MAX_ATTEMPTS}"
-    if retry.backoff:
-        for name in ("base_seconds", "cap_seconds", "floor_seconds"):
-            seconds = getattr(retry.backoff, name)
-            if not 0 <= seconds <= limits.MAX_DELAY_SECONDS:
-                yield f"{at}/backoff/{name}", f"from 0 to {limits.MAX_DELAY_SECONDS} seconds"
-        if not 1 <= retry.backoff.factor <= 100:  # noqa: PLR2004 - it says so itself
-            yield f"{at}/backoff/factor", "from 1 to 100"
+    if isinstance(retry.backoff, BackoffForm):
+        yield from _check_backoff(retry.backoff, f"{at}/backoff")
+
+
+def _check_backoff(backoff: BackoffForm, at: str) -> Iterator[Mistake]:
+    times = {"base": backoff.base_seconds, "cap": backoff.cap_seconds, "floor": backoff.floor_seconds}
+    bad = {name: reason for name, time in times.items() if time is not None and (reason := _bad_pause(time))}
+    yield from ((f"{at}/{name}_seconds", reason) for name, reason in bad.items())
+    if not 1 <= backoff.factor <= 100:  # noqa: PLR2004 - it says so itself
+        yield f"{at}/factor", "from 1 to 100"
+    cap = backoff.cap_seconds
+    if cap is not None and not bad and seconds_in(cap) < seconds_in(backoff.base_seconds):
+        yield f"{at}/cap_seconds", "less than the first wait"
+
+
+def _bad_pause(pause: float | str) -> str | None:
+    try:
+        delay_ms(pause)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _check_map(mapping: MapForm, at: str) -> Iterator[Mistake]:

@@ -2,16 +2,18 @@
 
 import difflib
 from collections.abc import Container, Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from boltq.domain.job import Priority
 from boltq.domain.workflow import bounds, graph
-from boltq.domain.workflow.checks import check_step, check_workflow
-from boltq.domain.workflow.form import AtLeastForm, MapForm, StepForm, StepKind, WorkflowForm, as_json
+from boltq.domain.workflow.checks import check_fit, check_step, check_workflow
+from boltq.domain.workflow.form import AtLeastForm, StepForm, StepKind, WorkflowForm, as_json
 from boltq.domain.workflow.mistakes import InvalidWorkflow, Mistake, raise_if_any
-from boltq.domain.workflow.plan import EARLY, Group, Plan, PlannedMap, PlannedStep, Rule
+from boltq.domain.workflow.plan import EARLY, Group, Plan, PlannedStep, Rule
+from boltq.domain.workflow.planned import planned_approval, planned_map, planned_retry, planned_seconds, priority_of
 from boltq.domain.workflow.references import Reference
 from boltq.domain.workflow.scope import Scope
+from boltq.domain.workflow.spellings import Spellings
 from boltq.domain.workflow.uses import Use, needs_filling, uses_in, uses_of, value_of
 
 
@@ -25,8 +27,9 @@ def compile_workflow(form: WorkflowForm, *, input_is_known: bool = True) -> Plan
     if _count_steps(form) > bounds.MAX_STEPS:
         raise InvalidWorkflow([("/steps", f"at most {bounds.MAX_STEPS} steps, those of sub-workflows included")])
     mistakes: list[Mistake] = []
-    plan = _Compiler(form, mistakes, input_is_known=input_is_known).plan()
-    raise_if_any(mistakes)
+    spellings = Spellings()
+    plan = _Compiler(form, mistakes, spellings, input_is_known=input_is_known).plan()
+    raise_if_any((spellings.pointer(at), reason) for at, reason in [*mistakes, *spellings.twice])
     return plan
 
 
@@ -69,6 +72,17 @@ class _Draft:
         return list(dict.fromkeys(step for use in self.uses if (step := use.reference.step) is not None))
 
 
+class _Usual(NamedTuple):
+    """What the steps have that do not say it themselves; a sub-workflow has it from the workflow that it is in."""
+
+    queue: str = "default"
+    priority: Priority = Priority.NORMAL
+    tags: tuple[str, ...] = ()
+
+
+_USUAL: Final = _Usual()
+
+
 class _Compiler:
     """Compiles one form; for each sub-workflow there is another one."""
 
@@ -76,20 +90,22 @@ class _Compiler:
         self,
         form: WorkflowForm,
         mistakes: list[Mistake],
+        spellings: Spellings,
         *,
         at: str = "",
         nesting: int = 1,
         input_is_known: bool = True,
-        queue: str = "default",
-        priority: Priority = Priority.NORMAL,
+        usual: _Usual = _USUAL,
     ) -> None:
-        self._form = form
+        self._form = spellings.workflow(form, at)
         self._mistakes = mistakes
+        self._spellings = spellings
         self._at = at
         self._nesting = nesting
         self._input = Scope(input=bytes(form.input).decode(errors="replace")) if input_is_known else None
-        self._queue = form.queue or queue
-        self._priority = _priority(form.priority, priority)
+        self._usual = _Usual(
+            form.queue or usual.queue, priority_of(form.priority, usual.priority), tuple(form.tags) or usual.tags
+        )
         self._drafts: dict[str, _Draft] = {}
 
     def plan(self) -> Plan:
@@ -112,7 +128,8 @@ class _Compiler:
             input=bytes(self._form.input).decode(errors="replace"),
             output=bytes(self._form.output).decode(errors="replace"),
             policy=self._form.on_failure_policy,
-            timeout_seconds=self._form.timeout_seconds,
+            timeout_seconds=planned_seconds(self._form.timeout_seconds),
+            tags=self._usual.tags,
             longest_path=tuple(path),
         )
 
@@ -121,11 +138,12 @@ class _Compiler:
     def _draft_steps(self) -> None:
         for group, step_id, place, form in named_steps(self._form):
             at = self._at + place
+            usual = self._spellings.step(form, at)
             if step_id in self._drafts:
                 self._wrong(f"{at}/id", f"there is another step {step_id}, at {self._drafts[step_id].at}")
             else:
-                self._drafts[step_id] = _Draft(form, step_id, group, at)
-            self._mistakes += check_step(form, at)
+                self._drafts[step_id] = _Draft(usual, step_id, group, at)
+            self._mistakes += [*check_fit(form, at), *check_step(usual, at)]
 
     def _look_into(self, draft: _Draft) -> None:
         for found in uses_of(draft.form, draft.at):
@@ -147,11 +165,11 @@ class _Compiler:
         compiler = _Compiler(
             form,
             self._mistakes,
+            self._spellings,
             at=at,
             nesting=self._nesting + 1,
             input_is_known=False,
-            queue=self._queue,
-            priority=self._priority,
+            usual=self._usual,
         )
         return compiler.plan()
 
@@ -219,10 +237,9 @@ class _Compiler:
         edges, order = _edges(drafts, numbers), graph.order_of(levels)
         ancestors = graph.ancestors_of(edges, order)
         for number, draft in enumerate(drafts):
-            self._add_data_edges(draft, numbers, ancestors[number])
-        levels = self._levels(drafts, numbers)
-        if levels is None:
-            return [], []
+            self._check_order(draft, numbers, ancestors[number])
+            counted = set() if draft.rule in EARLY else set(draft.parents)
+            draft.awaits = [step for step in draft.referred if step in numbers and step not in counted]
         return self._planned(drafts, numbers, levels)
 
     def _declared(self, draft: _Draft, numbers: Mapping[str, int]) -> list[str]:
@@ -248,12 +265,12 @@ class _Compiler:
             return f"{step} is one of {self._drafts[step].group}: only steps of the same list can be depended on"
         return self._unknown(step)
 
-    def _add_data_edges(self, draft: _Draft, numbers: Mapping[str, int], ancestors: int) -> None:
-        """What it refers to must have ended. It becomes a parent, unless it comes before the step already."""
-        referred = [step for step in draft.referred if step in numbers]
-        draft.parents += [step for step in referred if not ancestors >> numbers[step] & 1]
-        counted = set() if draft.rule in EARLY else set(draft.parents)
-        draft.awaits = [step for step in referred if step not in counted]
+    def _check_order(self, draft: _Draft, numbers: Mapping[str, int], ancestors: int) -> None:
+        """What a step refers to must come before it."""
+        for use in draft.uses:
+            step = use.reference.step or ""
+            if step in numbers and not ancestors >> numbers[step] & 1:
+                self._wrong(use.at, f"{step} does not come before {draft.id}: add it to depends_on")
 
     def _levels(self, drafts: list[_Draft], numbers: Mapping[str, int]) -> list[int] | None:
         edges = _edges(drafts, numbers)
@@ -305,34 +322,22 @@ class _Compiler:
             at_least=form.run_if.at_least if isinstance(form.run_if, AtLeastForm) else 0,
             reads=tuple(draft.referred),
             when=form.when,
-            map=None if form.map is None else _planned_map(form.map),
+            map=None if form.map is None else planned_map(form.map),
             allow_failure=form.allow_failure,
             job_type=form.job_type or "",
             params=bytes(form.params).decode(errors="replace"),
-            queue=form.queue or self._queue,
-            priority=_priority(form.priority, self._priority),
-            retry=form.retry,
-            timeout_seconds=form.timeout_seconds,
+            queue=form.queue or self._usual.queue,
+            priority=priority_of(form.priority, self._usual.priority),
+            retry=None if form.retry is None else planned_retry(form.retry),
+            timeout_seconds=planned_seconds(form.timeout_seconds),
             wait=form.wait,
-            approval=form.approval,
+            approval=None if form.approval is None else planned_approval(form.approval),
             workflow=draft.workflow,
             refers=needs_filling(form),
         )
 
     def _wrong(self, at: str, reason: str) -> None:
         self._mistakes.append((at, reason))
-
-
-def _priority(given: int | str | None, usual: Priority) -> Priority:
-    try:
-        return usual if given is None else Priority.parse(given)
-    except ValueError:
-        return usual  # it was named by the checks
-
-
-def _planned_map(form: MapForm) -> PlannedMap:
-    over = bytes(form.over).decode(errors="replace")
-    return PlannedMap(over, form.max_concurrency, form.tolerated_failures)
 
 
 def _count_steps(form: WorkflowForm) -> int:

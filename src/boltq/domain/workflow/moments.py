@@ -6,18 +6,19 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from boltq.domain import limits
+from boltq.domain.workflow.durations import DURATION_RULE, seconds_in
 
 _RFC3339 = Annotated[datetime, msgspec.Meta(tz=True)]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST: Final = 1 << 47
 
 
-def delay_ms(seconds: Any) -> int:
-    """A number of seconds in milliseconds; a little is not nothing. Raises ValueError."""
-    number = _number(seconds)
-    if number is None or not 0 <= number <= limits.MAX_DELAY_SECONDS:
-        raise ValueError(f"a number of seconds from 0 to {limits.MAX_DELAY_SECONDS}")
-    return max(round(number * 1_000), 1 if number else 0)
+def delay_ms(duration: Any) -> int:
+    """A duration in milliseconds; a little is not nothing. Raises ValueError."""
+    seconds = seconds_in(duration) if isinstance(duration, str) else _number(duration)
+    if seconds is None or not 0 <= seconds <= limits.MAX_DELAY_SECONDS:
+        raise ValueError(f"{DURATION_RULE}, from 0 to {limits.MAX_DELAY_SECONDS} seconds")
+    return max(round(seconds * 1_000), 1 if seconds else 0)
 
 
 def moment_ms(moment: Any) -> int:

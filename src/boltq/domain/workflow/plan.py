@@ -8,7 +8,7 @@ import msgspec
 
 from boltq.domain.job import Priority
 from boltq.domain.workflow.form import ApprovalForm, FailurePolicy, StepKind, WaitForm
-from boltq.domain.workflow.retries import RetryForm
+from boltq.domain.workflow.retries import StepRetry
 
 
 class Group(StrEnum):
@@ -61,7 +61,7 @@ class PlannedStep(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True)
     params: str = "{}"
     queue: str = "default"
     priority: Priority = Priority.NORMAL
-    retry: RetryForm | None = None
+    retry: StepRetry | None = None
     timeout_seconds: float | None = None
     wait: WaitForm | None = None
     approval: ApprovalForm | None = None
@@ -86,6 +86,7 @@ class Plan(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, dict=T
     output: str = "null"
     policy: FailurePolicy = FailurePolicy.FAIL_FAST
     timeout_seconds: float | None = None
+    tags: tuple[str, ...] = ()  # of the jobs of its steps
     longest_path: tuple[str, ...] = ()  # of the group `steps`
 
     @cached_property

@@ -128,26 +128,31 @@ def outcome(plan: Plan, states: States, ending: Ending | None = None) -> Workflo
     return WorkflowState.FAILED if any(_fails(step, states) for step in main) else WorkflowState.SUCCEEDED
 
 
-def first_failure(plan: Plan, states: States) -> str | None:
+def first_failure(plan: Plan, states: States, group: Group = Group.STEPS) -> str | None:
     """The step of which `error` speaks in the handlers: the first in the plan's order that failed and had not to."""
-    failed = [step for step in plan.group(Group.STEPS) if states[step.id] is StepState.FAILED]
+    failed = [step for step in plan.group(group) if states[step.id] is StepState.FAILED]
     return next((step.id for step in failed if not step.allow_failure), None)
+
+
+def cause_of(plan: Plan, states: States) -> str | None:
+    """The step for which a workflow has failed; None when none did: one was cancelled, or its time was up."""
+    return first_failure(plan, states) or first_failure(plan, states, Group.FINALLY)
 
 
 def waits_for(plan: Plan, states: States, step_id: str) -> list[str]:
     """The steps because of which a pending step does not run yet; a handler waits for all that come before it."""
     step = plan.by_id[step_id]
-    earlier = (
-        () if step.parents else tuple(other.id for other in plan.steps if _ORDER[other.group] < _ORDER[step.group])
-    )
-    needed = {*step.parents, *step.awaits, *earlier}
-    return [other.id for other in plan.steps if other.id in needed and states[other.id] not in ENDED]
+    needed = (*step.parents, *step.awaits)
+    if not step.parents:
+        earlier = {other.id for other in plan.steps if _ORDER[other.group] < _ORDER[step.group]}
+        needed = tuple(other.id for other in plan.steps if other.id in earlier or other.id in step.awaits)
+    return [other for other in dict.fromkeys(needed) if states[other] not in ENDED]
 
 
-def why_skipped(plan: Plan, states: States, step_id: str) -> str:
-    """Why a skipped step did not run, in words."""
+def why_skipped(plan: Plan, states: States, step_id: str, meant: Mapping[str, Standing] | None = None) -> str:
+    """Why a skipped step did not run, in words. `meant`: the standings, for who asks about many steps."""
     step = plan.by_id[step_id]
-    found = standings(plan, states)
+    found = standings(plan, states) if meant is None else meant
     if _holds(step, Counter(found[parent] for parent in step.parents)):
         return "when is false" if step.when else "it was not needed"
     ended = ", ".join(f"{parent} {states[parent]}" for parent in step.parents)
@@ -224,9 +229,9 @@ class _Round:
             return None
         if ended is not WorkflowState.FAILED:
             self._leave_out(Group.ON_FAILURE)
-        elif self._ending is Ending.CANCELLED:
+        if self._ending is Ending.CANCELLED:  # perhaps while they run
             self._stop([step.id for step in self._plan.group(Group.ON_FAILURE)])
-        else:
+        elif ended is WorkflowState.FAILED:
             self._decide_all(Group.ON_FAILURE)
         if self._is_open(Group.ON_FAILURE):
             return None

@@ -25,17 +25,37 @@ def read_struct(body: bytes, kind: type[T]) -> T:
     except RecursionError:
         raise InvalidWorkflow([("", "nested too deeply")]) from None
     except msgspec.ValidationError as error:
-        raise_if_any(_all_mistakes(body, kind))
-        raise InvalidWorkflow([("", _plain(error))]) from None
+        raise_if_any(mistakes_in(body, kind))
+        raise InvalidWorkflow([("", plain(error))]) from None
     except ValueError as error:
-        raise InvalidWorkflow([("", f"not JSON: {_plain(error)}")]) from None
+        raise InvalidWorkflow([("", f"not JSON: {plain(error)}")]) from None
 
 
-def _all_mistakes(body: bytes, kind: Any) -> list[Mistake]:
+def mistakes_in(body: bytes, kind: Any) -> list[Mistake]:
+    """Everything in a JSON text that does not fit a type; nothing when it fits, or is no JSON further on."""
     try:
-        return list(islice(_in_value(body, kind, ""), MAX_MISTAKES))
+        return list(islice(_in_value(body, kind, ""), MAX_MISTAKES + 1))
     except RecursionError:
         return [("", "nested too deeply")]
+    except msgspec.DecodeError:
+        return []
+
+
+def words_of(kind: Any) -> Iterator[str]:
+    """The words that a type allows; none when it is not one of words."""
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        yield from kind
+    elif get_origin(kind) is Literal:
+        yield from get_args(kind)
+    elif get_origin(kind) is not list:
+        for part in get_args(kind):
+            yield from words_of(part)
+
+
+def plain(error: Exception) -> str:
+    """A decoder's complaint without its place, which a pointer tells."""
+    reason = _PLACE.sub("", str(error)).replace("`", "")
+    return reason[:1].lower() + reason[1:300]
 
 
 def _in_value(piece: bytes, kind: Any, at: str) -> Iterator[Mistake]:
@@ -50,18 +70,15 @@ def _in_value(piece: bytes, kind: Any, at: str) -> Iterator[Mistake]:
         elif struct is not None and (pieces := _opened(piece, dict[str, msgspec.Raw])) is not None:
             yield from _in_object(pieces, struct, at)
         else:
-            yield at, _plain(error) + (f"; use {', '.join(words)}" if (words := list(_words_of(kind))) else "")
+            yield at, _explained(error, kind, struct)
 
 
-def _words_of(kind: Any) -> Iterator[str]:
-    """The words that a type allows; none when it is not one of words."""
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        yield from kind
-    elif get_origin(kind) is Literal:
-        yield from get_args(kind)
-    elif get_origin(kind) is not list:
-        for part in get_args(kind):
-            yield from _words_of(part)
+def _explained(error: Exception, kind: Any, struct: type[msgspec.Struct] | None) -> str:
+    expected = getattr(struct, "EXPECTED", None)
+    choices = ", ".join(words_of(kind))
+    if choices:
+        return f"{plain(error)}; use {choices}" + (f" or {expected}" if expected else "")
+    return plain(error) + (f": {expected}" if expected else "")
 
 
 def _in_object(pieces: dict[str, msgspec.Raw], kind: type[msgspec.Struct], at: str) -> Iterator[Mistake]:
@@ -70,7 +87,8 @@ def _in_object(pieces: dict[str, msgspec.Raw], kind: type[msgspec.Struct], at: s
         if name in fields:
             yield from _in_value(piece, fields[name].type, f"{at}/{name}")
         else:
-            yield f"{at}/{escaped(name)}", _unknown(name, list(fields))
+            absent: dict[str, str] = getattr(kind, "ABSENT", {})
+            yield f"{at}/{escaped(name)}", absent.get(name) or _unknown(name, list(fields))
     yield from ((f"{at}/{name}", "required") for name, field in fields.items() if field.required and name not in pieces)
 
 
@@ -97,11 +115,6 @@ def _opened(piece: bytes, kind: Any) -> Any:
 def _unknown(name: str, known: list[str]) -> str:
     close = next(iter(difflib.get_close_matches(name[:100], known, n=1, cutoff=0.5)), None)
     return f"unknown field; did you mean {close}?" if close else f"unknown field; known: {', '.join(known)}"
-
-
-def _plain(error: Exception) -> str:
-    reason = _PLACE.sub("", str(error)).replace("`", "")
-    return reason[:1].lower() + reason[1:300]
 
 
 @cache

@@ -1,13 +1,14 @@
 """Running a workflow again: which steps begin anew. The others keep their results."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
 from boltq.domain.workflow.compiler import named_steps
-from boltq.domain.workflow.form import WorkflowForm
-from boltq.domain.workflow.mistakes import InvalidWorkflow, escaped, raise_if_any
+from boltq.domain.workflow.form import EMPTY, WorkflowForm
+from boltq.domain.workflow.mistakes import InvalidWorkflow, Mistake, escaped, raise_if_any
 from boltq.domain.workflow.plan import Group, Plan
 from boltq.domain.workflow.progress import States
 from boltq.domain.workflow.states import StepState
@@ -20,6 +21,9 @@ class RerunMode(StrEnum):
     FAILED_ONLY = "failed_only"  # what failed or was cancelled, and what was skipped after it
     FAILED_AND_DOWNSTREAM = "failed_and_downstream"  # what failed or was cancelled, and all that comes after it
     FROM_STEP = "from_step"  # one step and all that comes after it; and what else keeps the workflow from succeeding
+
+
+RerunWord = Literal["all", "failed_only", "failed_and_downstream", "from_step"]
 
 
 def steps_to_rerun(plan: Plan, states: States, mode: RerunMode, from_step: str | None = None) -> tuple[str, ...]:
@@ -43,17 +47,34 @@ def steps_to_rerun(plan: Plan, states: States, mode: RerunMode, from_step: str |
     return tuple(step.id for step in plan.steps if step.id in chosen or step.id in handlers)
 
 
-def with_params(form: WorkflowForm, params: Mapping[str, msgspec.Raw]) -> WorkflowForm:
-    """The form with other params for the steps that are named, to be compiled anew. Raises InvalidWorkflow.
+def maps_to_go_on(plan: Plan, states: States, mode: RerunMode, chosen: Collection[str]) -> set[str]:
+    """Those of the chosen maps of which only the items that did not succeed begin anew.
 
-    Only a step that runs again should be named: the others keep the results of the params that they had.
+    They failed or were cancelled, what did not is not run again, and nothing that comes before them is.
     """
+    if mode not in (RerunMode.FAILED_ONLY, RerunMode.FAILED_AND_DOWNSTREAM):
+        return set()
+    later = downstream(plan, set(chosen))
+    return {step for step in _unsuccessful(plan, states) if plan.by_id[step].map is not None} - later
+
+
+def out_of_place(plan: Plan, chosen: Collection[str], mode: RerunMode, named: Iterable[str]) -> Iterator[Mistake]:
+    """What is wrong with giving these steps other params: who does not begin anew keeps the result of those it had."""
+    for step in named:
+        if step not in plan.by_id:
+            yield f"/params/{escaped(step)}", "there is no such step"
+        elif step not in chosen:
+            yield f"/params/{escaped(step)}", f"the step does not begin anew with the mode {mode}"
+
+
+def with_params(form: WorkflowForm, params: Mapping[str, msgspec.Raw]) -> WorkflowForm:
+    """The form with other params for the steps that are named, to be compiled anew. Raises InvalidWorkflow."""
     places = {step_id: at.split("/")[1:] for _, step_id, at, _ in named_steps(form)}
     raise_if_any((f"/params/{escaped(step)}", "there is no such step") for step in params if step not in places)
     lists = {"steps": list(form.steps), "on_failure": list(form.on_failure), "finally": list(form.finally_)}
     for step, given in params.items():
         name, number = places[step]
-        lists[name][int(number)] = msgspec.structs.replace(lists[name][int(number)], params=given)
+        lists[name][int(number)] = msgspec.structs.replace(lists[name][int(number)], params=given, input=EMPTY)
     return msgspec.structs.replace(
         form, steps=lists["steps"], on_failure=lists["on_failure"], finally_=lists["finally"]
     )

@@ -144,7 +144,9 @@ def _enclosed(value: str, start: int) -> tuple[Reference, int]:
         raise ValueError(f"in {opened!r}: {error}; write \\{{{{ for the characters themselves") from None
     close = _CLOSE.match(value, end)
     if not close:
-        raise ValueError(f"in {opened!r}: }}}} must follow {reference.text}; there are references only, no language")
+        raise ValueError(
+            f"in {opened!r}: }}}} must follow {reference.text}; there are references only, no filters and no language"
+        )
     return reference, close.end()
 
 

@@ -5,12 +5,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from boltq.domain.outcome import DataError
 from boltq.domain.workflow.bounds import MAX_MAP_ITEMS
 from boltq.domain.workflow.checks import decoded
 from boltq.domain.workflow.expression import parse_expression
 from boltq.domain.workflow.form import StepForm
 from boltq.domain.workflow.mistakes import Mistake
 from boltq.domain.workflow.references import Reference
+from boltq.domain.workflow.scope import Scope
 from boltq.domain.workflow.templates import only_reference, parts_of, texts_in
 
 
@@ -80,7 +82,9 @@ def _texts(value: Any) -> list[str]:
 def _uses_in_expression(text: str, at: str) -> Iterator[Found]:
     try:
         expression = parse_expression(text)
-    except ValueError as error:
+        if not expression.references:
+            expression.holds(Scope())  # what comes out of it is certain already
+    except (ValueError, DataError) as error:
         yield at, str(error)
     else:
         yield from (Use(at, reference, "when") for reference in expression.references)
