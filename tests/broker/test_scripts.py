@@ -104,7 +104,7 @@ def test_what_a_call_keeps_begins_anew(path: Path) -> None:
     begin = re.search(
         r"local function begin_\w+\(.*?\)(.*?)\bend\b", text.replace("if ", "").replace("then", ""), re.DOTALL
     )
-    later = set(re.findall(r"^(\w+) = function", text, re.MULTILINE))
+    later = set(re.findall(r"^(?:function )?(\w+)(?: = function|\()", text, re.MULTILINE))
     set_elsewhere = {name for name in declared if re.search(rf"^(?!local).*\b{name}\b[^=\n]* = ", text, re.MULTILINE)}
     for name in declared - later:
         if name in set_elsewhere:

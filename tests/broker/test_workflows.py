@@ -3,6 +3,7 @@
 import random as chance
 from typing import Any
 
+import msgspec
 import pytest
 from flows import Played, form_of, plan_of, random_form, step
 
@@ -11,6 +12,7 @@ from boltq.broker.broker import Broker, Knobs
 from boltq.broker.inspector import Inspector
 from boltq.broker.workflows import Workflows
 from boltq.domain.errors import Conflict, NotFound
+from boltq.domain.workflow.approvals import Answer
 from boltq.domain.workflow.rerun import RerunMode
 from boltq.domain.workflow.states import StepState, WorkflowState
 
@@ -174,8 +176,21 @@ async def test_workflows_are_listed_page_by_page(broker: Broker) -> None:
         if cursor is None:
             break
     assert sorted(found) == sorted(run.id for run in runs)
-    cancelled = await workflows.list(state=WorkflowState.CANCELLED)
+    cancelled = await workflows.list(states=[WorkflowState.CANCELLED])
     assert [line.id for line in cancelled.workflows] == [runs[0].id]
+
+
+async def test_a_look_at_a_workflow_has_errors_and_answers_within_a_bound(broker: Broker) -> None:
+    names = [f"ask{n}" for n in range(40)]
+    run = await begin(broker, form_of(*(step(name, approval={}) for name in names)))
+    workflows, long = Workflows(broker), msgspec.Raw(msgspec.json.encode("x" * 60_000))
+    for name in names:
+        await workflows.signal(run.id, name, Answer(decision="approve", data=long))
+    record = await workflows.get(run.id)
+    shown = [step for step in record.steps if step.answer]
+    assert {step.truncated for step in shown} == {False}
+    assert 30 <= len(shown) < 40
+    assert sum(step.truncated for step in record.steps) == 40 - len(shown)
 
 
 async def test_what_has_ended_is_kept_for_a_time_and_then_gone_with_all_its_keys(valkey: str, namespace: str) -> None:
@@ -194,7 +209,8 @@ async def test_what_has_ended_is_kept_for_a_time_and_then_gone_with_all_its_keys
 DAMAGES = [
     ("flow-open", lambda r, p: r.srem(f"{p}:open:1", 1)),
     ("flow-step", lambda r, p: r.hset(f"{p}:ends", "1", "succeeded good 1")),
-    ("flow-left", lambda r, p: r.delete(f"{p}:left:2")),
+    ("flow-left", lambda r, p: r.hset(f"{p}:left", "2", "0")),
+    ("flow-held", lambda r, p: r.hset(f"{p}:ends", "2", "started")),
     ("orphan", lambda r, p: r.delete(p)),
 ]
 

@@ -6,10 +6,11 @@ import contextlib
 import pytest
 from waiting import eventually
 
-from boltq import BoltQ
+from boltq import BoltQ, WorkflowRun
 from boltq.broker.audit import audit
+from boltq.broker.flows import StepRecord
 from boltq.broker.workflows import Workflows
-from boltq.domain.errors import LeaseLost, StoreUnavailable, WorkflowCancelled, WorkflowFailed
+from boltq.domain.errors import Conflict, LeaseLost, StoreUnavailable, WorkflowCancelled, WorkflowFailed
 from boltq.domain.outcome import DataError
 from boltq.domain.workflow.builder import Workflow
 from boltq.domain.workflow.later import failure, item, size
@@ -82,6 +83,41 @@ async def test_a_failure_is_told_and_tidied_up(boltq_app: BoltQ, worker) -> None
         with pytest.raises(WorkflowFailed, match="fail failed: DataError: it is broken"):
             await run.result(timeout=60)
     assert said == ["fail: it is broken (data)", "tidy"]
+
+
+async def test_the_end_of_its_time_is_told_as_a_failure(boltq_app: BoltQ, worker) -> None:
+    said: list[str] = []
+
+    @boltq_app.task
+    async def say(text: str) -> None:
+        said.append(text)
+
+    flow = Workflow("late", timeout=0.2)
+    flow.options(id="ask").approval("?")
+    flow.on_failure.step(say, text=f"{failure.step}: {failure.message} ({failure.category})")
+    async with worker():
+        run = await boltq_app.submit_workflow(flow)
+        with pytest.raises(WorkflowFailed):
+            await run.result(timeout=60)
+    assert said == ["ask: the workflow's time was up (timeout)"]
+
+
+async def test_a_step_that_was_cancelled_by_itself_is_told_as_a_failure(boltq_app: BoltQ, worker) -> None:
+    said: list[str] = []
+
+    @boltq_app.task
+    async def say(text: str) -> None:
+        said.append(text)
+
+    flow = Workflow("cut")
+    flow.options(id="ask").approval("?")
+    flow.on_failure.step(say, text=f"{failure.step}: {failure.message}")
+    async with worker():
+        run = await boltq_app.submit_workflow(flow)
+        await boltq_app.job((await run.record()).step("ask").job_id).cancel()
+        with pytest.raises(WorkflowFailed):
+            await run.result(timeout=60)
+    assert said == ["ask: it was cancelled"]
 
 
 async def test_a_reference_that_leads_nowhere_ends_its_step(boltq_app: BoltQ, worker) -> None:
@@ -176,18 +212,84 @@ async def test_waits_and_a_persons_word(boltq_app: BoltQ, worker) -> None:
     flow.output([asked.result, early.result])
     async with worker():
         run = await boltq_app.submit_workflow(flow)
-        assert await run.answer("early", "approve", {"n": 1}, by="ann") == "kept"
-        assert await run.answer("early", "approve") == "repeated"
-        assert await run.answer("early", "reject") == "refused"
+        assert await run.signal("early", "approve", data={"n": 1}, by="ann") == "kept"
+        assert await run.signal("early", "approve") == "repeated"
+        with pytest.raises(Conflict, match=r"^ann has answered step early already: approve$"):
+            await run.signal("early", "reject")
 
         async def is_asked() -> bool:
             return (await run.record()).step("ask").state is StepState.WAITING
 
         await eventually(is_asked)
         assert (await run.record()).step("ask").prompt == "go on?"
-        assert await run.answer("ask", "approve") == "taken"
+        assert await run.signal("ask", "approve") == "taken"
         first, second = await run.result(timeout=60)
     assert (first["decision"], second["by"], second["data"]) == ("approve", "ann", {"n": 1})
+
+
+async def test_an_approval_that_is_run_before_its_time_asks_on_in_the_same_words(boltq_app: BoltQ, worker) -> None:
+    flow = Workflow("asked", amount=7)
+    flow.options(id="ask").approval(f"pay {flow.input['amount']}?", timeout=3600)
+    async with worker():
+        run = await boltq_app.submit_workflow(flow)
+        step = await _waiting(run, "ask")
+        broker = (await boltq_app.line()).broker
+        assert [verdict.ok for verdict in await broker.run_now([step.job_id])] == [True]
+        await eventually(lambda: _deliveries(run, "ask", 2))
+        again = await _waiting(run, "ask")
+        assert (again.prompt, again.due_at) == ("pay 7?", step.due_at)
+        await run.cancel()
+
+
+async def test_more_results_than_a_step_or_the_output_may_refer_to(boltq_app: BoltQ, worker) -> None:
+    @boltq_app.task
+    async def large(n: int) -> str:
+        return "x" * 1_000_000
+
+    @boltq_app.task
+    async def count(texts: list[str]) -> int:
+        return len(texts)
+
+    few, many = Workflow("few"), Workflow("many", on_failure_policy="continue")
+    some = [few.step(large, n=n) for n in range(9)]
+    few.output([step.result for step in some])
+    several = [many.step(large, n=n) for n in range(9)]
+    many.options(id="count").step(count, texts=[step.result for step in several])
+    async with worker():
+        with pytest.raises(DataError, match="the results that the output refers to have"):
+            await (await boltq_app.submit_workflow(few)).result(timeout=60)
+        with pytest.raises(WorkflowFailed, match="the results that the step refers to have"):
+            await (await boltq_app.submit_workflow(many)).result(timeout=60)
+
+
+async def test_the_step_of_a_sub_workflow_says_of_what_that_failed(boltq_app: BoltQ, worker) -> None:
+    @boltq_app.task
+    async def fail(why: str) -> None:
+        raise DataError(why)
+
+    inner = Workflow("inner", on_failure_policy="continue")
+    inner.options(allow_failure=True).step(fail, why="this does not matter")
+    inner.options(id="bad").step(fail, why="this does")
+    outer = Workflow("outer")
+    outer.workflow(inner)
+    async with worker():
+        run = await boltq_app.submit_workflow(outer)
+        with pytest.raises(WorkflowFailed, match="its step bad failed: DataError: this does") as raised:
+            await run.result(timeout=60)
+    assert raised.value.error is not None
+    assert raised.value.error.category == "data"
+
+
+async def _waiting(run: WorkflowRun, step_id: str) -> StepRecord:
+    async def waits() -> StepRecord | None:
+        step = (await run.record()).step(step_id)
+        return step if step.state is StepState.WAITING else None
+
+    return await eventually(waits)
+
+
+async def _deliveries(run: WorkflowRun, step_id: str, number: int) -> bool:
+    return (await run.record()).step(step_id).deliveries >= number
 
 
 async def test_nobody_answers_in_time(boltq_app: BoltQ, worker) -> None:
@@ -359,7 +461,7 @@ async def test_a_pause_keeps_back_what_waits_in_a_queue(boltq_app: BoltQ, worker
         assert (await child.record()).paused
         assert await audit(broker) == []
         if goes_on:
-            await child.answer("approval", "approve")
+            await child.signal("approval", "approve")
             await run.resume()
             assert await run.result(timeout=60) == [1, [1, 2, 3]]
         else:

@@ -42,17 +42,26 @@ def plan_of(form: str) -> Plan:
 
 def random_form(random: chance.Random) -> str:
     """A workflow of plain jobs with any rules and handlers."""
-    steps = [_random_step(random, f"s{n}", [f"s{m}" for m in range(n)]) for n in range(random.randint(1, 9))]
+    steps = _random_steps(random, [f"s{n}" for n in range(random.randint(1, 9))])
     handlers: dict[str, Any] = {}
     for group in ("on_failure", "finally"):
         if random.random() < 0.5:
             names = [f"{group[0]}{n}" for n in range(random.randint(1, 3))]
-            handlers[group] = [_random_step(random, name, names[:n]) for n, name in enumerate(names)]
+            handlers[group] = _random_steps(random, names)
     return form_of(*steps, policy=random.choice(["fail_fast", "continue"]), **handlers)
 
 
-def _random_step(random: chance.Random, name: str, earlier: list[str]) -> dict[str, Any]:
-    parents = random.sample(earlier, random.randint(0, min(3, len(earlier))))
+def _random_steps(random: chance.Random, names: list[str]) -> list[dict[str, Any]]:
+    before: dict[str, set[str]] = {}  # for each step all those that come before it
+    steps: list[dict[str, Any]] = []
+    for name in names:
+        parents = random.sample(list(before), random.randint(0, min(3, len(before))))
+        before[name] = set(parents).union(*(before[parent] for parent in parents))
+        steps.append(_random_step(random, name, parents, sorted(before[name])))
+    return steps
+
+
+def _random_step(random: chance.Random, name: str, parents: list[str], earlier: list[str]) -> dict[str, Any]:
     rules: list[Any] = ["all_success", "all_success", "all_done", "none_failed"]
     if parents:
         rules += ["one_success", "one_failed", {"at_least": random.randint(1, len(parents))}]

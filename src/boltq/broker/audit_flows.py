@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping, Set as AbstractSet
 from typing import Any, Final
 
+import msgspec
+
 from boltq.broker.replies import as_mapping, as_text
 
 Pipeline = Callable[..., Awaitable[list[Any]]]
@@ -15,9 +17,10 @@ _ENDED: Final = {"completed", "dead", "cancelled"}
 async def audit_workflows(keys: AbstractSet[str], jobs: Mapping[str, str], pipeline: Pipeline, report: Report) -> None:
     """Look at the workflows of a partition; `jobs` are the states of its jobs."""
     ids = sorted(key[9:] for key in keys if key.startswith("workflow:") and key.count(":") == 1)
+    known = {*ids, *_texts((await pipeline(("LRANGE", "workflows:gone", 0, -1)))[0])}  # those are being cleared away
     for key in sorted(keys):
         kind, _, rest = key.partition(":")
-        if kind == "workflow" and ":" in rest and rest.split(":")[0] not in ids:
+        if kind == "workflow" and ":" in rest and rest.split(":")[0] not in known:
             report("orphan", key, "", "of a workflow that is gone")
     for workflow_id in ids:
         place = f"workflow:{workflow_id}"
@@ -31,9 +34,23 @@ async def audit_workflows(keys: AbstractSet[str], jobs: Mapping[str, str], pipel
         look = _Look(place, head, as_mapping(ends), as_mapping(own), [_texts(page) for page in opened], jobs, report)
         look.check()
         waiting = [n for n in look.pending if n in look.opened[look.group - 1]] if look.running else []
-        left = await pipeline(*(("SMEMBERS", f"{place}:left:{n}") for n in waiting)) if waiting else []
-        for number, page in zip(waiting, left, strict=True):
-            look.check_left(number, _texts(page))
+        if waiting and not look.todo:
+            infos, left = await pipeline(("HMGET", f"{place}:steps", *waiting), ("HMGET", f"{place}:left", *waiting))
+            for number, info, count in zip(waiting, infos, left, strict=True):
+                look.check_left(number, msgspec.msgpack.decode(info or b"\x90"), int(count or 0))
+        await _check_held(look, pipeline)
+
+
+async def _check_held(look: "_Look", pipeline: Pipeline) -> None:
+    """A step that has begun and whose job is blocked waits for items, a workflow or a person, or for a pause's end."""
+    blocked = look.blocked if look.running and not look.todo else []
+    if not blocked:
+        return
+    phases = await pipeline(*(("HGET", f"job:{look.own[number]}", "phase") for number in blocked))
+    held = _texts((await pipeline(("SMEMBERS", f"{look.place}:held")))[0]) if look.paused else set()
+    for number, phase in zip(blocked, phases, strict=True):
+        if not phase and number not in held:
+            look.wrong("flow-held", number, "it has begun, its job is blocked, and nothing will release it")
 
 
 class _Look:
@@ -49,6 +66,7 @@ class _Look:
         self._report = report
         self.pending = [number for number in own if number not in ends]
         self.ended = {number for number, end in ends.items() if end != "started"}
+        self.blocked = [n for n, end in ends.items() if end == "started" and jobs.get(own[n]) == "blocked"]
 
     def check(self) -> None:
         still = set().union(*self.opened)
@@ -70,12 +88,13 @@ class _Look:
         elif state is None or state in _ENDED or (end == "pending" and state != "blocked"):
             self.wrong("flow-step", number, f"{end}, and its job {job} is {state or 'gone'}")
 
-    def check_left(self, number: str, left: set[str]) -> None:
-        """A pending step of the group whose turn it is waits for steps that have not ended."""
-        if not self.todo and not left:
+    def check_left(self, number: str, info: list[Any], left: int) -> None:
+        """A pending step of the group whose turn it is waits for as many steps as have not ended."""
+        waits = {str(other) for other in (*info[2], *info[3])} - self.ended if info else set()
+        if not left:
             self.wrong("flow-left", number, "it waits for nothing, and was not decided")
-        if not self.todo and left & self.ended:
-            self.wrong("flow-left", number, f"it waits for steps that have ended: {sorted(left & self.ended)}")
+        if left != len(waits):
+            self.wrong("flow-left", number, f"it waits for {left} steps, and of those before it {len(waits)} are open")
 
     def wrong(self, code: str, number: str, text: str) -> None:
         """Report it."""

@@ -49,18 +49,25 @@ class Verdict(msgspec.Struct, frozen=True):
     id: str
     word: str
     state: str = ""
+    workflow: str = ""  # to which it belongs, where that is why it was refused
 
     @property
     def ok(self) -> bool:
         """Whether it was done."""
         return self.word not in REFUSED
 
+    @property
+    def advice(self) -> str:
+        """What to do instead with a step of a workflow; empty for any other job."""
+        instead = f"it is a step of the workflow {self.workflow}: rerun, cancel or delete that"
+        return instead if self.workflow else ""
+
     def check(self) -> "Verdict":
         """Raise NotFound, Conflict or QueueFull when it was refused."""
         if self.word == "NOT_FOUND":
             raise NotFound(f"no job {self.id}")
         if self.word == "CONFLICT":
-            raise Conflict(f"job {self.id} is {self.state}")
+            raise Conflict(f"job {self.id} is {self.state}{self.advice and f'; {self.advice}'}")
         if self.word == "CHANGED":
             raise Conflict(f"job {self.id} has moved meanwhile: it is {self.state}")
         if self.word == "FULL":
@@ -443,8 +450,9 @@ def _chunks(jobs: Sequence[NewJob], places: Sequence[int]) -> Iterable[Sequence[
 
 def _verdict(job_id: str, text: str) -> Verdict:
     """From a script's answer: a word, and maybe the state of the job."""
-    word, _, state = text.partition(" ")
-    return Verdict(job_id, word, state or ("" if word in REFUSED else word))
+    word, _, rest = text.partition(" ")
+    state, _, workflow = rest.partition(" ")
+    return Verdict(job_id, word, state or ("" if word in REFUSED else word), workflow)
 
 
 def _check_amendment(data: str | None, priority: int | None, run_at: int | None, tags: list[str] | None) -> None:

@@ -86,10 +86,18 @@ class Settling(msgspec.Struct, array_like=True):
     took: int
     number: int = 0
     text: str = ""
+    data: str = ""  # of a step: with its references filled in
 
 
 def settling(job: ClaimedJob, outcome: Outcome, took: int, retry_in: float | None) -> Settling:
     """An outcome in the store's terms; `retry_in` is what the retry policy says of a failure (None: dead)."""
+    found = _settling(job, outcome, took, retry_in)
+    if job.filled:
+        found.data = job.data
+    return found
+
+
+def _settling(job: ClaimedJob, outcome: Outcome, took: int, retry_in: float | None) -> Settling:
     match outcome:
         case Completed(result):
             return Settling(job.id, job.delivery, "completed", took, 0, result)

@@ -91,6 +91,8 @@ class Watch:
         return job if job.state in TERMINAL else None
 
     async def _ended_workflow(self, workflow_id: str) -> WorkflowRecord | None:
+        if (await self._workflows.summary(workflow_id)).state is WorkflowState.RUNNING:
+            return None  # a look that costs little: many may wait for a large one
         record = await self._workflows.get(workflow_id)
         return record if record.state is not WorkflowState.RUNNING else None
 

@@ -1,21 +1,24 @@
 """Workflows on their way to the store and back: plans as the scripts take them, rows as records."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from boltq.broker.calls import pack
 from boltq.domain.ids import new_id
 from boltq.domain.job import NO_SPEC, Spec
 from boltq.domain.states import JobState
 from boltq.domain.workflow.form import StepKind
-from boltq.domain.workflow.plan import Group, Plan, PlannedStep
-from boltq.domain.workflow.progress import spared_steps, waits_for, why_skipped
+from boltq.domain.workflow.plan import EARLY, Group, Plan, PlannedStep
+from boltq.domain.workflow.progress import Standing, States, spared_steps, standings, waits_for, why_skipped
 from boltq.domain.workflow.scope import StepEnd
 from boltq.domain.workflow.states import MapStats, StepState, WorkflowState
 
 CONTROL_TYPE: Final = "boltq.step"
 """The job type of what a worker does for a workflow itself: to wait, to ask, to begin a map or another workflow."""
+
+WAITS_FOR_A_PERSON: Final = "it waits for a person's answer"
 
 _GROUPS: Final = {group: number for number, group in enumerate(Group, 1)}
 
@@ -36,13 +39,16 @@ class StepRecord(msgspec.Struct, kw_only=True):
     started_at: int | None = None
     ended_at: int | None = None
     why: str | None = None  # why it waits, or was skipped
-    error: str | None = None  # JSON text of a JobError
+    error: str | None = None  # JSON text of a JobError; of one that is tried again, that of the last run
+    cancel_requested: bool = False  # its worker has been asked to stop it
+    losses: int = 0  # runs whose worker was lost
     stats: MapStats | None = None  # of a map
     begun: int | None = None  # items of a map that have begun
     workflow_id: str | None = None  # of a sub-workflow
     prompt: str | None = None  # of an approval that waits
     due_at: int | None = None  # until when a waiting step waits
     answer: str | None = None  # JSON text of an Answer
+    truncated: bool = False  # the error or the answer was left out: all steps share 2 MiB
 
 
 class WorkflowRecord(msgspec.Struct, kw_only=True):
@@ -60,6 +66,7 @@ class WorkflowRecord(msgspec.Struct, kw_only=True):
     paused: bool = False
     deadline: int | None = None
     parent_job: str | None = None  # the job of the step of which it is the sub-workflow
+    within: str | None = None  # the workflow of that job, with which it goes; None: it is kept by itself
     form: str | None = None  # JSON text, where it was asked for
 
     @property
@@ -82,8 +89,20 @@ class WorkflowSummary(msgspec.Struct, kw_only=True):
     since: int
     ending: str | None
     paused: bool
-    steps: int
     parent_job: str | None
+    within: str | None  # the workflow with which it goes
+    generation: int
+    steps: int
+    ended: int  # steps
+    failed: int  # steps
+
+
+class StepData(msgspec.Struct, kw_only=True, frozen=True):
+    """What a step was given and gave, as JSON texts. None: there is none, or it was left out for its size."""
+
+    inputs: str | None = None
+    result: str | None = None
+    truncated: bool = False  # something was left out
 
 
 def wire_plan(plan: Plan, workflow_id: str, partition: int, form: str = "") -> tuple[Any, ...]:
@@ -100,20 +119,45 @@ def wire_fields(plan: Plan, form: str) -> list[Any]:
 
 
 def wire_steps(plan: Plan, partition: int, chosen: Iterable[str] | None = None) -> list[Any]:
-    """The steps, or those that are chosen: [number, info, text, job]."""
+    """The steps, or those that are chosen, as flow_submit.lua takes them; these wait only for each other."""
+    numbers = {step.id: number for number, step in enumerate(plan.steps, 1)}
+    spared, tags = spared_steps(plan), (" ".join(plan.tags),) if plan.tags else ()
+    wanted = numbers.keys() if chosen is None else set(chosen)
+    rows: list[Any] = []
+    for step in plan.steps:
+        if step.id in wanted:
+            job = (new_id(partition), *job_of(step), *tags)
+            info = _as_text(pack([*_info(step, numbers, spared=step.id in spared), job[0]]))
+            waits = len(wanted & {*step.parents, *step.awaits})
+            head = (info, _GROUPS[step.group], waits, _beginning(step))
+            rows.append((numbers[step.id], head, msgspec.json.encode(step).decode(), job))
+    return rows
+
+
+def wire_infos(plan: Plan, chosen: Iterable[str]) -> list[Any]:
+    """What is known of steps, without new jobs: [number, info, text]."""
     numbers = {step.id: number for number, step in enumerate(plan.steps, 1)}
     spared = spared_steps(plan)
-    wanted = numbers.keys() if chosen is None else set(chosen)
     return [
         (
             numbers[step.id],
-            _info(step, numbers, spared=step.id in spared),
+            _as_text(pack(_info(step, numbers, spared=step.id in spared))),
             msgspec.json.encode(step).decode(),
-            (new_id(partition), *job_of(step)),
         )
-        for step in plan.steps
-        if step.id in wanted
+        for step in map(plan.by_id.__getitem__, chosen)
     ]
+
+
+def _beginning(step: PlannedStep) -> str:
+    """How a step comes to begin: "now" with its workflow, "early" perhaps before all that it waits for has ended."""
+    if step.rule in EARLY:
+        return "early"
+    return "now" if step.group is Group.STEPS and not (step.parents or step.awaits) else ""
+
+
+def _as_text(packed: bytes) -> msgspec.Raw:
+    """Bytes as a text of msgpack: the scripts' reader knows no other bytes."""
+    return msgspec.Raw(b"\xdb" + len(packed).to_bytes(4, "big") + packed)
 
 
 def job_of(step: PlannedStep) -> tuple[str, str, str]:
@@ -190,16 +234,19 @@ def workflow_record(workflow_id: str, head: Sequence[Any], rows: Sequence[Any]) 
         paused="paused" in fields,
         deadline=int(fields["deadline"]) if "deadline" in fields else None,
         parent_job=fields.get("parent"),
-        form=fields.get("form"),
+        within=fields.get("within"),
+        form=fields.get("form") or None,  # sub-workflows have none of their own
     )
+    states = record.states
+    meant = standings(plan, states) if StepState.SKIPPED in states.values() else {}
     for step in found:
-        step.why = _why(record, step)
+        step.why = _why(record, step, states, meant)
     return record
 
 
 def summary(row: Sequence[Any]) -> WorkflowSummary:
-    """A row of flow_list.lua."""
-    workflow_id, name, state, created, since, ending, paused, steps, parent = row
+    """A row of lua/lib/reading.lua."""
+    workflow_id, name, state, created, since, ending, paused, parent, generation, steps, ended, failed, within = row
     return WorkflowSummary(
         id=workflow_id,
         name=name,
@@ -208,9 +255,29 @@ def summary(row: Sequence[Any]) -> WorkflowSummary:
         since=since,
         ending=ending or None,
         paused=bool(paused),
-        steps=steps,
         parent_job=parent or None,
+        within=within or None,
+        generation=generation,
+        steps=steps,
+        ended=ended,
+        failed=failed,
     )
+
+
+def step_data(record: WorkflowRecord, step: StepRecord, row: Sequence[Any]) -> StepData:
+    """A row of flow_data.lua. Inputs of which the references are not filled in yet are none."""
+    _, inputs, result, cut = row
+    planned = record.plan.by_id[step.id]
+    if step.job_state is None and (not planned.refers or planned.map):  # its job is gone, and had what the plan says
+        inputs = inputs or planned.params
+    has_inputs = planned.kind in (StepKind.JOB, StepKind.WORKFLOW) and step.deliveries and step.state not in _UNBEGUN
+    filled = not planned.refers or planned.map is not None or inputs != planned.params
+    return StepData(
+        inputs=inputs if inputs and has_inputs and filled else None, result=result or None, truncated=bool(cut)
+    )
+
+
+_UNBEGUN: Final = (StepState.PENDING, StepState.SKIPPED)
 
 
 def step_end(row: Sequence[Any]) -> StepEnd:
@@ -220,10 +287,12 @@ def step_end(row: Sequence[Any]) -> StepEnd:
 
 
 def _step(step: PlannedStep, row: Sequence[Any]) -> StepRecord:
-    _, _, end, job_id, job, error, answer, numbers = row
-    job_state, _, since, deliveries, tries, worker, took, _, phase, child, prompt, due, _ = job
-    word, _, rest = end.partition(" ")
-    ended_at = int(rest.split(" ")[1]) if rest else None
+    _, _, end, job_id, job, error, answer, numbers, cut = row
+    job_state, _, since, deliveries, tries, worker, took, lost, phase, child, prompt, due, cancel, began = job
+    word, *rest = end.split(" ", 7)
+    ended_at = int(rest[1]) if rest else None
+    if len(rest) > _OF_AN_END:  # it had begun; its job may be gone
+        tries, deliveries, began, child, worker = ("" if text in {"0", "-"} else text for text in rest[_OF_AN_END:])
     return StepRecord(
         id=step.id,
         group=step.group,
@@ -235,16 +304,22 @@ def _step(step: PlannedStep, row: Sequence[Any]) -> StepRecord:
         attempts=int(tries or 0),
         deliveries=int(deliveries or 0),
         worker=worker or None,
-        started_at=_began(job_state, since, took),
+        started_at=int(began) if began else _began(job_state, since, took),
         ended_at=ended_at,
         error=error or None,
+        cancel_requested=bool(cancel) and job_state == JobState.RUNNING,
+        losses=int(lost or 0),
         stats=MapStats(numbers[0], *numbers[2:]) if numbers else None,
         begun=numbers[1] if numbers else None,
         workflow_id=child or None,
         prompt=(prompt or None) if phase == "ask" and not ended_at else None,
         due_at=int(due or 0) or None,
         answer=answer or None,
+        truncated=bool(cut),
     )
+
+
+_OF_AN_END: Final = 2  # standing, when: what comes after that says how its job ran
 
 
 def _began(job_state: str, since: str, took: str) -> int | None:
@@ -271,17 +346,20 @@ _STATES: Final = {
 }
 
 
-def _why(record: WorkflowRecord, step: StepRecord) -> str | None:
-    states = record.states
+def _why(record: WorkflowRecord, step: StepRecord, states: States, meant: Mapping[str, Standing]) -> str | None:
     match step.state:
         case StepState.PENDING:
             needed = waits_for(record.plan, states, step.id)
             return f"it waits for {', '.join(needed[:10])}" if needed else None
         case StepState.SKIPPED:
-            return why_skipped(record.plan, states, step.id)
+            return why_skipped(record.plan, states, step.id, meant)
         case StepState.QUEUED:
             held = record.paused and step.job_state is JobState.BLOCKED
-            return "the workflow is paused" if held else "it waits for a free slot of a worker"
+            return (
+                "the workflow is paused"
+                if held
+                else f"it waits for a worker of queue {record.plan.by_id[step.id].queue}"
+            )
         case StepState.WAITING:
             return _why_waiting(step)
     return None
@@ -289,5 +367,5 @@ def _why(record: WorkflowRecord, step: StepRecord) -> str | None:
 
 def _why_waiting(step: StepRecord) -> str:
     if step.kind is StepKind.APPROVAL:
-        return f"it waits for a person's answer{f': {step.prompt}' if step.prompt else ''}"
+        return f"{WAITS_FOR_A_PERSON}{f': {step.prompt}' if step.prompt else ''}"
     return "its job waits for its next attempt" if step.job_state is JobState.RETRYING else "it waits for its time"

@@ -61,8 +61,8 @@ class WorkerInfo(msgspec.Struct, kw_only=True):
     state: WorkerState = "up"
 
     def takes(self, job_type: str) -> bool:
-        """Whether it knows that type of job."""
-        return self.types is None or job_type in self.types
+        """Whether it knows that type of job. What workflows need by themselves every worker does."""
+        return self.types is None or job_type in self.types or job_type == CONTROL_TYPE
 
 
 class TaskInfo(msgspec.Struct, kw_only=True):

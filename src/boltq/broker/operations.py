@@ -274,7 +274,8 @@ def _judged(item: tuple[str, int], verdict: Verdict) -> ItemVerdict:
         return "ok", None
     if verdict.word == "CHANGED" or (verdict.word == "NOT_FOUND" and since):
         return "skipped", None  # somebody else was there first, or we, before a crash
-    return "failed", ItemError(job_id, verdict.word, _WHY[verdict.word].format(state=verdict.state))
+    reason = verdict.advice or _WHY[verdict.word].format(state=verdict.state)
+    return "failed", ItemError(job_id, verdict.word, reason)
 
 
 _WHY: Final = {

@@ -5,14 +5,16 @@ from typing import Any
 
 import msgspec
 
-from boltq.domain.job import NO_SPEC, JobRecord, Priority, Run, Spec
+from boltq.domain.job import NO_SPEC, JobRecord, Priority, Run, Spec, StepPlace
 from boltq.domain.states import JobState
 
 
-def record(row: Sequence[Any], log: Sequence[str] = (), runs: Sequence[Any] = ()) -> JobRecord:
+def record(
+    row: Sequence[Any], log: Sequence[str] = (), runs: Sequence[Any] = (), place: Sequence[Any] = ()
+) -> JobRecord:
     """A row of lua/lib/reading.lua as a record. A list's row has no payload."""
     job_id, due, state, route, at, since, n, tries, lost, worker, took, error, *rest = row
-    reason, cancel, progress, expires, tags, *rest = rest
+    reason, cancel, progress, expires, tags, flow, *rest = rest
     spec, data, result, created_by, replay_of, replays, unlogged = rest or [""] * 7
     queue, priority, job_type = route.split(" ")
     standing, moved = JobState(state), int(since)
@@ -49,6 +51,8 @@ def record(row: Sequence[Any], log: Sequence[str] = (), runs: Sequence[Any] = ()
         replay_of=replay_of or None,
         replays=replays.split(),
         runs=msgspec.convert(runs, list[Run]),
+        workflow_id=flow.partition(" ")[0] or None,
+        step=StepPlace(place[0], place[1], place[2] or None) if place else None,
     )
 
 

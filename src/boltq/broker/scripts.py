@@ -150,7 +150,7 @@ def _row(state: str, targets: Iterable[JobState]) -> str:
     return f"{state}={{{','.join(f'{target}=true' for target in sorted(targets))}}}"
 
 
-_DECORATION: Final = re.compile(r"\s*script: \w+, on @user_(?:script|function):\d+\.?$")
+_DECORATION: Final = re.compile(r"\s*script:(?: \w+,)? on @user_(?:script|function):\d+\.?$")
 
 
 def translate(error: Exception) -> Exception:

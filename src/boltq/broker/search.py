@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
+from redis import exceptions as redis_errors
 
 from boltq.broker.broker import Broker
 from boltq.broker.calls import Call, pack
 from boltq.broker.cursors import unwrapped, wrapped
 from boltq.broker.rows import record
+from boltq.broker.scripts import translate
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
 from boltq.domain.filters import JobFilter
@@ -160,10 +162,13 @@ class Search:
         return ordered[:MAX_GROUPS] + _rest(ordered[MAX_GROUPS:])
 
     async def now_ms(self) -> int:
-        """The server's clock (a test's own clock where it has one)."""
+        """The server's clock (a test's own clock where it has one). Raises StoreUnavailable."""
         if self._broker.now:
             return self._broker.now()
-        seconds, micros = await self._broker.redis.time()
+        try:
+            seconds, micros = await self._broker.redis.time()
+        except (redis_errors.RedisError, OSError) as error:
+            raise translate(error) from error
         return int(seconds) * 1_000 + int(micros) // 1_000
 
     async def _stops(self, what: JobFilter) -> list["_Stop"]:

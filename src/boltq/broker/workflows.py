@@ -1,8 +1,10 @@
 """Workflows: submit, look at, list, cancel, pause, resume, answer and run again. See lua/lib/flow.lua."""
 
+import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -11,11 +13,14 @@ from boltq.broker.calls import Call, pack
 from boltq.broker.cursors import unwrapped, wrapped
 from boltq.broker.flows import (
     Look,
+    StepData,
     WorkflowRecord,
     WorkflowSummary,
+    step_data,
     step_end,
     summary,
     wire_fields,
+    wire_infos,
     wire_plan,
     wire_steps,
     workflow_record,
@@ -24,19 +29,32 @@ from boltq.broker.inspector import Inspector
 from boltq.domain.errors import Conflict, InvalidJob, NotFound, QueueFull
 from boltq.domain.ids import new_id
 from boltq.domain.job import Submitted
-from boltq.domain.limits import MAX_PAGE
-from boltq.domain.workflow.approvals import Answer, Verdict
+from boltq.domain.limits import MAX_BATCH_BYTES, MAX_PAGE
+from boltq.domain.outcome import DataError
+from boltq.domain.workflow.approvals import Answer, Verdict, check_answer, why_refused
 from boltq.domain.workflow.compiler import compile_workflow
-from boltq.domain.workflow.form import StepKind, read_form
-from boltq.domain.workflow.mistakes import InvalidWorkflow
+from boltq.domain.workflow.form import StepKind, WorkflowForm, as_json, read_form
+from boltq.domain.workflow.mistakes import InvalidWorkflow, raise_if_any
 from boltq.domain.workflow.plan import Plan
 from boltq.domain.workflow.prepare import output_of
-from boltq.domain.workflow.rerun import RerunMode, steps_to_rerun, with_params
+from boltq.domain.workflow.rerun import RerunMode, maps_to_go_on, out_of_place, steps_to_rerun, with_params
 from boltq.domain.workflow.scope import Scope
 from boltq.domain.workflow.states import WorkflowState
 from boltq.domain.workflow.uses import Use, uses_in, value_of
 
+T = TypeVar("T")
+
+MAX_STEP_DATA_BYTES: Final = 4 << 20  # of all steps of a workflow, for one look
+SMALL_BYTES: Final = 32 << 10
+"""A form that is no larger is compiled at once: that takes less than a call may take."""
+
 _MOST_LOOKED_AT: Final = 2_000  # workflows of a partition, for one page
+_MAX_REMARK_BYTES: Final = 2 << 20  # of a workflow's errors and answers, for one look at it
+
+
+async def aside(size: int, compiles: Callable[[], T]) -> T:
+    """Compile a form of so many bytes. A large one may take a second: in a thread, so that others go on."""
+    return compiles() if size <= SMALL_BYTES else await asyncio.to_thread(compiles)
 
 
 class WorkflowPage(msgspec.Struct, frozen=True):
@@ -49,17 +67,21 @@ class WorkflowPage(msgspec.Struct, frozen=True):
 class Workflows:
     """The workflows of a namespace."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, aside: Callable[[int, Callable[[], Any]], Awaitable[Any]] = aside) -> None:
         self._broker = broker
+        self._aside = aside
 
-    async def submit(self, plan: Plan, form: str, *, key: str = "", workflow_id: str = "") -> Submitted:
+    async def submit(
+        self, plan: Plan, form: str, *, key: str = "", workflow_id: str = "", means: str = ""
+    ) -> Submitted:
         """Store a new workflow; `form` is its JSON text. May be repeated with the same id or key.
 
+        `means`: the same form in one spelling, by which a key's second use is compared with its first; else `form`.
         Raises Conflict for a key that was used otherwise, QueueFull, StoreError.
         """
         layout = self._broker.layout
         home = layout.of_id(workflow_id) if workflow_id else layout.of_key(key) if key else layout.next()
-        digest = hashlib.sha256(form.encode()).hexdigest()[:32] if key else ""
+        digest = hashlib.sha256((means or form).encode()).hexdigest()[:32] if key else ""
         new = wire_plan(plan, workflow_id or new_id(home), home, form)
         word, found = await self._send("flow_submit", home, pack(new), key, digest)
         if word == b"FULL":
@@ -69,12 +91,16 @@ class Workflows:
         return Submitted(found.decode(), created=word == b"CREATED")
 
     async def get(self, workflow_id: str, *, form: bool = False) -> WorkflowRecord:
-        """A workflow with all its steps, as they stand. Raises NotFound."""
-        found = await self._send("flow_get", self._home(workflow_id), workflow_id, int(form), read=_decode)
+        """A workflow with all its steps, as they stand; errors and answers within 2 MiB. Raises NotFound."""
+        args = (workflow_id, int(form), _MAX_REMARK_BYTES)
+        found = await self._send("flow_get", self._home(workflow_id), *args, read=_decode)
         return workflow_record(workflow_id, *found)
 
     async def output(self, record: WorkflowRecord) -> str:
-        """What a workflow results in, as JSON text. Raises DataError when a reference leads nowhere."""
+        """What a workflow results in, as JSON text.
+
+        Raises DataError when a reference leads nowhere, or the results that it names have more than 8 MiB together.
+        """
         return await self.output_of(record.id, record.plan)
 
     async def output_of(self, workflow_id: str, plan: Plan) -> str:
@@ -82,21 +108,44 @@ class Workflows:
         uses = uses_in(value_of(msgspec.Raw(plan.output.encode())), "", "output")
         named = {use.reference.step for use in uses if isinstance(use, Use) and use.reference.step}
         numbers = {n: step.id for n, step in enumerate(plan.steps, 1) if step.id in named}
-        args = (workflow_id, pack(list(numbers)))
+        args = (workflow_id, pack(list(numbers)), MAX_BATCH_BYTES)
         rows = await self._send("flow_ends", self._home(workflow_id), *args, read=_decode) if numbers else []
+        rows = _within_bounds(rows, "the output")
         steps = {numbers[row[0]]: step_end(row) for row in rows}
         about = {"id": workflow_id, "name": plan.name}
         return output_of(plan, Scope(input=plan.input, steps=steps, workflow=about))
 
+    async def summary(self, workflow_id: str) -> WorkflowSummary:
+        """A workflow as it stands, without its steps. Raises NotFound."""
+        return summary(await self._send("flow_head", self._home(workflow_id), workflow_id, read=_decode))
+
+    async def data(self, record: WorkflowRecord, most: int = MAX_STEP_DATA_BYTES) -> dict[str, StepData]:
+        """What its steps were given, once they began, and what they gave; within so many bytes. Raises NotFound."""
+        numbers = list(range(1, len(record.steps) + 1))
+        args = (record.id, pack(numbers), most)
+        rows = await self._send("flow_data", self._home(record.id), *args, read=_decode)
+        return {step.id: step_data(record, step, row) for step, row in zip(record.steps, rows, strict=True)}
+
     async def list(
-        self, *, state: WorkflowState | None = None, name: str = "", limit: int = 50, cursor: str | None = None
+        self,
+        *,
+        states: Sequence[WorkflowState] = (),
+        name: str = "",
+        created_after: int | None = None,
+        created_before: int | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
     ) -> WorkflowPage:
-        """One page of workflows, partition after partition, in each the newest first. Raises InvalidJob."""
+        """One page of workflows, partition after partition, in each the newest first. Raises InvalidJob.
+
+        Times in milliseconds; `created_after` is the first that fits, `created_before` the first that does not.
+        """
         partition, inner = _read_cursor(cursor)
         found: list[WorkflowSummary] = []
         most = max(1, min(limit, MAX_PAGE))
+        wanted = (" ".join(states), name, _or_any(created_after), _or_any(created_before))
         while partition < self._broker.layout.partitions:
-            args = (inner, state or "", name, most - len(found), _MOST_LOOKED_AT)
+            args = (inner, *wanted, most - len(found), _MOST_LOOKED_AT)
             inner, rows = await self._send("flow_list", partition, *args, read=_decode)
             found += map(summary, rows)
             if inner:
@@ -118,15 +167,33 @@ class Workflows:
         """Go on after a pause. Raises NotFound, Conflict."""
         return await self._steer(workflow_id, "resume")
 
+    async def delete(self, workflow_id: str) -> None:
+        """Forget a workflow that has ended, with its jobs and its sub-workflows; its idempotency key stays used.
+
+        It is gone at once; when this is broken off, workers clear away what is left. Raises NotFound, Conflict.
+        """
+        home = self._home(workflow_id)
+        more = await self._send("flow_delete", home, workflow_id)
+        while more:
+            more = await self._send("flow_delete", home, "")
+
     async def signal(self, workflow_id: str, step_id: str, answer: Answer) -> Verdict:
-        """A person's word for an approval step; it may come before the step waits. Raises NotFound."""
+        """A person's word for an approval step; it may come before the step waits.
+
+        Raises NotFound, InvalidWorkflow; Conflict when another answer counts, or the step has ended without one.
+        """
+        raise_if_any(check_answer(answer))
         record = await self.get(workflow_id)
         number = next((n for n, step in enumerate(record.plan.steps, 1) if step.id == step_id), 0)
         if not number or record.plan.steps[number - 1].kind is not StepKind.APPROVAL:
             raise NotFound(f"the workflow {workflow_id} has no approval step {step_id:.100}")
         args = (workflow_id, number, msgspec.json.encode(answer).decode(), answer.decision)
-        word = await self._send("flow_signal", self._home(workflow_id), *args)
-        return Verdict(word.decode())
+        verdict = Verdict((await self._send("flow_signal", self._home(workflow_id), *args)).decode())
+        if verdict is Verdict.REFUSED:
+            step = (await self.get(workflow_id)).step(step_id)
+            earlier = msgspec.json.decode(step.answer, type=Answer) if step.answer else None
+            raise Conflict(why_refused(step_id, step.state, earlier))
+        return verdict
 
     async def rerun(
         self,
@@ -148,23 +215,37 @@ class Workflows:
             raise Conflict(f"workflow {workflow_id} has nothing that {mode} would run again")
         plan, home = record.plan, self._home(workflow_id)
         fields: Sequence[Any] = ()
+        others: Sequence[Any] = ()  # what refers to another step than before changes that one too
         if params:
-            form = with_params(read_form(record.form or ""), params)
-            plan = compile_workflow(form)
-            if [step.id for step in plan.steps] != [step.id for step in record.plan.steps]:
-                reason = "they refer to other steps than before, which changes the order: submit a new workflow"
-                raise InvalidWorkflow([("/params", reason)])
-            fields = wire_fields(plan, msgspec.json.encode(form).decode())
-        args = (workflow_id, record.generation, pack(wire_steps(plan, home, chosen)), pack(list(fields)))
+            raise_if_any(out_of_place(plan, chosen, mode, params))
+            form, plan = await self._aside(size_with(record, params), lambda: _recompiled(record, params))
+            fields = wire_fields(plan, as_json(form))
+            others = wire_infos(plan, plan.by_id.keys() - set(chosen))
+        kept = maps_to_go_on(record.plan, record.states, mode, chosen)
+        maps = {n: 2 if step.id in kept else 1 for n, step in enumerate(plan.steps, 1) if step.map is not None}
+        rows = [(*row, maps.get(row[0], 0)) for row in wire_steps(plan, home, chosen)]
+        args = (workflow_id, record.generation, pack(rows), pack(list(fields)), pack(others))
         await self._send("flow_rerun", home, *args)
         return chosen
 
     # What a worker asks and says
 
     async def look(self, job_id: str) -> Look:
-        """What the step of a claimed job is about."""
-        found: Look = await self._send("flow_look", self._home(job_id), job_id, read=_decode_look)
-        return found
+        """What the step of a claimed job is about. Raises DataError when it refers to more than 8 MiB of results."""
+        args = (job_id, MAX_BATCH_BYTES)
+        found: Look | int = await self._send("flow_look", self._home(job_id), *args, read=_decode_look)
+        return _within_bounds(found, "the step")
+
+    async def parents(self, job_id: str) -> str:
+        """The results of the steps that the step of a job depends on, by their ids: JSON text of an object.
+
+        Null for a step without one; an empty object for a job of no workflow. Raises NotFound, and DataError when they
+        have more than 8 MiB together.
+        """
+        rows, size = await self._send("flow_parents", self._home(job_id), job_id, MAX_BATCH_BYTES, read=_decode)
+        if size > MAX_BATCH_BYTES:
+            raise DataError(f"the results of the steps before have {size} bytes; at most {MAX_BATCH_BYTES} are read")
+        return msgspec.json.encode({step: msgspec.Raw((text or "null").encode()) for step, text in rows}).decode()
 
     async def tell(self, job_id: str, delivery: int, verb: str, *args: object) -> str:
         """Say what a claimed step does instead of running: see flow_step.lua. Raises LeaseLost."""
@@ -177,18 +258,58 @@ class Workflows:
         return await Inspector(self._broker).now_ms()
 
     async def _steer(self, workflow_id: str, verb: str) -> WorkflowState:
-        word = await self._send("flow_steer", self._home(workflow_id), workflow_id, verb)
-        return WorkflowState(word.decode())
+        state, more = await self._send("flow_steer", self._home(workflow_id), workflow_id, verb)
+        while more:  # items of maps, which one call does not steer all
+            state, more = await self._send("flow_steer", self._home(workflow_id), workflow_id, "go_on")
+        return WorkflowState(state.decode())
 
     def _home(self, any_id: str) -> int:
         return self._broker.layout.of_id(any_id)
 
     async def _send(self, script: str, partition: int, *args: Any, read: Any = None) -> Any:
-        return await self._broker.send(Call(script, partition, args, read or _as_it_is))
+        try:
+            return await self._broker.send(Call(script, partition, args, read or _as_it_is))
+        except NotFound as error:
+            about = "the id is wrong, or it is older than the history that is kept"
+            raise NotFound(f"no workflow {error}: {about}") from None
+
+
+def form_of(record: WorkflowRecord) -> WorkflowForm:
+    """The form that was asked for with the record. Raises InvalidWorkflow for a sub-workflow, which has none."""
+    if record.form is None:
+        reason = "a sub-workflow has no form of its own that could be edited: submit it as a workflow"
+        raise InvalidWorkflow([("/params", reason)])
+    return read_form(record.form)
+
+
+def size_with(record: WorkflowRecord, params: Mapping[str, msgspec.Raw]) -> int:
+    """How large the form is that was asked for with the record, and other params for its steps."""
+    return len(record.form or "") + sum(len(bytes(raw)) for raw in params.values())
+
+
+def _recompiled(record: WorkflowRecord, params: Mapping[str, msgspec.Raw]) -> tuple[WorkflowForm, Plan]:
+    form = with_params(form_of(record), params)
+    plan = compile_workflow(form)
+    if [step.id for step in plan.steps] != [step.id for step in record.plan.steps]:
+        reason = "they refer to other steps than before, which changes the order: submit a new workflow"
+        raise InvalidWorkflow([("/params", reason)])
+    return form, plan
+
+
+def _within_bounds(found: T | int, who: str) -> T:
+    if isinstance(found, int):
+        raise DataError(
+            f"the results that {who} refers to have {found} bytes or more; at most {MAX_BATCH_BYTES} are read"
+        )
+    return found
 
 
 def _as_it_is(reply: Any) -> Any:
     return reply
+
+
+def _or_any(moment: int | None) -> int:
+    return -1 if moment is None else moment
 
 
 def _write_cursor(partition: int, inner: str) -> str:
@@ -199,11 +320,14 @@ def _read_cursor(cursor: str | None) -> tuple[int, str]:
     if not cursor:
         return 0, ""
     try:
-        partition, _, inner = unwrapped(cursor).partition("|")
-        return int(partition), inner
+        found = _CURSOR.fullmatch(unwrapped(cursor))
     except ValueError:
-        raise InvalidJob([("/cursor", "not a cursor of ours")]) from None
+        found = None
+    if found is None:
+        raise InvalidJob([("/cursor", "not a cursor of ours")])
+    return int(found[1]), found[2]
 
 
+_CURSOR: Final = re.compile(r"([0-9]{1,4})\|((?:[0-9]{1,15} [0-9A-Z]{26})?)")
 _decode: Final = msgspec.msgpack.Decoder().decode
-_decode_look: Final = msgspec.msgpack.Decoder(Look).decode
+_decode_look: Final = msgspec.msgpack.Decoder(Look | int).decode

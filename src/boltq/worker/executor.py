@@ -7,6 +7,8 @@ import inspect
 import math
 from typing import Any
 
+import msgspec
+
 from boltq.domain.context import enter_job
 from boltq.domain.limits import MAX_DELAY_SECONDS
 from boltq.domain.outcome import (
@@ -27,8 +29,10 @@ from boltq.domain.outcome import (
 )
 from boltq.domain.parameters import result_json
 from boltq.domain.retry import RetryPolicy
+from boltq.domain.workflow.prepare import RunJob
 from boltq.worker.processes import ProcessPool
 from boltq.worker.run import CANCEL, Run
+from boltq.worker.steps import Steps
 
 
 class Executor:
@@ -39,6 +43,17 @@ class Executor:
         self._processes = processes
         self._loop = asyncio.get_running_loop()
         self.closing = False  # the worker is torn down: a cancel that nobody asked for a run is for its slot
+
+    async def run_step(self, run: Run, steps: Steps) -> tuple[Outcome | None, "concurrent.futures.Future[Any] | None"]:
+        """A step of a workflow: what it does is asked first. None: it does something else than to run."""
+        found = await steps.prepare(run)
+        if run.stop_reason:
+            return (None if found is None else stopped(run)), None
+        if not isinstance(found, RunJob):
+            return found, None
+        filled = found.data != run.job.data
+        run.job = msgspec.structs.replace(run.job, data=found.data, look=None, filled=filled)
+        return await self.run(run)
 
     async def run(self, run: Run) -> tuple[Outcome, "concurrent.futures.Future[Any] | None"]:
         """The outcome of a run, and the thread that still works at it if it could not be stopped."""

@@ -10,14 +10,29 @@ import multiprocessing
 import os
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from boltq.domain.errors import NotFound, StoreError, StoreUnavailable
 from boltq.domain.job import ClaimedJob
-from boltq.domain.outcome import Cancelled, Category, Completed, Failed, JobError, Outcome, Released, Snoozed
+from boltq.domain.outcome import (
+    Cancelled,
+    Category,
+    Completed,
+    DataError,
+    Failed,
+    JobError,
+    Outcome,
+    Released,
+    Snoozed,
+    text_of,
+)
+from boltq.worker.parents import Asked
 from boltq.worker.run import CANCEL, LOST, SHUTDOWN, TIMEOUT, Run
 
 _spawn = multiprocessing.get_context("spawn")
@@ -36,10 +51,18 @@ class Order(msgspec.Struct):
     max_attempts: int
 
 
+class Answer(msgspec.Struct, omit_defaults=True):
+    """What a child's question for its job's parents brought: JSON text, or why there is none."""
+
+    text: str = ""
+    refusal: tuple[str, str] | None = None  # the class of the error, and what it says
+
+
 class Report(msgspec.Struct, omit_defaults=True):
     """What a child says: a telling, or how the run ended."""
 
     telling: Telling | None = None
+    asks: bool = False  # for the parents of its job
     verb: str = ""
     text: str = ""
     number: float | None = None
@@ -99,9 +122,12 @@ class _Child:
             self._pipe.send_bytes(msgspec.msgpack.encode(order))
             while True:
                 report = msgspec.msgpack.decode(self._pipe.recv_bytes(), type=Report)
-                if report.telling is None:
+                if report.asks:
+                    self._pipe.send_bytes(msgspec.msgpack.encode(_answer(run)))
+                elif report.telling:
+                    run.context()._tell(*report.telling)  # noqa: SLF001 - the other half of the same context
+                else:
                     return _outcome(report)
-                run.context()._tell(*report.telling)  # noqa: SLF001 - the other half of the same context
         except (EOFError, OSError):
             return self._ended(run)
 
@@ -130,6 +156,13 @@ class _Child:
         """Collect what is left of it."""
         self._process.join(5)
         self._pipe.close()
+
+
+def _answer(run: Run) -> Answer:
+    try:
+        return Answer(run.parents().wait())
+    except Exception as error:  # noqa: BLE001 - it is the function's to see, in its own process
+        return Answer(refusal=(type(error).__name__, text_of(error)))
 
 
 def _outcome(report: Report) -> Outcome:
@@ -163,11 +196,32 @@ def _carry_out(order: Order, pipe: Connection) -> Report:
     def tell(_run: Run, fraction: float | None, text: str, line: str | None) -> None:
         pipe.send_bytes(msgspec.msgpack.encode(Report(telling=(fraction, text, line))))
 
+    one_asks = threading.Lock()
+
+    def parents_of(_job_id: str) -> Asked:
+        return Asked(partial(_ask, pipe, one_asks))
+
     task = _find_task(order.module, order.name)
     if task is None:
         message = f"no task {order.name!r} at the top of module {order.module!r}, where executor='process' needs it"
         return Report(verb="failed", retry=False, error=JobError("TaskNotFound", message, Category.SYSTEM))
-    return _report(call(Run(0, order.job, task, order.timeout, order.max_attempts, tell)))
+    return _report(call(Run(0, order.job, task, order.timeout, order.max_attempts, tell, parents_of)))
+
+
+def _ask(pipe: Connection, one_asks: threading.Lock) -> "Future[str]":
+    """In the child: the answer is there when this returns."""
+    with one_asks:
+        pipe.send_bytes(msgspec.msgpack.encode(Report(asks=True)))
+        answer = msgspec.msgpack.decode(pipe.recv_bytes(), type=Answer)
+    found: Future[str] = Future()
+    if answer.refusal is None:
+        found.set_result(answer.text)
+    else:
+        found.set_exception(_REFUSALS.get(answer.refusal[0], StoreUnavailable)(answer.refusal[1]))
+    return found
+
+
+_REFUSALS: Final = {kind.__name__: kind for kind in (DataError, NotFound, StoreError, StoreUnavailable)}
 
 
 def _find_task(module: str, name: str) -> Any:

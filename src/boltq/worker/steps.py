@@ -1,12 +1,15 @@
 """Steps of workflows: what a worker does when it has claimed one, before its function runs or instead of that."""
 
+import asyncio
+import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from boltq.app import BoltQ, Task
 from boltq.broker.broker import Broker, repeated
-from boltq.broker.flows import CONTROL_TYPE, Look, route_of, spec_of, spec_text, step_end, wire_plan
+from boltq.broker.flows import CONTROL_TYPE, Look, WorkflowRecord, route_of, spec_of, spec_text, step_end, wire_plan
 from boltq.broker.workflows import Workflows
 from boltq.domain.errors import BoltQError, LeaseLost, NotFound
 from boltq.domain.ids import new_id
@@ -28,6 +31,7 @@ from boltq.domain.outcome import (
 from boltq.domain.retry import RetryPolicy
 from boltq.domain.workflow.approvals import Answer, end_of
 from boltq.domain.workflow.bounds import EXPAND_ITEMS
+from boltq.domain.workflow.failure import failure_of
 from boltq.domain.workflow.form import StepKind
 from boltq.domain.workflow.maps import gathered, has_lost, tolerated
 from boltq.domain.workflow.plan import PlannedStep
@@ -43,6 +47,7 @@ from boltq.domain.workflow.prepare import (
     prepare,
     prepare_item,
 )
+from boltq.domain.workflow.progress import cause_of
 from boltq.domain.workflow.scope import Scope
 from boltq.domain.workflow.states import MapStats, StepState, WorkflowState
 from boltq.worker.run import Run
@@ -66,6 +71,7 @@ class Steps:
     def __init__(self, broker: Broker) -> None:
         self._workflows = Workflows(broker)
         self._layout = broker.layout
+        self._showing: set[asyncio.Task[None]] = set()
 
     async def prepare(self, run: Run) -> Outcome | RunJob | None:
         """What to do with a claimed step: run its function with this data, settle it so, or (None) nothing more.
@@ -74,8 +80,7 @@ class Steps:
         step is handed back.
         """
         try:
-            look = await repeated(lambda: self._workflows.look(run.job.id))
-            return await self._decided(run, look)
+            return await self._decided(run, await self._look(run))
         except DataError as error:
             return Failed(describe(error, Category.DATA), retry=False)
         except LeaseLost:
@@ -85,6 +90,21 @@ class Steps:
         except BoltQError:
             return Released()
 
+    def show(self, run: Run) -> None:
+        """Tell the store of a run that takes longer what its data is, with all references filled in."""
+        showing = asyncio.get_running_loop().create_task(self._show(run))
+        self._showing.add(showing)
+        showing.add_done_callback(self._showing.discard)
+
+    async def _show(self, run: Run) -> None:
+        with contextlib.suppress(BoltQError):  # it comes with the outcome too
+            await self._workflows.tell(run.job.id, run.job.delivery, "filled", run.job.data)
+
+    async def _look(self, run: Run) -> Look:
+        if run.job.look is not None:
+            return msgspec.convert(run.job.look, Look)
+        return await repeated(lambda: self._workflows.look(run.job.id))
+
     async def _decided(self, run: Run, look: Look) -> Outcome | RunJob | None:
         step = msgspec.json.decode(look.text, type=PlannedStep)
         if look.wrong:
@@ -93,7 +113,7 @@ class Steps:
             case "wait":
                 return Completed("null")
             case "ask":
-                return await self._answered(run, step, look)
+                return await self._answered(run, step, look.more)
             case "items":
                 return _gathered(step, look)
             case "child":
@@ -103,13 +123,12 @@ class Steps:
     async def _begun(self, run: Run, step: PlannedStep, look: Look) -> Outcome | RunJob | None:
         if look.item:
             return await self._do_item(run, step)
-        return await self._do(run, step, prepare(step, scope_of(look)), scope_of(look))
+        scope = scope_of(look)
+        return await self._do(run, step, prepare(step, scope), scope)
 
     async def _do(self, run: Run, step: PlannedStep, prepared: Prepared, scope: Scope) -> Outcome | RunJob | None:
         match prepared:
-            case RunJob(data):
-                if data != run.job.data:
-                    await self._tell(run, "filled", data)
+            case RunJob():
                 return prepared
             case Skip():
                 await self._tell(run, "skip")
@@ -129,27 +148,25 @@ class Steps:
         return await repeated(lambda: self._workflows.tell(run.job.id, run.job.delivery, verb, *args))
 
     async def _now(self) -> int:
-        return await self._workflows.now_ms()
+        return await repeated(self._workflows.now_ms)
 
     # A person's word
 
     async def _ask(self, run: Run, ask: Ask) -> Outcome | None:
         until = 0 if ask.timeout is None else await self._now() + ask.timeout
-        word = await self._tell(run, "ask", ask.prompt, until)
-        return _end_by(word.partition(" ")[2]) if word.startswith("answer ") else Told
+        return await self._told_to_ask(run, ask.prompt, until)
 
-    async def _answered(self, run: Run, step: PlannedStep, look: Look) -> Outcome | None:
-        answer, due, now = look.more
+    async def _answered(self, run: Run, step: PlannedStep, more: Sequence[Any]) -> Outcome | None:
+        answer, due, now = more
         if answer:
             return _end_by(answer)
-        if not due or now < due:  # somebody ran it before its time
-            prompt = step.approval.prompt if step.approval else ""
-            return await self._ask_again(run, prompt, due)
+        if not due or now < due:  # somebody ran it before its time: it asks on in the same words
+            return await self._told_to_ask(run, "", due)
         on_timeout = step.approval.on_timeout if step.approval else "reject"
         late = msgspec.json.encode(Answer(decision=on_timeout, timed_out=True)).decode()
         return _end_by((await self._tell(run, "answer", late)).partition(" ")[2])
 
-    async def _ask_again(self, run: Run, prompt: str, due: int) -> Outcome | None:
+    async def _told_to_ask(self, run: Run, prompt: str, due: int) -> Outcome | None:
         word = await self._tell(run, "ask", prompt, due)
         return _end_by(word.partition(" ")[2]) if word.startswith("answer ") else Told
 
@@ -167,10 +184,7 @@ class Steps:
             return Completed(await self._workflows.output(record))
         if record.state is WorkflowState.CANCELLED:
             return Cancelled("cancelled")
-        bad = next((s.id for s in record.steps if s.state is StepState.FAILED), None)
-        what = f"; its step {bad} failed" if bad else ""
-        error = JobError("WorkflowFailed", f"the workflow {workflow_id} failed{what}", Category.UNKNOWN)
-        return Failed(error, retry=False)
+        return Failed(_failure_of(record), retry=False)
 
     # Maps
 
@@ -242,6 +256,16 @@ def _gathered(step: PlannedStep, look: Look) -> Outcome:
         raise DataError(f"the results of the {total} items have more than {MAX_RESULT_BYTES} bytes together")
     results = {int(number) - 1: text for number, text in zip(flat[::2], flat[1::2], strict=True)}
     return Completed(gathered(total, results))
+
+
+def _failure_of(record: WorkflowRecord) -> JobError:
+    """What a sub-workflow's step fails of: the category is that of the step for which the sub-workflow failed."""
+    bad = cause_of(record.plan, record.states)
+    told = error_of(stored) if bad and (stored := record.step(bad).error) else None
+    raised = failure_of(record.id, record.ending, bad, told)
+    timed_out = record.ending == "timed_out"
+    category = Category.TIMEOUT if timed_out else told.category if told else Category.UNKNOWN
+    return JobError("WorkflowFailed", str(raised), category)
 
 
 def _end_by(text: str) -> Outcome:

@@ -1,7 +1,6 @@
 """Worker: runs an application's tasks. `run` is a list of what it does."""
 
 import asyncio
-import concurrent.futures
 import contextlib
 import logging
 import os
@@ -22,13 +21,13 @@ from boltq.broker.flows import CONTROL_TYPE
 from boltq.domain.errors import Conflict, StoreError
 from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Cancelled, Failed, Outcome
-from boltq.domain.workflow.prepare import RunJob
 from boltq.worker.buffer import Buffer
-from boltq.worker.executor import Executor, stopped
+from boltq.worker.executor import Executor
 from boltq.worker.fetcher import Fetcher, FetcherOwner
 from boltq.worker.leases import STUCK_AFTER, Leases
+from boltq.worker.parents import reading
 from boltq.worker.processes import ProcessPool
-from boltq.worker.run import CANCEL, LOST, SHUTDOWN, TIMEOUT, Run, Specs
+from boltq.worker.run import CANCEL, LOST, SHUTDOWN, TIMEOUT, Beginnings, Run
 from boltq.worker.steps import Steps, control_task
 from boltq.worker.tellings import Tellings
 
@@ -79,7 +78,6 @@ class Worker(FetcherOwner):
         self._runs: dict[str, Run] = {}
         self._stuck: set[Run] = set()  # settled by the lease thread, and still not at their end
         self._tasks: dict[str, Task[..., Any]] = {}  # by a job's route
-        self._specs = Specs()
         self._watching: asyncio.TimerHandle | None = None
         self._buffer = Buffer(self.slots, self._wake)
         self._fetchers: list[Fetcher] = []
@@ -128,6 +126,7 @@ class Worker(FetcherOwner):
         self._line: Line = await self.app.line()
         broker = self._line.broker
         self._tellings = Tellings(broker)
+        self._beginnings = Beginnings(self._settings, self._tellings.add, reading(broker))
         self._steps = Steps(broker)
         self._processes = ProcessPool()
         self._executor = Executor(self._processes)
@@ -215,7 +214,7 @@ class Worker(FetcherOwner):
             run = self._begin(partition, job)
             try:
                 if run.is_step:
-                    outcome, thread = await self._run_step(run)
+                    outcome, thread = await self._executor.run_step(run, self._steps)
                 else:
                     outcome, thread = await self._executor.run(run)
                 if run.tellings:
@@ -234,28 +233,12 @@ class Worker(FetcherOwner):
                 breath = 0
                 await asyncio.sleep(0)
 
-    async def _run_step(self, run: Run) -> tuple[Outcome | None, "concurrent.futures.Future[Any] | None"]:
-        """A step of a workflow: what it does is asked first. None: it does something else than to run."""
-        found = await self._steps.prepare(run)
-        if run.stop_reason:
-            return (None if found is None else stopped(run)), None
-        if not isinstance(found, RunJob):
-            return found, None
-        run.job = msgspec.structs.replace(run.job, data=found.data)
-        return await self._executor.run(run)
-
     def _begin(self, partition: int, job: ClaimedJob) -> Run:
         task = self._tasks.get(job.route)
         if task is None:
             task = self._tasks[job.route] = self.app.tasks.get(job.type) or control_task(self.app)
-        spec = self._specs.read(job.spec)
-        timeout = spec.timeout or task.timeout_seconds or self._settings.job_timeout
-        max_attempts = spec.max_attempts or task.retry.max_attempts or self._settings.max_attempts
-        run = Run(partition, job, task, timeout, max_attempts, self._tellings.add)
-        run.is_step = spec.step
-        run.retry = spec.retry.over(task.retry) if spec.retry else task.retry
-        self._runs[job.id] = run
-        if self._watching is None or timeout < _WATCH:
+        run = self._runs[job.id] = self._beginnings.run_of(partition, job, task)
+        if self._watching is None or run.timeout < _WATCH:
             self._watch_deadlines()
         return run
 
@@ -311,6 +294,9 @@ class Worker(FetcherOwner):
                 run.ask_to_stop(TIMEOUT)
             else:
                 soonest = min(soonest, run.deadline - now)
+            if run.job.filled and not run.shown:
+                run.shown = True
+                self._steps.show(run)
         for partition, job in self._buffer.excess():
             self._fetchers[partition].release([job])
         self._watching = self._loop.call_later(max(0.01, soonest), self._watch_deadlines)

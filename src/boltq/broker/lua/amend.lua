@@ -1,7 +1,8 @@
 -- amend: what a waiting job carries is changed: its payload, tags, priority, or time (scheduled, retrying -> queued when
 -- it has come, queued -> scheduled when it lies ahead). With another priority it goes to the tail of that list.
+-- The payload of a workflow's job is the workflow's.
 --   ARGV     now, msgpack of maps with id and any of data, tags (words), priority, run_at (ms; 0: now)
---   returns  msgpack of a word for each: amended <state>, NOT_FOUND, CONFLICT <state>
+--   returns  msgpack of a word for each: amended <state>, NOT_FOUND, CONFLICT <state> <workflow, if that is why>
 --@use claims
 local place = {} -- state -> function (id, old route, new route, when or nil, parked, ghosts) that answers the new state
 
@@ -51,8 +52,9 @@ end
 
 local verdicts = {}
 for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
-  local job = call('HMGET', job_key(item.id), 'state', 'route', 'parked', 'ghost')
-  verdicts[i] = refusal(job[1], 0, 0) or not place[job[1]] and 'CONFLICT ' .. job[1] or amend(item.id, job[1], job, item)
+  local job = call('HMGET', job_key(item.id), 'state', 'route', 'parked', 'ghost', 'flow')
+  local refused = refusal(job[1], 0, 0) or not place[job[1]] and conflict(job[1])
+  verdicts[i] = refused or item.data and job[5] and conflict(job[1], job[5]) or amend(item.id, job[1], job, item)
 end
 commit()
 return cmsgpack.pack(verdicts)

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- claim: queued -> running, up to n jobs, for a registered worker; promotes what is due on the way.
 --   ARGV     now, worker, n, which of its queues comes first
---   returns  msgpack of [[id, route, data, spec, delivery, attempts, waited]*, next due or 0, flag]
+--   returns  msgpack of [[id, route, data, spec, delivery, attempts, waited, what flow_look says where it asks for
+--            that and it is not too much]*, next due or 0, flag]
 --@use claims, flow
 flow.carry_on()
 flow.go_on()

@@ -3,7 +3,7 @@
 -- not jobs of a workflow that have not ended.
 --   ARGV     now, msgpack of [id, since or 0]*
 --   returns  msgpack of a word for each: deleted, AGAIN (this call has searched enough: ask again), NOT_FOUND,
---            CHANGED <state>, CONFLICT <state>
+--            CHANGED <state>, CONFLICT <state> <workflow>
 --@use claims
 local MOST_SEARCHED = 500000 -- ids of lists of completed jobs
 local searched = 0
@@ -17,7 +17,7 @@ end
 
 local function delete(id, state, job)
   local route = route_of(job[3])
-  if not leave[state] or (job[6] and MOVES[state].cancelled) then return 'CONFLICT ' .. state end
+  if not leave[state] or (job[6] and MOVES[state].cancelled) then return conflict(state, job[6]) end
   if state == 'completed' then
     local size = call('LLEN', index_key(route.queue, state))
     if searched > 0 and searched + size > MOST_SEARCHED then return 'AGAIN' end

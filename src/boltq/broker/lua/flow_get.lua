@@ -1,10 +1,11 @@
 #!lua flags=no-writes
 -- flow_get: a workflow as it stands, with every step.
---   ARGV     now, id, 1 for the form too
---   returns  msgpack of [[field, value, ...], [number, text, end, job, [job's fields], error, answer, [map]]*]
+--   ARGV     now, id, 1 for the form too, how many bytes errors and answers may have together
+--   returns  msgpack of [[field, value, ...], [number, text, end, job, [job's fields], error, answer, [map], 1 when the
+--            error or the answer was left out]*]; of a step that is tried again, the error is that of the last run
 --   refuses  NOT_FOUND
 --@use reading
-local id = ARGV[2]
+local id, left = ARGV[2], tonumber(ARGV[4])
 local head = call('HGETALL', flow_key(id))
 if #head == 0 then refuse('NOT_FOUND', id) end
 local fields = {}
@@ -14,7 +15,15 @@ for i = 1, #head, 2 do
     fields[#fields + 1] = head[i + 1]
   end
 end
-local JOB = { 'state', 'at', 'since', 'n', 'tries', 'worker', 'took', 'reason', 'phase', 'child', 'prompt', 'due', 'cancel' }
+local JOB = { 'state', 'route', 'since', 'n', 'tries', 'worker', 'took', 'lost', 'phase', 'child', 'prompt', 'due', 'cancel', 'began' }
+
+local function remark(key, field)
+  local size = call('HSTRLEN', key, field)
+  if size > left then return '', true end
+  left = left - size
+  return call('HGET', key, field) or '', false
+end
+
 local texts, rows = call('HGETALL', flow_key(id, 'texts')), {}
 for i = 1, #texts, 2 do
   local n = texts[i]
@@ -23,17 +32,23 @@ for i = 1, #texts, 2 do
   for k = 1, #JOB do
     standing[k] = standing[k] or ''
   end
-  local map = call('HMGET', flow_key(id, 'map:' .. n), 'total', 'begun')
+  if standing[1] == 'scheduled' or standing[1] == 'retrying' then
+    standing[12] = call('ZSCORE', index_key(route_of(standing[2]).queue, standing[1]), job) or standing[12]
+  end
+  local map = call('HMGET', flow_key(id, 'map:' .. n), 'total', 'begun', 'ahead')
   local numbers = {}
   if map[1] then
-    numbers = { tonumber(map[1]), tonumber(map[2]) or 0 }
+    numbers = { tonumber(map[1]), (tonumber(map[2]) or 0) + (tonumber(map[3]) or 0) }
     for _, part in ipairs({ 'good', 'bad', 'gone' }) do
       numbers[#numbers + 1] = call('SCARD', flow_key(id, 'map:' .. n .. ':' .. part))
     end
   end
+  local retrying = standing[1] == 'retrying'
+  local err, cut = remark(retrying and job_key(job) or flow_key(id, 'errors'), retrying and 'error' or n)
+  local answer, cut_too = remark(flow_key(id, 'answers'), n)
   rows[#rows + 1] = {
     tonumber(n), texts[i + 1], call('HGET', flow_key(id, 'ends'), n) or '', job, standing,
-    call('HGET', flow_key(id, 'errors'), n) or '', call('HGET', flow_key(id, 'answers'), n) or '', numbers,
+    err, answer, numbers, (cut or cut_too) and 1 or 0,
   }
 end
 return cmsgpack.pack({ fields, rows })

@@ -1,25 +1,34 @@
 #!lua flags=no-writes
 -- flow_list: workflows, the newest first.
---   ARGV     now, cursor ('' for the first page), state or '', name or '', how many, how many to look at at most
---   returns  msgpack of [next cursor or '', [id, name, state, submitted, since, ending, paused, steps]*]
+--   ARGV     now, cursor ('' for the first page), states or '', name or '', submitted since or -1, before or -1,
+--            how many, how many to look at at most
+--   returns  msgpack of [next cursor or '', rows as in lib/reading.lua]
 --@use reading
-local most, left = tonumber(ARGV[5]), tonumber(ARGV[6])
-local key, rows = flows_key('all'), {}
-local score, last = string.match(ARGV[2], '^(%d+) (%S+)$')
-local at = 0
-if score then
-  local rank = call('ZREVRANK', key, last)
-  at = rank and rank + 1 or call('ZCOUNT', key, '(' .. score, '+inf')
+local states, name, since, before = words(ARGV[3]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local most, left = tonumber(ARGV[7]), tonumber(ARGV[8])
+local key, rows, wanted = flows_key('all'), {}, {}
+for _, state in ipairs(states) do
+  wanted[state] = true
 end
+
+local function begins_at()
+  local score, last = string.match(ARGV[2], '^(%d+) (%S+)$')
+  local rank = score and call('ZREVRANK', key, last)
+  if rank then return rank + 1 end
+  if score then return call('ZCOUNT', key, '(' .. score, '+inf') end
+  return before >= 0 and call('ZCOUNT', key, before, '+inf') or 0
+end
+
+local at = begins_at()
 while true do
   local page = call('ZREVRANGE', key, at, at + 99, 'WITHSCORES')
   for i = 1, #page, 2 do
-    local id = page[i]
-    local head = call('HMGET', flow_key(id), 'name', 'state', 'at', 'since', 'ending', 'paused', 'parent')
+    local id, submitted = page[i], tonumber(page[i + 1])
+    if submitted < since then return cmsgpack.pack({ '', rows }) end
     left = left - 1
-    if head[1] and (ARGV[3] == '' or head[2] == ARGV[3]) and (ARGV[4] == '' or head[1] == ARGV[4]) then
-      local steps = call('HLEN', flow_key(id, 'steps'))
-      rows[#rows + 1] = { id, head[1], head[2], tonumber(head[3]), tonumber(head[4]), head[5] or '', head[6] and 1 or 0, steps, head[7] or '' }
+    local head = call('HMGET', flow_key(id), 'name', 'state')
+    if head[1] and (#states == 0 or wanted[head[2]]) and (name == '' or head[1] == name) then
+      rows[#rows + 1] = flow_row(id)
     end
     if #rows >= most or left <= 0 then return cmsgpack.pack({ page[i + 1] .. ' ' .. id, rows }) end
   end

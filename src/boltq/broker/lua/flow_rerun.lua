@@ -1,14 +1,18 @@
 -- flow_rerun: a workflow that has ended is run again: some of its steps, with new jobs. The others keep their results.
---   ARGV     now, id, generation that was looked at, msgpack of [number, info, text, job]* as in flow_submit,
---            msgpack of [field, value, ...] that change
+--   ARGV     now, id, generation that was looked at, msgpack of the steps that begin anew, as in flow_submit, each with
+--            one more: 0 no map, 1 a map of which all items begin anew, 2 one of which those that succeeded stay;
+--            msgpack of [field, value, ...] that change; msgpack of [number, info, text]* of the others where they change
 --   returns  the new generation
---   refuses  NOT_FOUND, CONFLICT when it runs, or was run again meanwhile
+--   refuses  NOT_FOUND, CONFLICT when it runs, was run again meanwhile, or a step waits for it
 --@use flow
 local id = ARGV[2]
-local head = call('HMGET', flow_key(id), 'state', 'gen')
+local head = call('HMGET', flow_key(id), 'state', 'gen', 'parent', 'within')
 if not head[1] then refuse('NOT_FOUND', id) end
-if head[1] == 'running' or head[2] ~= ARGV[3] then refuse('CONFLICT', head[1]) end
-local generation = flow.again_from_start(id, cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5]))
+if head[1] == 'running' then refuse('CONFLICT', 'the workflow ' .. id .. ' is running') end
+if head[2] ~= ARGV[3] then refuse('CONFLICT', 'the workflow ' .. id .. ' was run again meanwhile') end
+local waits = head[3] and call('HGET', job_key(head[3]), 'state')
+if waits and MOVES[waits].cancelled then refuse('CONFLICT', 'a step of the workflow ' .. head[4] .. ' waits for ' .. id) end
+local generation = flow.again_from_start(id, cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5]), cmsgpack.unpack(ARGV[6]))
 flow.go_on()
 count_births()
 commit()

@@ -4,16 +4,17 @@
 --            filled [data]: nothing moves; the job shows its data with all references filled in
 --            skip []: `when` is false; running -> cancelled
 --            wait [until]: running -> scheduled
---            ask [prompt, until or 0]: running -> blocked, or scheduled until nobody waits any more
+--            ask [prompt, or '': as it is; until or 0]: running -> blocked, or scheduled until nobody waits any more
 --            answer [answer]: what counts as the answer, when nobody gave one in time
---            items [first, [id, data, what is wrong]*, route, spec]: blocked jobs of a map; may be repeated
+--            items [first, [id, data, what is wrong]*, route, spec, spec of what is wrong]: blocked jobs of a map, but
+--            for items that are there; may be repeated
 --            expand [total, at a time, failures to bear]: running -> blocked, and the first items -> queued
 --            child [workflow]: a new workflow, see flow_submit; running -> blocked
 --   returns  a word: done, cancelled (somebody asked for that meanwhile), answer <JSON>, gather (a map without items)
 --   refuses  LEASE_LOST
 --@use flow
 local id, verb, args = ARGV[2], ARGV[4], cmsgpack.unpack(ARGV[5])
-local job = call('HMGET', job_key(id), 'state', 'n', 'route', 'cancel', 'flow')
+local job = call('HMGET', job_key(id), 'state', 'n', 'route', 'cancel', 'flow', 'since')
 if job[1] ~= 'running' or job[2] ~= ARGV[3] or not job[5] then refuse('LEASE_LOST', id) end
 local route, at = route_of(job[3]), words(job[5])
 local w, n = flow.open(at[1]), at[2]
@@ -48,7 +49,8 @@ end
 function say.ask()
   local answer = call('HGET', flow_key(w.id, 'answers'), n)
   if answer then return 'answer ' .. answer end
-  call('HSET', job_key(id), 'phase', 'ask', 'prompt', args[1], 'due', args[2], 'lost', 0)
+  call('HSET', job_key(id), 'phase', 'ask', 'due', args[2], 'lost', 0)
+  if args[1] ~= '' then call('HSET', job_key(id), 'prompt', args[1]) end
   move(id, route, 'running', args[2] > 0 and 'scheduled' or 'blocked', args[2] > 0 and args[2] or NOW)
   flow.again(job[5])
   return 'done'
@@ -61,11 +63,13 @@ end
 
 function say.items()
   local jobs_key = flow_key(w.id, 'map:' .. n .. ':jobs')
+  local tags = call('HGET', job_key(id), 'tags')
   for i, item in ipairs(args[2]) do
     local number = args[1] + i - 1
     if call('HSETNX', jobs_key, number, item[1]) == 1 then
       local wrong = item[3] ~= ''
-      flow.block_job({ item[1], args[3], item[2], wrong and args[5] or args[4] }, w.id .. ' ' .. n .. ' ' .. number .. ' ' .. id)
+      local new = { item[1], args[3], item[2], wrong and args[5] or args[4], tags }
+      flow.block_job(new, w.id .. ' ' .. n .. ' ' .. number .. ' ' .. id)
       if wrong then call('HSET', job_key(item[1]), 'wrong', item[3]) end
     end
   end
@@ -90,12 +94,13 @@ end
 function say.child()
   call('HSET', job_key(id), 'phase', 'child', 'child', args[1][1], 'lost', 0)
   move(id, route, 'running', 'blocked', NOW)
-  flow.create(args[1], id)
+  flow.create(args[1], id, w)
   flow.again(job[5])
   return 'done'
 end
 
 local ends = { skip = true, wait = true, ask = true, expand = true, child = true }
+if ends[verb] and verb ~= 'skip' then call('HSETNX', job_key(id), 'began', job[6]) end
 local word = job[4] and ends[verb] and cancelled('cancelled') or say[verb]()
 flow.go_on()
 count_births()

@@ -1,6 +1,8 @@
 -- flow_submit: a new workflow, with a blocked job for each step; those that wait for nothing -> queued.
---   ARGV     now, msgpack of [id, [field, value, ...], [number, info, text, [id, route, data, spec]]*], see lib/flow.lua;
---            idempotency key or '', digest
+--   ARGV     now, msgpack of [id, [field, value, ...], [number, [info, group, for how many steps it waits, 'now': it
+--            begins at once, 'early': it may not wait for all of them, or ''], text, [id, route, data, spec, and only where
+--            there are any: tags]]*]; idempotency key or '', digest. Info is the msgpack that the
+--            steps are stored as: see lib/flow.lua
 --   returns  a word and the workflow's id: CREATED, EXISTS, DUPLICATE, CONFLICT, FULL
 --@use flow
 local new, key, digest = cmsgpack.unpack(ARGV[2]), ARGV[3], ARGV[4]

@@ -1,9 +1,15 @@
 #!lua flags=no-writes
 -- get: jobs as they stand, with payload, result, log lines and past runs.
 --   ARGV     now, msgpack of ids
---   returns  msgpack of [row, log lines, runs] for each; a run is [attempt, delivery,
---            worker, started, ended, outcome, error],, or [] for an id that is not there
+--   returns  msgpack of [row, log lines, runs, place] for each, or [] for an id that is not there; a run is [attempt,
+--            delivery, worker, started, ended, outcome, error], a place [workflow, step, item or 0], or [] without one
 --@use reading
+local function place_of(text)
+  local at = words(text)
+  local step = at[2] and call('HGET', flow_key(at[1], 'steps'), at[2])
+  return step and { at[1], cmsgpack.unpack(step)[1], tonumber(at[3]) or 0 } or {}
+end
+
 local rows = {}
 for i, id in ipairs(cmsgpack.unpack(ARGV[2])) do
   local row = read_job(id, #FIELDS)
@@ -11,6 +17,6 @@ for i, id in ipairs(cmsgpack.unpack(ARGV[2])) do
   for n = 1, #runs do
     runs[n] = cmsgpack.unpack(runs[n])
   end
-  rows[i] = row and { row, call('LRANGE', log_key(id), 0, -1), runs } or {}
+  rows[i] = row and { row, call('LRANGE', log_key(id), 0, -1), runs, place_of(row[2 + SUMMARY]) } or {}
 end
 return cmsgpack.pack(rows)

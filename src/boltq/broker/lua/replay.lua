@@ -1,7 +1,7 @@
 -- replay: dead or cancelled -> queued, with all its attempts before it again; not a job of a workflow,
 -- which is run again as a whole.
 --   ARGV     now, msgpack of [id, since or 0]*
---   returns  msgpack of a word for each: queued, NOT_FOUND, CHANGED <state>, CONFLICT <state>
+--   returns  msgpack of a word for each: queued, NOT_FOUND, CHANGED <state>, CONFLICT <state> <workflow>
 --@use claims
 -- One that was cancelled while it was queued may still stand where it stood: it is alive there again.
 local function replay(id, state, route, parked, ghosts)
@@ -28,7 +28,7 @@ for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
   if verdicts[i] == nil and not job[6] and (job[1] == 'dead' or job[1] == 'cancelled') then
     verdicts[i] = replay(id, job[1], route_of(job[3]), job[4], job[5])
   end
-  verdicts[i] = verdicts[i] or 'CONFLICT ' .. job[1]
+  verdicts[i] = verdicts[i] or conflict(job[1], job[6])
 end
 commit()
 return cmsgpack.pack(verdicts)

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- settle: running -> completed, retrying, dead, scheduled (snoozed), queued (released) or cancelled; then claims.
---   ARGV     now, worker, msgpack of [id, delivery, verb, took, number, text]*, n to claim, which queue comes first
+--   ARGV     now, worker, msgpack of [id, delivery, verb, took, number, text, data or '']*, n to claim, which queue comes first
 --            verbs: completed (text: result), retrying (number: delay, text: error), dead (text: error),
---            snoozed (number: delay), released, cancelled (text: reason)
+--            snoozed (number: delay), released, cancelled (text: reason). data: a step's, its references filled in
 --   returns  msgpack of [[index, word]* for what was refused: LEASE_LOST, NOT_FOUND; then what claim returns]
 --@use claims, prune, runs, flow
 local outcomes = cmsgpack.unpack(ARGV[3])
@@ -59,7 +59,10 @@ settle.released = unless_cancelled(function(id, route) move(id, route, 'running'
 local function tell_flow(id, job, outcome)
   local verb, text = outcome[3], outcome[6]
   if verb == 'completed' or verb == 'dead' or verb == 'cancelled' then
-    flow.ended(job[6], id, verb, verb == 'completed' and text, verb == 'dead' and text)
+    local tries = (job[4] or 0) + (verb == 'cancelled' and 0 or 1)
+    local run = string.format(' %d %d %d - %s', tries, outcome[2], NOW - outcome[4], ARGV[2])
+    local inputs = outcome[7] and outcome[7] ~= '' and outcome[7]
+    flow.ended(job[6], id, verb, verb == 'completed' and text, verb == 'dead' and text, run, inputs)
   elseif job[5] then
     flow.ended(job[6], id, 'cancelled')
   else
@@ -78,6 +81,7 @@ for i = #outcomes, 1, -1 do
     refused[#refused + 1] = { i - 1, 'LEASE_LOST' }
   else
     settle[outcome[3]](id, route_of(job[3]), job, outcome)
+    if outcome[7] and outcome[7] ~= '' then call('HSET', job_key(id), 'data', outcome[7]) end
     if job[6] then tell_flow(id, job, outcome) end
   end
 end

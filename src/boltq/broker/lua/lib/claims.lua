@@ -1,4 +1,4 @@
---@use moves, mail
+--@use moves, mail, look
 -- Taking jobs for a worker, and handing jobs that became ready to a worker that sleeps.
 local MOST = 1000 -- ids looked at in one call
 local budget
@@ -72,7 +72,9 @@ local function run(worker, id, route, job, jobs)
   local delivery, tries, waited = (job[5] or 0) + 1, tonumber(job[6]) or 0, math.max(0, NOW - job[7])
   move(id, route, 'queued', 'running', nil, 'n', delivery, 'worker', worker.id)
   time(route, 'wait', waited)
-  jobs[#jobs + 1] = { id, job[2], job[3], job[4] or '', delivery, tries, waited }
+  local row = { id, job[2], job[3], job[4] or '', delivery, tries, waited }
+  if job[4] and string.find(job[4], '"step":true', 1, true) then row[8] = look.ahead(id) end
+  jobs[#jobs + 1] = row
   if delivery - 1 > tries then worker.suspect = (tonumber(call('HGET', job_key(id), 'lost')) or 0) > 0 end
 end
 

@@ -4,14 +4,24 @@
 -- map "workflow step item map's-job".
 --
 -- The workflow's hash: state, group (1 steps, 2 on_failure, 3 finally), policy, ending, broken: a step failed, lost: a
--- step was cancelled, untidy: a step of `finally` failed, paused, deadline, parent: the job that waits for it, maps, todo.
--- steps  number -> msgpack of [id, group, parents, awaits, dependents, rule, at least, allow failure, spared, kind]
--- ends   number -> 'started', or 'state standing when'. Nothing: pending
--- left:<number>  the steps that it still waits for: a step that ends leaves these sets, and decides what waits no more
-local flow = { EARLY = { one_success = true, one_failed = true, at_least = true }, MOST = 2000, KEPT = 200 }
+-- step was cancelled, untidy: a step of `finally` failed, cut: for what it was cut short, paused, deadline, parent: the
+-- job that waits for it, within: the workflow of that job, with which it goes, handlers: it has such groups, maps, todo.
+-- steps  number -> msgpack of [id, group, parents, awaits, dependents, rule, at least, allow failure, spared, kind,
+--        reads, job]: the job stands in `jobs` too, and only there after a rerun that left the step as it was
+-- ends   number -> 'started', or 'state standing when', and of a step that has begun: runs that counted, deliveries, when
+--        it began or 0, its sub-workflow or -, who ran it or -: its job may be gone before the workflow is. Nothing: pending
+-- inputs number -> the data of an ended step's job where references were filled in
+-- left   number -> for how many steps it still waits: a step that ends counts it down, and decides what waits no more
+-- map:<number>   total, begun, most at a time, bearable: failures, stopped, bytes of results, ahead: items after
+--                those that have begun that succeeded in an earlier run
+local flow = { EARLY = { one_success = true, one_failed = true, at_least = true }, MOST = 2000, CLEARED = 200 }
 local opened, changed, left_over -- workflows of this call by id; those in which something happened; steps that may follow
+local stale -- whether it has to be found out anew when the first workflow wants to be looked at
 
-local function begin_flow() opened, changed, left_over = {}, {}, flow.MOST end
+local function begin_flow()
+  opened, changed, left_over, stale = {}, {}, flow.MOST, false
+  flow.over, flow.keeps = 0, nil -- how many have ended in this call; how long they are kept
+end
 
 do -- the library may have 200 names of its own, and these need not be among them
 
@@ -24,15 +34,22 @@ flow.HOLDS = {
   all_done = function() return true end,
 }
 
+flow.HEAD = {
+  'state', 'group', 'policy', 'todo', 'ending', 'broken', 'lost', 'untidy', 'paused', 'deadline', 'parent', 'cut', 'within',
+  'handlers',
+}
+
 function flow.open(id)
   local w = opened[id]
   if w ~= nil then return w end
-  local head = call('HMGET', flow_key(id), 'state', 'group', 'policy', 'ending', 'broken', 'lost', 'untidy', 'paused', 'deadline', 'parent', 'todo')
+  local head = call('HMGET', flow_key(id), unpack(flow.HEAD))
   w = head[1] and {
-    id = id, state = head[1], group = tonumber(head[2]), fail_fast = head[3] == 'fail_fast', ending = head[4] or nil,
-    broken = head[5], lost = head[6], untidy = head[7], paused = head[8], deadline = tonumber(head[9]), parent = head[10],
-    work = head[11] and cmsgpack.unpack(head[11]) or {}, had_work = head[11], steps = {},
+    id = id, state = head[1], group = tonumber(head[2]), fail_fast = head[3] == 'fail_fast',
+    work = head[4] and cmsgpack.unpack(head[4]) or {}, had_work = head[4], steps = {}, ends = {}, -- as far as they are known
   }
+  for i = 5, w and #flow.HEAD or 0 do -- most are not there, and a small table is made fast
+    if head[i] then w[flow.HEAD[i]] = head[i] end
+  end
   opened[id] = w
   return w
 end
@@ -49,17 +66,50 @@ local function set_flow(w, field, value)
   call('HSET', flow_key(w.id), field, value)
 end
 
+function flow.read_step(row)
+  local step = { group = row[2], parents = row[3], awaits = row[4], dependents = row[5], rule = row[6], job = row[12] }
+  if row[6] == 'at_least' then step.at_least = row[7] end
+  if row[8] == 1 then step.allowed = true end
+  if row[9] == 1 then step.spared = true end
+  if row[10] ~= 'job' then step.kind = row[10] end
+  return step
+end
+
 function flow.step(w, n)
   local step = w.steps[n]
   if not step then
-    local row = cmsgpack.unpack(call('HGET', flow_key(w.id, 'steps'), n))
-    step = {
-      id = row[1], group = row[2], parents = row[3], awaits = row[4], dependents = row[5], rule = row[6],
-      at_least = row[7], allowed = row[8] == 1, spared = row[9] == 1, kind = row[10],
-    }
+    step = flow.read_step(cmsgpack.unpack(call('HGET', flow_key(w.id, 'steps'), n)))
     w.steps[n] = step
   end
   return step
+end
+
+function flow.job_of(w, n) return flow.step(w, n).job or call('HGET', flow_key(w.id, 'jobs'), n) end
+
+function flow.end_of(w, n)
+  if w.ends[n] == nil then w.ends[n] = call('HGET', flow_key(w.id, 'ends'), n) end
+  return w.ends[n]
+end
+
+function flow.set_end(w, n, text)
+  w.ends[n] = text
+  call('HSET', flow_key(w.id, 'ends'), n, text)
+end
+
+-- Reads the ends that this call does not know yet.
+function flow.read_ends(w, numbers, n)
+  local missing = n and w.ends[n] == nil and { n }
+  for i = 1, #numbers do
+    if w.ends[numbers[i]] == nil then
+      missing = missing or {}
+      missing[#missing + 1] = numbers[i]
+    end
+  end
+  if not missing then return end
+  local found = call('HMGET', flow_key(w.id, 'ends'), unpack(missing))
+  for i = 1, #missing do
+    w.ends[missing[i]] = found[i]
+  end
 end
 
 function flow.numbers(w, part)
@@ -79,9 +129,11 @@ function flow.standing(step, state)
   return state == 'failed' and 'bad' or 'lost'
 end
 
-function flow.finish(w, n, state, standing)
+-- `run`: what belongs behind the time, with a space before it.
+function flow.finish(w, n, state, standing, run)
   local step = flow.step(w, n)
-  call('HSET', flow_key(w.id, 'ends'), n, state .. ' ' .. (standing or flow.standing(step, state)) .. ' ' .. NOW)
+  flow.set_end(w, n, state .. ' ' .. (standing or flow.standing(step, state)) .. ' ' .. NOW .. (run or ''))
+  if w.alive == n then w.alive = nil end
   call('SREM', flow_key(w.id, 'open:' .. step.group), n)
   local fails = (state == 'failed' or state == 'cancelled') and not step.allowed
   if step.group == 1 and fails and not w.broken then set_flow(w, 'broken', 1) end
@@ -92,23 +144,42 @@ function flow.finish(w, n, state, standing)
   flow.touch(w)
 end
 
--- A job of a workflow has ended. Only the step's present job counts, and only once.
-function flow.ended(text, id, state, result, err)
-  local at = words(text)
-  local w, n = flow.open(at[1]), tonumber(at[2])
+flow.ENDS = { completed = 'succeeded', dead = 'failed', cancelled = 'cancelled' }
+flow.ITEMS = { completed = 'good', dead = 'bad', cancelled = 'gone' }
+
+function flow.run_of(id)
+  local job = call('HMGET', job_key(id), 'tries', 'n', 'began', 'since', 'took', 'child', 'worker')
+  local began = job[3] or (job[5] and job[4] - job[5]) or 0
+  return string.format(' %d %d %d %s %s', job[1] or 0, job[2] or 0, began, job[6] or '-', job[7] or '-')
+end
+
+-- A job of a workflow has ended. Only the step's present job counts, and only once. `run`: what flow.run_of would say of a
+-- plain job; `inputs`: its data, where they were filled in.
+function flow.ended(text, id, state, result, err, run, inputs)
+  local own, number, rest = string.match(text, '^(%S+) (%d+)(.*)$')
+  local w, n = flow.open(own), tonumber(number)
   if not w or w.state ~= 'running' then return end
-  if at[3] then return flow.item_ended(w, n, tonumber(at[3]), at[4], state, result) end
-  local is = call('HGET', flow_key(w.id, 'ends'), n)
-  if call('HGET', flow_key(w.id, 'jobs'), n) ~= id or (is and is ~= 'started') then return end
+  if rest ~= '' then
+    local i, parent = string.match(rest, '(%d+) (%S+)')
+    return flow.item_ended(w, n, tonumber(i), parent, state, result)
+  end
+  local is = flow.end_of(w, n)
+  if flow.job_of(w, n) ~= id or (is and is ~= 'started') then return end
   if result then call('HSET', flow_key(w.id, 'results'), n, result) end
   if err then call('HSET', flow_key(w.id, 'errors'), n, err) end
-  flow.finish(w, n, ({ completed = 'succeeded', dead = 'failed', cancelled = 'cancelled' })[state])
+  if inputs then call('HSET', flow_key(w.id, 'inputs'), n, inputs) end
+  if not run or flow.step(w, n).kind ~= 'job' then run = flow.run_of(id) end
+  flow.finish(w, n, flow.ENDS[state], nil, run)
 end
 
 -- A job of a workflow is going to run again: not when its workflow is being stopped.
 function flow.again(text)
-  local w = flow.open(string.match(text, '^%S+'))
-  if w and w.state == 'running' and (w.ending or (w.broken and w.fail_fast)) then flow.touch(w) end
+  local at = words(text)
+  local w = flow.open(at[1])
+  if w and w.state == 'running' and flow.why_cut(w) then
+    w.work[#w.work + 1] = { 'stop', tonumber(at[2]), 1 }
+    flow.touch(w)
+  end
 end
 
 -- Beginnings
@@ -121,16 +192,17 @@ function flow.release(id)
 end
 
 local function start(w, n)
-  call('HSET', flow_key(w.id, 'ends'), n, 'started')
+  flow.set_end(w, n, 'started')
+  w.alive = n -- one that has not ended
   if w.paused then
     call('SADD', flow_key(w.id, 'held'), n)
   else
-    flow.release(call('HGET', flow_key(w.id, 'jobs'), n))
+    flow.release(flow.job_of(w, n))
   end
 end
 
 local function drop_job(w, n, reason)
-  local id = call('HGET', flow_key(w.id, 'jobs'), n)
+  local id = flow.job_of(w, n)
   local job = call('HMGET', job_key(id), 'state', 'route')
   if job[1] == 'blocked' then cancel_waiting(id, route_of(job[2]), 'blocked', reason) end
 end
@@ -140,21 +212,29 @@ local function skip(w, n, standing)
   flow.finish(w, n, 'skipped', standing)
 end
 
+flow.counts = {}
+
 local function counts_of(w, numbers)
-  local counts = { open = 0, good = 0, tolerated = 0, bad = 0, lost = 0, passed = 0 }
-  local ends = #numbers > 0 and call('HMGET', flow_key(w.id, 'ends'), unpack(numbers)) or {}
+  local counts = flow.counts -- only good until the next count
+  counts.open, counts.good, counts.tolerated, counts.bad, counts.lost, counts.passed = 0, 0, 0, 0, 0, 0
+  flow.read_ends(w, numbers)
   for i = 1, #numbers do
-    local standing = ends[i] and string.match(ends[i], ' (%a+) ') or 'open'
+    local text = w.ends[numbers[i]]
+    local standing = text and string.match(text, ' (%a+) ') or 'open'
     counts[standing] = counts[standing] + 1
   end
   return counts
 end
 
--- A pending step: whether it runs, is skipped, or waits on.
-local function decide(w, n)
+-- Whether a step runs, is skipped, or waits on; nothing when it has begun, or ended.
+local function decide(w, n, left)
   local step = flow.step(w, n)
-  local waits = call('EXISTS', flow_key(w.id, 'left:' .. n)) == 1
-  if waits and (not flow.EARLY[step.rule] or counts_of(w, step.awaits).open > 0) then return end
+  if step.group > w.group then return end -- a person may cancel a handler's step before its group's turn
+  left = left or tonumber(call('HGET', flow_key(w.id, 'left'), n)) or 0
+  local waits = left > 0
+  if waits and not flow.EARLY[step.rule] then return end
+  flow.read_ends(w, step.parents, n)
+  if w.ends[n] or (waits and counts_of(w, step.awaits).open > 0) then return end
   local counts = counts_of(w, step.parents)
   if flow.HOLDS[step.rule](counts, step) then
     start(w, n)
@@ -165,7 +245,7 @@ end
 
 local function decide_all(w, group)
   for _, n in ipairs(flow.numbers(w, 'open:' .. group)) do
-    if not call('HGET', flow_key(w.id, 'ends'), n) then decide(w, n) end
+    decide(w, n)
   end
 end
 
@@ -175,9 +255,9 @@ local stop_map, stop_child
 
 -- `hard`: what runs shall stop too.
 local function stop_step(w, n, hard)
-  local step, is = flow.step(w, n), call('HGET', flow_key(w.id, 'ends'), n)
+  local step, is = flow.step(w, n), flow.end_of(w, n)
   if is and is ~= 'started' then return end
-  local id = call('HGET', flow_key(w.id, 'jobs'), n)
+  local id = flow.job_of(w, n)
   local job = call('HMGET', job_key(id), 'state', 'route', 'worker', 'parked', 'ghost', 'phase', 'cancel', 'child')
   if job[1] == 'running' then
     if not job[7] and (hard or step.kind == 'map' or step.kind == 'child') then ask_to_stop(job[3], id) end
@@ -187,35 +267,47 @@ local function stop_step(w, n, hard)
     stop_child(job[8])
   elseif job[1] and MOVES[job[1]].cancelled then
     cancel_waiting(id, route_of(job[2]), job[1], 'cancelled', job[4], job[5])
-    flow.finish(w, n, 'cancelled')
+    flow.finish(w, n, 'cancelled', nil, flow.run_of(id))
   end
 end
 
+function flow.why_cut(w) return w.ending or (w.broken and w.fail_fast and 'broken') or nil end
+
+-- Once for each reason: what would run again after that is stopped by flow.again.
 local function cut_short(w)
-  if w.group > 1 or not (w.ending or (w.broken and w.fail_fast)) then return end
+  local why = flow.why_cut(w)
+  if w.group > 1 or not why or w.cut == why then return end
+  set_flow(w, 'cut', why)
   for _, n in ipairs(flow.numbers(w, 'open:1')) do
     if w.ending or not flow.step(w, n).spared then stop_step(w, n, w.ending) end
   end
 end
 
+-- Steering a workflow costs as much as it has open steps.
+function flow.spend(w) left_over = left_over - call('SCARD', flow_key(w.id, 'open:1')) end
+
 function flow.cancel(w, ending)
-  if w.state ~= 'running' or w.ending then return end
+  if w.state ~= 'running' then return end
+  if w.ending then return flow.resume(w) end -- it was paused after that, and what is left of it shall go on
   set_flow(w, 'ending', ending)
   flow.touch(w)
+  flow.spend(w)
   if not w.paused then return end
   w.paused = nil
   call('HDEL', flow_key(w.id), 'paused')
-  for _, n in ipairs(flow.numbers(w, 'held')) do -- what waits for no queue is cancelled with all others
+  for _, n in ipairs(flow.numbers(w, 'held')) do -- what waits for no queue is cancelled with all others; not `finally`
     local id = call('HGET', flow_key(w.id, 'jobs'), n)
     local phase = call('HGET', job_key(id), 'phase')
-    if phase == 'items' or phase == 'child' then flow.release(id) end
+    if phase == 'items' or phase == 'child' or flow.step(w, n).group == 3 then flow.release(id) end
   end
   call('DEL', flow_key(w.id, 'held'))
 end
 
+-- Answers whether it has not ended.
 stop_child = function(id)
   local w = flow.open(id)
   if w then flow.cancel(w, 'cancelled') end
+  return w and w.state == 'running'
 end
 
 -- Somebody wants to cancel one job: whether it is one that waits for its items or its workflow, which are stopped then.
@@ -237,28 +329,38 @@ local function map_key(w, n, part) return flow_key(w.id, 'map:' .. n .. (part an
 
 local function map_of(w, n)
   local key = map_key(w, n)
-  local row = call('HMGET', key, 'total', 'begun', 'most', 'bearable', 'stopped')
+  local row = call('HMGET', key, 'total', 'begun', 'most', 'bearable', 'stopped', 'ahead')
   local gone_key = map_key(w, n, 'gone')
   local good_key, bad_key = map_key(w, n, 'good'), map_key(w, n, 'bad')
   local map = { total = tonumber(row[1]), begun = tonumber(row[2]), most = tonumber(row[3]), stopped = row[5] }
   map.good, map.bad, map.gone = call('SCARD', good_key), call('SCARD', bad_key), call('SCARD', gone_key)
-  map.ended = map.good + map.bad + map.gone
+  map.ahead = tonumber(row[6]) or 0
+  map.ended = map.good + map.bad + map.gone - map.ahead
   map.lost = map.total and map.bad + map.gone > tonumber(row[4])
   return map
 end
 
+-- What this call knows of a map: items that have begun, whether there is work for it already.
+function flow.map(w, n)
+  w.maps = w.maps or {}
+  w.maps[n] = w.maps[n] or {}
+  return w.maps[n]
+end
+
 function flow.item_ended(w, n, i, parent, state, result)
   local key = map_key(w, n)
-  local begun = tonumber(call('HGET', key, 'begun'))
-  if call('HGET', flow_key(w.id, 'jobs'), n) ~= parent or not begun or i > begun then return end
-  local part = ({ completed = 'good', dead = 'bad', cancelled = 'gone' })[state]
-  local ends_key = map_key(w, n, part)
+  local map = flow.map(w, n)
+  local begun = map.begun or tonumber(call('HGET', key, 'begun'))
+  map.begun = begun
+  if flow.job_of(w, n) ~= parent or not begun or i > begun then return end
+  local ends_key = map_key(w, n, flow.ITEMS[state])
   if call('SADD', ends_key, i) == 0 then return end
   if result and call('HINCRBY', key, 'bytes', #result + 1) <= MAX_RESULT_BYTES then
     local results_key = map_key(w, n, 'results')
     call('HSET', results_key, i, result)
   end
-  w.work[#w.work + 1] = { 'map', n, 1 }
+  if not map.told then w.work[#w.work + 1] = { 'map', n, 1 } end
+  map.told = true
   flow.touch(w)
 end
 
@@ -271,28 +373,51 @@ stop_map = function(w, n)
   end
 end
 
+-- Reads the ids of a map's items, many at a time.
+function flow.ids_of_items(jobs_key)
+  local ids, first, last = {}, 1, 0
+  return function(i, total)
+    if i > last then
+      local numbers = {}
+      first, last = i, math.min(i + 99, total)
+      for number = first, last do
+        numbers[#numbers + 1] = number
+      end
+      ids = call('HMGET', jobs_key, unpack(numbers))
+    end
+    return ids[i - first + 1]
+  end
+end
+
 local work = {} -- kind -> function (workflow, step, from) that answers where to go on, or nil when it is done
 
 -- Begins the items that may; when none is left that could, the map's job goes on: its worker gathers the results.
 function work.map(w, n)
-  local parent = call('HGET', flow_key(w.id, 'jobs'), n)
+  flow.map(w, n).told = nil
+  local parent = flow.job_of(w, n)
   local is = call('HMGET', job_key(parent), 'state', 'route', 'phase')
   if is[1] ~= 'blocked' or is[3] ~= 'items' then return nil end
   local map, key, jobs_key, gone_key = map_of(w, n), map_key(w, n), map_key(w, n, 'jobs'), map_key(w, n, 'gone')
-  local begun, ended = map.begun, map.ended
+  local good_key, item_of = map_key(w, n, 'good'), flow.ids_of_items(jobs_key)
+  local begun, ended, ahead = map.begun, map.ended, map.ahead
   while begun < map.total and begun - ended < map.most and not (map.lost or map.stopped or w.paused) and left_over > 0 do
     begun, left_over = begun + 1, left_over - 1
-    if not flow.release(call('HGET', jobs_key, begun)) and call('SADD', gone_key, begun) == 1 then ended = ended + 1 end
+    if ahead > 0 and call('SISMEMBER', good_key, begun) == 1 then
+      ahead, ended = ahead - 1, ended + 1
+    elseif not flow.release(item_of(begun, map.total)) and call('SADD', gone_key, begun) == 1 then
+      ended = ended + 1
+    end
   end
   if begun > map.begun then
-    call('HSET', key, 'begun', begun)
+    call('HSET', key, 'begun', begun, 'ahead', ahead)
+    flow.map(w, n).begun = begun
     map = map_of(w, n)
     if left_over <= 0 then return 1 end
   end
   if map.ended < map.begun or (map.begun < map.total and not (map.lost or map.stopped)) then return nil end
   if map.stopped and (map.gone > 0 or map.begun < map.total) then
     cancel_waiting(parent, route_of(is[2]), 'blocked', 'cancelled')
-    flow.finish(w, n, 'cancelled')
+    flow.finish(w, n, 'cancelled', nil, flow.run_of(parent))
   else
     flow.release(parent)
   end
@@ -310,15 +435,64 @@ function work.halt(w, n, from)
     left_over = left_over - 1
     local id = call('HGET', jobs_key, i)
     local job = id and call('HMGET', job_key(id), 'state', 'route', 'worker', 'parked', 'ghost', 'cancel', 'flow', 'phase', 'child')
+    local waits = job and job[1] == 'blocked' and job[8] == 'child' and stop_child(job[9]) -- for the end of that
     if job and job[1] == 'running' then
       if not job[6] then ask_to_stop(job[3], id) end
-    elseif job and job[1] == 'blocked' and job[8] == 'child' then
-      stop_child(job[9])
-    elseif job and job[1] and MOVES[job[1]].cancelled then
+    elseif job and job[1] and MOVES[job[1]].cancelled and not waits then
       cancel_waiting(id, route_of(job[2]), job[1], 'cancelled', job[4], job[5])
       flow.ended(job[7], id, 'cancelled')
     end
   end
+  return nil
+end
+
+-- What waits in a queue is taken out of it; of what waits for its own workflow, that is paused. Whether it was taken.
+function flow.hold(id)
+  local job = call('HMGET', job_key(id), 'state', 'route', 'parked', 'ghost', 'phase', 'child')
+  if job[1] == 'queued' then
+    local route = route_of(job[2])
+    set_ghosts(id, withdraw(id, route, job[3], job[4]))
+    call('HDEL', job_key(id), 'parked')
+    move(id, route, 'queued', 'blocked', NOW)
+    return true
+  end
+  local child = job[1] == 'blocked' and job[5] == 'child' and flow.open(job[6])
+  if child and child.state == 'running' then flow.pause(child) end
+  return false
+end
+
+-- Of a paused workflow: holds the items of a map that have begun.
+function work.hold(w, n, from)
+  local key, jobs_key = map_key(w, n), map_key(w, n, 'jobs')
+  local begun = w.paused and tonumber(call('HGET', key, 'begun')) or 0
+  flush() -- what stands in no list yet cannot be taken out of it
+  for i = from, begun do
+    if left_over <= 0 then return i end
+    left_over = left_over - 1
+    local id = call('HGET', jobs_key, i)
+    if id then flow.hold(id) end
+  end
+  return nil
+end
+
+-- Of one that was resumed: lets them go on.
+function work.free(w, n, from)
+  local key, jobs_key = map_key(w, n), map_key(w, n, 'jobs')
+  local begun = not w.paused and tonumber(call('HGET', key, 'begun')) or 0
+  for i = from, begun do
+    if left_over <= 0 then return i end
+    left_over = left_over - 1
+    local id = call('HGET', jobs_key, i)
+    local job = id and call('HMGET', job_key(id), 'state', 'phase', 'child') or {}
+    if job[1] == 'blocked' and not (job[2] == 'child' and flow.resume_child(job[3])) then flow.release(id) end
+  end
+  return nil
+end
+
+-- A step of a workflow that was cut short would run again.
+function work.stop(w, n)
+  local step = flow.step(w, n)
+  if step.group == 1 and flow.why_cut(w) and (w.ending or not step.spared) then stop_step(w, n, w.ending) end
   return nil
 end
 
@@ -328,9 +502,8 @@ function work.tell(w, n, from)
   for i = from, #dependents do
     if left_over <= 0 then return i end
     left_over = left_over - 1
-    local other = dependents[i]
-    call('SREM', flow_key(w.id, 'left:' .. other), n)
-    if not call('HGET', flow_key(w.id, 'ends'), other) then decide(w, other) end
+    local left = call('HINCRBY', flow_key(w.id, 'left'), dependents[i], -1)
+    decide(w, dependents[i], left)
   end
   return nil
 end
@@ -348,62 +521,158 @@ local function enter_group(w, group)
   decide_all(w, group)
 end
 
-local function is_open(w, group) return call('EXISTS', flow_key(w.id, 'open:' .. group)) == 1 end
+local function is_open(w, group)
+  if w.alive and flow.step(w, w.alive).group == group then return true end
+  return call('EXISTS', flow_key(w.id, 'open:' .. group)) == 1
+end
 
 local function leave_out(w)
   for _, n in ipairs(flow.numbers(w, 'open:2')) do
-    if not call('HGET', flow_key(w.id, 'ends'), n) then skip(w, n, 'passed') end
+    if not flow.end_of(w, n) then skip(w, n, 'passed') end
   end
+end
+
+-- Forgotten workflows
+
+local STEP_PARTS = { 'steps', 'texts', 'jobs', 'ends', 'inputs', 'results', 'errors', 'answers', 'left', 'held', 'old', 'open:1', 'open:2', 'open:3' }
+local MAP_PARTS = { '', ':jobs', ':good', ':bad', ':gone', ':results' }
+
+-- From now on nobody sees it any more. What is left of it, and with `jobs` also its jobs, is cleared away bit by bit.
+function flow.bury(id, jobs)
+  local gone_key = flow_key(id, 'gone')
+  if call('EXISTS', flow_key(id)) == 1 then call('RENAME', flow_key(id), gone_key) end
+  if jobs then call('HSET', gone_key, 'jobs_too', 1) end
+  call('UNLINK', flow_key(id, 'steps')) -- no job says any more that it is one
+  call('ZREM', flows_key('all'), id)
+  call('ZREM', flows_key('ended'), id)
+  call('ZREM', flows_key('due'), id)
+  call('RPUSH', flows_key('gone'), id)
+  opened[id], stale = nil, true
+end
+
+-- An old job is gone for ever, record, log, runs and index.
+local function erase(id)
+  local job = call('HMGET', job_key(id), 'state', 'route')
+  if not job[1] or MOVES[job[1]].cancelled then return end
+  local route = route_of(job[2])
+  local ended_key = index_key(route.queue, job[1])
+  if job[1] == 'completed' then
+    left_over = left_over - math.floor(call('LLEN', ended_key) / 250) -- it is searched
+    call('LREM', ended_key, 1, id)
+  else
+    push(noted('ZREM', ended_key), id)
+  end
+  call('UNLINK', job_key(id), log_key(id), runs_key(id))
+  announce(id, route, job[1], 'deleted')
+end
+
+-- The jobs in a HASH. Answers whether that were all.
+local function erase_all(jobs_key)
+  local cursor = '0'
+  repeat
+    local page = call('HSCAN', jobs_key, cursor, 'COUNT', 100)
+    for i = 1, #page[2], 2 do
+      if left_over <= 0 then return false end
+      left_over = left_over - 1
+      erase(page[2][i + 1])
+      call('HDEL', jobs_key, page[2][i])
+    end
+    cursor = page[1]
+  until cursor == '0'
+  return true
+end
+
+-- Does it with every member of a SET, which is empty then. Answers whether it is.
+local function with_each(key, act)
+  while left_over > 0 do
+    local member = call('SPOP', key)
+    if not member then return true end
+    left_over = left_over - 1
+    act(member)
+  end
+  return false
+end
+
+-- Answers whether nothing is left of it.
+local function clear_away(id)
+  local gone_key = flow_key(id, 'gone')
+  local head = call('HMGET', gone_key, 'maps', 'jobs_too')
+  local keys = { gone_key }
+  local function bury(child) -- a sub-workflow goes with it
+    if call('EXISTS', flow_key(child)) == 1 then flow.bury(child, head[2]) end
+  end
+  if not with_each(flow_key(id, 'children'), bury) then return false end
+  for n in string.gmatch(head[1] or '', '%d+') do
+    if head[2] and not erase_all(flow_key(id, 'map:' .. n .. ':jobs')) then return false end
+    for _, part in ipairs(MAP_PARTS) do
+      keys[#keys + 1] = flow_key(id, 'map:' .. n .. part)
+    end
+  end
+  if head[2] and not (erase_all(flow_key(id, 'jobs')) and with_each(flow_key(id, 'old'), erase)) then return false end
+  for _, part in ipairs(STEP_PARTS) do
+    keys[#keys + 1] = flow_key(id, part)
+  end
+  call('UNLINK', unpack(keys)) -- at most six for each of 1,000 steps
+  return true
+end
+
+-- Clears away what is left of forgotten workflows. Answers whether there is more.
+function flow.clear_away()
+  local key = flows_key('gone')
+  while left_over > 0 do
+    local id = call('LINDEX', key, 0)
+    if not id then return false end
+    left_over, stale = left_over - 1, true
+    if clear_away(id) then call('LPOP', key) end
+  end
+  return call('EXISTS', key) == 1
 end
 
 local function prune_flows()
   local key = flows_key('ended')
   local most = tonumber(call('HGET', partition_key, 'keep_completed')) or 10000
-  local ids = call('ZRANGE', key, '-inf', NOW, 'BYSCORE', 'LIMIT', 0, 20)
-  local over = math.min(20, call('ZCARD', key) - most)
+  local ids = call('ZRANGE', key, '-inf', NOW, 'BYSCORE', 'LIMIT', 0, 20 + flow.over)
+  local over = math.min(20 + flow.over, call('ZCARD', key) - most)
   if #ids == 0 and over > 0 then ids = call('ZRANGE', key, 0, over - 1) end
   for _, id in ipairs(ids) do
-    local keys = { flow_key(id) }
-    for _, part in ipairs({ 'steps', 'texts', 'jobs', 'ends', 'results', 'errors', 'answers', 'held' }) do
-      keys[#keys + 1] = flow_key(id, part)
-    end
-    for n in string.gmatch(call('HGET', flow_key(id), 'maps') or '', '%d+') do
-      for _, part in ipairs({ '', ':jobs', ':good', ':bad', ':gone', ':results' }) do
-        keys[#keys + 1] = flow_key(id, 'map:' .. n .. part)
-      end
-    end
-    call('UNLINK', unpack(keys))
-    call('ZREM', key, id)
-    call('ZREM', flows_key('all'), id)
+    flow.bury(id)
   end
+  if #ids > 0 then flow.clear_away() end
 end
 
 local function end_flow(w, state)
-  set_flow(w, 'state', state)
-  call('HSET', flow_key(w.id), 'since', NOW)
-  local keep = call('HMGET', partition_key, 'keep_completed_ms', 'keep_dead_ms')
-  local ms = state == 'failed' and (tonumber(keep[2]) or 2592000000) or tonumber(keep[1]) or 86400000
-  call('ZADD', flows_key('ended'), NOW + ms, w.id)
+  w.state, flow.over = state, flow.over + 1
+  call('HSET', flow_key(w.id), 'state', state, 'since', NOW)
+  if w.paused then
+    call('HDEL', flow_key(w.id), 'paused')
+    call('DEL', flow_key(w.id, 'held'))
+  end
+  flow.keeps = flow.keeps or call('HMGET', partition_key, 'keep_completed_ms', 'keep_dead_ms')
+  local ms = state == 'failed' and (tonumber(flow.keeps[2]) or 2592000000) or tonumber(flow.keeps[1]) or 86400000
+  if not w.within then call('ZADD', flows_key('ended'), NOW + ms, w.id) end -- others are kept as long as that
   announce(w.id, route_of('- 1 workflow'), 'running', state)
   if w.parent then flow.release(w.parent) end
-  prune_flows()
+end
+
+-- Has the handlers that are needed begin. Answers whether any has not ended.
+function flow.has_handlers_left(w, outcome)
+  if outcome ~= 'failed' then leave_out(w) end
+  if w.ending == 'cancelled' then -- perhaps while they run
+    for _, n in ipairs(flow.numbers(w, 'open:2')) do
+      stop_step(w, n, true)
+    end
+  elseif outcome == 'failed' then
+    enter_group(w, 2)
+  end
+  if #w.work > 0 or is_open(w, 2) then return true end
+  enter_group(w, 3)
+  return #w.work > 0 or is_open(w, 3)
 end
 
 local function handle(w)
   if #w.work > 0 or is_open(w, 1) then return end
   local outcome = outcome_of(w)
-  if outcome ~= 'failed' then
-    leave_out(w)
-  elseif w.ending == 'cancelled' then
-    for _, n in ipairs(flow.numbers(w, 'open:2')) do
-      stop_step(w, n, true)
-    end
-  else
-    enter_group(w, 2)
-  end
-  if #w.work > 0 or is_open(w, 2) then return end
-  enter_group(w, 3)
-  if #w.work > 0 or is_open(w, 3) then return end
+  if w.handlers and flow.has_handlers_left(w, outcome) then return end
   end_flow(w, (w.untidy and outcome == 'succeeded') and 'failed' or outcome)
 end
 
@@ -416,10 +685,10 @@ local function carry_out(w)
 end
 
 local function advance(w)
-  if w.begins then
-    w.begins = nil
-    decide_all(w, 1)
+  for _, n in ipairs(w.begins or {}) do
+    decide(w, n)
   end
+  w.begins = nil
   repeat
     local before = #w.work
     cut_short(w)
@@ -445,9 +714,21 @@ local function note_due(w)
   w.had_work = #w.work > 0
 end
 
+-- When the first workflow wants to be looked at.
+local function note_first()
+  local head = call('ZRANGE', flows_key('due'), 0, 0, 'WITHSCORES')
+  local at = call('EXISTS', flows_key('gone')) == 1 and '1' or head[2]
+  if at then
+    call('HSET', partition_key, 'flows_due', at)
+  else
+    call('HDEL', partition_key, 'flows_due')
+  end
+  stored[5] = at
+end
+
 -- After all that a script does to jobs, before its commit.
 function flow.go_on()
-  if #changed == 0 then return end
+  if #changed == 0 and not stale then return end
   flush()
   local noted, i = false, 1
   while i <= #changed do -- a workflow may touch its parent or its children
@@ -465,15 +746,10 @@ function flow.go_on()
     end
   end
   changed = {}
-  if noted then
-    local head = call('ZRANGE', flows_key('due'), 0, 0, 'WITHSCORES')
-    if head[2] then
-      call('HSET', partition_key, 'flows_due', head[2])
-    else
-      call('HDEL', partition_key, 'flows_due')
-    end
-    stored[5] = head[2]
-  end
+  if flow.over > 0 then prune_flows() end
+  flow.over = 0
+  if noted or stale then note_first() end
+  flush() -- so that the claim of the same call finds what has become ready
 end
 
 -- Workflows with work left, or whose time is up. Whoever claims, settles or reaps calls this.
@@ -482,35 +758,35 @@ function flow.carry_on()
   for _, id in ipairs(call('ZRANGE', flows_key('due'), '-inf', NOW, 'BYSCORE', 'LIMIT', 0, 20)) do
     local w = flow.open(id)
     if w and w.state == 'running' then
-      if w.deadline and w.deadline <= NOW and w.group == 1 and is_open(w, 1) then flow.cancel(w, 'timed_out') end
+      local late = w.deadline and tonumber(w.deadline) <= NOW and not w.ending
+      if late and w.group == 1 and is_open(w, 1) then flow.cancel(w, 'timed_out') end
       flow.touch(w)
     else
       call('ZREM', flows_key('due'), id)
+      stale = true
     end
+  end
+  if call('EXISTS', flows_key('gone')) == 1 then
+    left_over = flow.CLEARED -- whoever asks has other things to do
+    flow.clear_away()
+    left_over = flow.MOST
   end
 end
 
 -- New workflows
 
-local function block_job(job, text)
-  move(job[1], route_of(job[2]), 'new', 'blocked', NOW, 'route', job[2], 'data', job[3], 'at', NOW, 'flow', text)
-  if job[4] ~= '' then call('HSET', job_key(job[1]), 'spec', job[4]) end
-  local queue = route_of(job[2]).queue
-  made[queue] = (made[queue] or 0) + 1
-end
-flow.block_job = block_job
-
--- What a step waits for, each once: of the steps that begin with it, where not all do.
-local function waits_of(row, beginning)
-  local waits, seen = {}, {}
-  for _, list in ipairs({ row[2][3], row[2][4] }) do
-    for _, other in ipairs(list) do
-      if not seen[other] and (not beginning or beginning[other]) then waits[#waits + 1] = other end
-      seen[other] = true
-    end
+local function bear(job, text, to, at)
+  local route = route_of(job[2])
+  if job[4] == '' then
+    move(job[1], route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', NOW, 'flow', text)
+  else
+    move(job[1], route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', NOW, 'flow', text, 'spec', job[4])
   end
-  return waits
+  if job[5] then call('HSET', job_key(job[1]), 'tags', job[5]) end
+  made[route.queue] = (made[route.queue] or 0) + 1
 end
+
+function flow.block_job(job, text) bear(job, text, 'blocked', NOW) end
 
 -- A workflow whose record was just written: its time begins.
 local function open_anew(id)
@@ -520,29 +796,60 @@ local function open_anew(id)
   return flow.open(id)
 end
 
--- One step of a workflow that begins, or begins again: [number, info, text, job]. `waits`: numbers of open steps.
-function flow.lay(w, row, waits)
-  local n, info, text, job = row[1], row[2], row[3], row[4]
-  call('HSET', flow_key(w.id, 'steps'), n, cmsgpack.pack(info))
-  call('HSET', flow_key(w.id, 'texts'), n, text)
-  call('HSET', flow_key(w.id, 'jobs'), n, job[1])
-  call('SADD', flow_key(w.id, 'open:' .. flow.step(w, n).group), n)
-  if #waits > 0 then call('SADD', flow_key(w.id, 'left:' .. n), unpack(waits)) end
-  block_job(job, w.id .. ' ' .. n)
+function flow.write_all(verb, key, list)
+  for i = 1, #list, MOST_ARGUMENTS do
+    call(verb, key, unpack(list, i, math.min(#list, i + MOST_ARGUMENTS - 1)))
+  end
 end
 
--- [id, fields, steps]; `parent`: the job that waits for it. Answers its state, or nil when it is there already.
-function flow.create(new, parent)
+-- The steps of a workflow that begins, or begins again, see flow_submit.lua.
+function flow.lay(w, rows)
+  local steps, texts, jobs, left, ends, open = {}, {}, {}, {}, {}, { {}, {}, {} }
+  w.begins = {}
+  for i, row in ipairs(rows) do
+    local n, head, job = row[1], row[2], row[4]
+    steps[2 * i - 1], steps[2 * i] = n, head[1]
+    texts[2 * i - 1], texts[2 * i] = n, row[3]
+    jobs[2 * i - 1], jobs[2 * i] = n, job[1]
+    left[2 * i - 1], left[2 * i] = n, head[3]
+    open[head[2]][#open[head[2]] + 1] = n
+    if head[4] == 'now' and not w.paused then
+      ends[#ends + 1], ends[#ends + 2] = n, 'started'
+      w.ends[n], w.alive = 'started', n
+      bear(job, w.id .. ' ' .. n, 'queued', 'tail')
+    else
+      w.ends[n] = false
+      if head[2] == 1 and (head[3] == 0 or head[4] == 'early') then w.begins[#w.begins + 1] = n end
+      flow.block_job(job, w.id .. ' ' .. n)
+    end
+  end
+  flow.write_all('HSET', flow_key(w.id, 'steps'), steps)
+  flow.write_all('HSET', flow_key(w.id, 'texts'), texts)
+  flow.write_all('HSET', flow_key(w.id, 'jobs'), jobs)
+  flow.write_all('HSET', flow_key(w.id, 'left'), left)
+  flow.write_all('HSET', flow_key(w.id, 'ends'), ends)
+  for group = 1, 3 do
+    flow.write_all('SADD', flow_key(w.id, 'open:' .. group), open[group])
+  end
+end
+
+-- [id, fields, steps]; `parent`: the job that waits for it, `over`: the workflow of that one. Nil when it is there already.
+function flow.create(new, parent, over)
   local id, fields, rows = new[1], new[2], new[3]
   if call('EXISTS', flow_key(id)) == 1 then return nil end
   call('HSET', flow_key(id), 'state', 'running', 'group', 1, 'gen', 1, 'at', NOW, 'since', NOW, unpack(fields))
-  if parent then call('HSET', flow_key(id), 'parent', parent) end
+  if parent then
+    call('HSET', flow_key(id), 'parent', parent, 'within', over.id)
+    if over.paused then call('HSET', flow_key(id), 'paused', 1) end
+    call('SADD', flow_key(over.id, 'children'), id)
+  end
   call('ZADD', flows_key('all'), NOW, id)
   local w = open_anew(id)
+  flow.lay(w, rows)
   for _, row in ipairs(rows) do
-    flow.lay(w, row, waits_of(row))
+    if row[2][2] > 1 then w.handlers = 1 end
   end
-  w.begins = true
+  if w.handlers then call('HSET', flow_key(id), 'handlers', 1) end
   flow.touch(w)
   announce(id, route_of('- 1 workflow'), 'new', 'running')
   return w
@@ -553,27 +860,34 @@ end
 -- What waits in a queue is taken out of it; what runs, or waits for its next attempt, goes on.
 function flow.pause(w)
   if w.paused then return end
+  flush()
   set_flow(w, 'paused', 1)
+  flow.spend(w)
   for group = 1, 3 do
     for _, n in ipairs(flow.numbers(w, 'open:' .. group)) do
-      local id = call('HGET', flow_key(w.id, 'jobs'), n)
-      local job = call('HMGET', job_key(id), 'state', 'route', 'parked', 'ghost', 'phase', 'child')
-      if job[1] == 'queued' then
-        local route = route_of(job[2])
-        set_ghosts(id, withdraw(id, route, job[3], job[4]))
-        call('HDEL', job_key(id), 'parked')
-        move(id, route, 'queued', 'blocked', NOW)
+      if flow.hold(call('HGET', flow_key(w.id, 'jobs'), n)) then
         call('SADD', flow_key(w.id, 'held'), n)
-      elseif job[1] == 'blocked' and job[5] == 'child' then
-        local child = flow.open(job[6])
-        if child and child.state == 'running' then flow.pause(child) end
+      elseif flow.step(w, n).kind == 'map' then
+        w.work[#w.work + 1] = { 'hold', n, 1 }
+        flow.touch(w)
       end
     end
   end
 end
 
+-- Answers whether it has not ended.
+function flow.resume_child(id)
+  local child = flow.open(id)
+  if child and child.state == 'running' then
+    flow.resume(child)
+    return true
+  end
+  return false
+end
+
 function flow.resume(w)
   if not w.paused then return end
+  flow.spend(w)
   w.paused = nil
   call('HDEL', flow_key(w.id), 'paused')
   for _, n in ipairs(flow.numbers(w, 'held')) do
@@ -586,10 +900,10 @@ function flow.resume(w)
       local job = call('HMGET', job_key(id), 'state', 'phase', 'child')
       if job[1] == 'blocked' and job[2] == 'items' then
         w.work[#w.work + 1] = { 'map', n, 1 }
+        w.work[#w.work + 1] = { 'free', n, 1 }
         flow.touch(w)
       elseif job[1] == 'blocked' and job[2] == 'child' then
-        local child = flow.open(job[3])
-        if child and child.state == 'running' then flow.resume(child) end
+        flow.resume_child(job[3])
       end
     end
   end
@@ -597,14 +911,66 @@ end
 
 -- Again
 
-local function forget_step(w, n)
-  for _, part in ipairs({ 'ends', 'results', 'errors', 'answers' }) do
-    call('HDEL', flow_key(w.id, part), n, n .. ':decision')
+local MOST_OLD = 20000 -- jobs, and sub-workflows, of earlier runs that are kept for as long as the workflow
+
+-- Sub-workflows of a workflow that has ended, when there are too many: they have a time of their own from now on.
+local function let_go(id)
+  local children_key = flow_key(id, 'children')
+  local keep = tonumber(call('HGET', partition_key, 'keep_completed_ms')) or 86400000
+  for _, child in ipairs(call('SPOP', children_key, math.max(0, call('SCARD', children_key) - MOST_OLD))) do
+    call('HDEL', flow_key(child), 'within')
+    call('ZADD', flows_key('ended'), NOW + keep, child)
   end
-  for _, part in ipairs({ '', ':jobs', ':good', ':bad', ':gone', ':results' }) do
+end
+
+local function forget_map(w, n)
+  for _, part in ipairs(MAP_PARTS) do
     call('UNLINK', flow_key(w.id, 'map:' .. n .. part))
   end
-  call('DEL', flow_key(w.id, 'left:' .. n))
+end
+
+-- The items of a map that succeeded stay, when there are others. Answers whether there are any.
+local function keep_good(w, n)
+  local key, jobs_key = map_key(w, n), map_key(w, n, 'jobs')
+  local good = flow.numbers(w, 'map:' .. n .. ':good')
+  local total = tonumber(call('HGET', key, 'total'))
+  if not total or #good == 0 or #good == total then return false end
+  local kept = {}
+  for first = 1, #good, 1000 do
+    local last = math.min(#good, first + 999)
+    local ids = call('HMGET', jobs_key, unpack(good, first, last))
+    for i = 1, #ids do
+      kept[#kept + 1] = good[first + i - 1]
+      kept[#kept + 1] = ids[i]
+    end
+  end
+  call('UNLINK', jobs_key, map_key(w, n, 'bad'), map_key(w, n, 'gone'))
+  for first = 1, #kept, 2000 do
+    call('HSET', jobs_key, unpack(kept, first, math.min(#kept, first + 1999)))
+  end
+  call('HSET', key, 'begun', 0, 'ahead', #good)
+  call('HDEL', key, 'stopped')
+  return true
+end
+
+-- The jobs of an earlier run, so that they go when the workflow does; what is too much goes by itself.
+local function note_old(w, n)
+  local jobs_key, old_key = map_key(w, n, 'jobs'), flow_key(w.id, 'old')
+  if call('SCARD', old_key) > MOST_OLD then return end
+  local ids = call('HVALS', jobs_key)
+  ids[#ids + 1] = call('HGET', flow_key(w.id, 'jobs'), n)
+  for first = 1, #ids, 1000 do
+    call('SADD', old_key, unpack(ids, first, math.min(#ids, first + 999)))
+  end
+end
+
+-- `map`: 0 it is none, 1 all items begin anew, 2 those that succeeded stay.
+local function forget_step(w, n, map)
+  note_old(w, n)
+  for _, part in ipairs({ 'ends', 'inputs', 'results', 'errors', 'answers' }) do
+    call('HDEL', flow_key(w.id, part), n, n .. ':decision')
+  end
+  if map > 0 and not (map == 2 and keep_good(w, n)) then forget_map(w, n) end
 end
 
 -- Marks of the steps that stay as they are: whether one of them failed, or was cancelled.
@@ -617,27 +983,31 @@ local function marks_of(w)
   end
 end
 
-function flow.again_from_start(id, rows, fields)
-  call('HDEL', flow_key(id), 'ending', 'broken', 'lost', 'untidy', 'paused', 'deadline', 'parent', 'todo')
+-- `rows`: of the steps that begin anew, `others`: of those that stay, see flow_rerun.lua. A sub-workflow belongs to nobody
+-- after that.
+function flow.again_from_start(id, rows, fields, others)
+  local over = call('HGET', flow_key(id), 'within')
+  if over then call('SREM', flow_key(over, 'children'), id) end
+  let_go(id)
+  call('HDEL', flow_key(id), 'ending', 'broken', 'lost', 'untidy', 'cut', 'paused', 'deadline', 'parent', 'within', 'todo')
   call('HSET', flow_key(id), 'state', 'running', 'group', 1, 'since', NOW)
   if #fields > 0 then call('HSET', flow_key(id), unpack(fields)) end
   call('ZREM', flows_key('ended'), id)
   local w = open_anew(id)
-  local chosen = {}
   for _, row in ipairs(rows) do
-    chosen[row[1]] = true
-    forget_step(w, row[1])
+    forget_step(w, row[1], row[5])
   end
-  for _, row in ipairs(rows) do
-    flow.lay(w, row, waits_of(row, chosen))
+  for _, row in ipairs(others) do
+    call('HSET', flow_key(id, 'steps'), row[1], row[2])
+    call('HSET', flow_key(id, 'texts'), row[1], row[3])
   end
+  flow.lay(w, rows)
   w.kept = {}
   local ends = call('HGETALL', flow_key(id, 'ends'))
   for i = 1, #ends, 2 do
     w.kept[tonumber(ends[i])] = ends[i + 1]
   end
   marks_of(w)
-  w.begins = true
   flow.touch(w)
   announce(id, route_of('- 1 workflow'), 'new', 'running')
   return call('HINCRBY', flow_key(id), 'gen', 1)

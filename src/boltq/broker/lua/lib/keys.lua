@@ -21,7 +21,7 @@ end
 -- HASH  state, route, data, spec, at, since, expires | n: deliveries, tries: attempts that counted,
 --       lost: runs whose worker was lost, worker, took | result, error, reason, cancel, progress | tags, by: who
 --       submitted it, replay_of, replays: ids | unlogged: lines cut from the log | parked | ghost: the lists in which
---       its id stands though it waits elsewhere or waits no more
+--       its id stands though it waits elsewhere or waits no more | began: since when a step asks, waits, or has begun others
 local function job_key(id) return P .. 'job:' .. id end
 
 local function log_key(id) return P .. 'log:' .. id end -- LIST   its log lines
@@ -59,11 +59,13 @@ local function series_key(seconds, bucket) return P .. 'series:' .. seconds .. '
 
 local function idem_key(key) return P .. 'idem:' .. key end -- STRING id and digest, for 24 h
 
--- HASH  one workflow: see lib/flow.lua. With a part: steps, texts, jobs, ends, results, errors, answers (HASHes by the
---       step's number), open:<group>, held, left:<step> (SETs of numbers), map:<step> and its parts
+-- HASH  one workflow: see lib/flow.lua. With a part: steps, texts, jobs, ends, left, results, errors, answers (HASHes by
+--       the step's number), open:<group>, held (SETs of numbers), map:<step> and its parts, children (SET of its
+--       sub-workflows), old (SET of the jobs of earlier runs), gone (HASH: it is forgotten, and not yet cleared away)
 local function flow_key(id, part) return P .. 'workflow:' .. id .. (part and ':' .. part or '') end
 
--- ZSET  workflows by id | all: when it was submitted; ended: until when it is kept; due: when there is work for it
+-- ZSET  workflows by id | all: when it was submitted; ended: until when it is kept; due: when there is work for it;
+--       LIST gone: those that are being cleared away
 local function flows_key(what) return P .. 'workflows:' .. what end
 
 -- HASH  action, state, total, done, ok, failed, skipped, errors, what it was asked for | owner, lease, next_at, went_on

@@ -2,9 +2,9 @@
 -- For scripts that only read.
 local FIELDS = {
   'state', 'route', 'at', 'since', 'n', 'tries', 'lost', 'worker', 'took', 'error', 'reason', 'cancel', 'progress',
-  'expires', 'tags', 'spec', 'data', 'result', 'by', 'replay_of', 'replays', 'unlogged',
+  'expires', 'tags', 'flow', 'spec', 'data', 'result', 'by', 'replay_of', 'replays', 'unlogged',
 }
-local SUMMARY = 15 -- a list shows no payloads: the first fields only
+local SUMMARY = 16 -- a list shows no payloads: the first fields only
 
 -- [id, when due or 0, fields...]; nil when there is no record.
 local function read_job(id, fields)
@@ -25,3 +25,19 @@ end
 local function ghosts_in(queue, list) return tonumber(call('HGET', queue_key(queue), 'ghosts:' .. list)) or 0 end
 
 local function waiting_in(queue, list) return call('LLEN', list_key(queue, list)) - ghosts_in(queue, list) end
+
+-- A workflow as a line of a list: [id, name, state, submitted, since, ending, paused, parent, generation, steps, ended, failed,
+-- within]; nil when there is none.
+local function flow_row(id)
+  local head = call('HMGET', flow_key(id), 'name', 'state', 'at', 'since', 'ending', 'paused', 'parent', 'gen', 'within')
+  if not head[1] then return nil end
+  local steps = call('HLEN', flow_key(id, 'steps'))
+  local open = 0
+  for group = 1, 3 do
+    open = open + call('SCARD', flow_key(id, 'open:' .. group))
+  end
+  return {
+    id, head[1], head[2], tonumber(head[3]), tonumber(head[4]), head[5] or '', head[6] and 1 or 0, head[7] or '',
+    tonumber(head[8]), steps, steps - open, call('HLEN', flow_key(id, 'errors')), head[9] or '',
+  }
+end

@@ -1,10 +1,14 @@
 --@use reading
 -- Walks one index of a queue in its order and offers the jobs that fit a filter. A walk can stop after any job and go
 -- on there later, whatever has come and gone meanwhile: its cursor names the last job and where that one stood.
+local place_of, behind, said, search
+
+do -- the library may have 200 names of its own, and those of this part's inside need not be among them
+
 local CHUNK = 250
 
 -- A number of a cursor; nil when no cursor of ours has such a number.
-local function place_of(digits) return digits and #digits < 13 and tonumber(digits) or nil end
+function place_of(digits) return digits and #digits < 13 and tonumber(digits) or nil end
 
 -- Lists in the order in which their jobs run. Of parked types the last comes first, so that each name is less than the
 -- one before.
@@ -19,7 +23,7 @@ end
 
 -- The place behind this job, which stood at `index`. Jobs leave a list at its head: when this one has left, so have all
 -- before it.
-local function behind(key, index, id)
+function behind(key, index, id)
   if call('LINDEX', key, index) == id then return index + 1 end
   local found = call('LPOS', key, id, 'MAXLEN', index + 1000)
   return found and found + 1 or 0
@@ -120,7 +124,7 @@ walk.scheduled, walk.retrying, walk.blocked = by_score('scheduled', false), by_s
 walk.dead, walk.cancelled = by_score('dead', true), by_score('cancelled', true)
 
 -- What the error that our own code has written as JSON says under a name; the quotes inside of its texts are escaped.
-local function said(error, name) return error and string.match(error, '"' .. name .. '":"([^"]*)"') or '' end
+function said(error, name) return error and string.match(error, '"' .. name .. '":"([^"]*)"') or '' end
 
 local SOUGHT = { 'state', 'since', 'route', 'at', 'worker', 'tags', 'parked', 'ghost', 'error' }
 
@@ -162,7 +166,7 @@ end
 -- Offers the jobs of a queue and state that have these marks to `take(id, fields of SOUGHT)`, until it answers false or
 -- `most` were looked at. `with_error` asks for the error too. Answers the next cursor, '' at the end, and how many it
 -- has looked at.
-local function search(queue, state, cursor, marks, most, take, with_error)
+function search(queue, state, cursor, marks, most, take, with_error)
   local fields = (with_error or marks.category or marks.fingerprint) and #SOUGHT or #SOUGHT - 1
   local seen = 0
   local following = walk[state](queue, cursor, function(id, key, name, index)
@@ -174,4 +178,6 @@ local function search(queue, state, cursor, marks, most, take, with_error)
     return go_on and seen < most
   end)
   return following, seen
+end
+
 end

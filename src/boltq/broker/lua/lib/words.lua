@@ -9,6 +9,11 @@ local function refusal(state, since, wanted)
   return nil
 end
 
+-- Refused because of its state, and the workflow to which it belongs, if there is one.
+local function conflict(state, flow)
+  return 'CONFLICT ' .. state .. (flow and ' ' .. string.match(flow, '^%S+') or '')
+end
+
 local function words(text)
   local list = {}
   for word in string.gmatch(text, '%S+') do

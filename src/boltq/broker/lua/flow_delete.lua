@@ -1,0 +1,20 @@
+#!lua flags=allow-oom
+-- flow_delete: a workflow that has ended is forgotten at once; its jobs, its sub-workflows and what is left of its record
+-- are cleared away bit by bit, by this call and the next ones, or by whoever claims and settles.
+--   ARGV     now, id; or '' to go on
+--   returns  1 when there is more to clear away: call again, without an id
+--   refuses  NOT_FOUND; CONFLICT when it runs, or is part of another workflow
+--@use flow
+local id = ARGV[2]
+if id ~= '' then
+  local w = flow.open(id)
+  if not w then refuse('NOT_FOUND', id) end
+  if w.state == 'running' then refuse('CONFLICT', 'the workflow ' .. id .. ' is running: cancel it first') end
+  if w.within then refuse('CONFLICT', 'the workflow ' .. id .. ' is part of ' .. w.within .. ': delete that') end
+  announce(id, route_of('- 1 workflow'), w.state, 'deleted')
+  flow.bury(id, true)
+end
+local more = flow.clear_away()
+flow.go_on()
+commit()
+return more and 1 or 0

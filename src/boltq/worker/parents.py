@@ -1,0 +1,41 @@
+"""Reads the results of the steps that a running job depends on, for its coroutine, its thread or its process."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from boltq.broker.broker import Broker, repeated
+from boltq.broker.workflows import Workflows
+
+ParentsOf = Callable[[str], "Asked"]
+"""A job's id -> its parents."""
+
+
+class Asked:
+    """See `domain.context.Parents`. `begin` begins to read, from any thread."""
+
+    def __init__(self, begin: "Callable[[], Future[str]]") -> None:
+        self._begin = begin
+
+    async def read(self) -> str:
+        """They, on whatever event loop the function runs."""
+        return await asyncio.wrap_future(self._begin())
+
+    def wait(self) -> str:
+        """They; for a thread that has no event loop, which this would hold up."""
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001 - get_running_loop raises instead of answering
+            raise RuntimeError("parents_sync() is for plain functions: in a coroutine use `await ctx.parents()`")
+        return self._begin().result()
+
+
+def reading(broker: Broker) -> ParentsOf:
+    """Reads by this broker, on the loop on which this is called."""
+    workflows, loop = Workflows(broker), asyncio.get_running_loop()
+
+    def of(job_id: str) -> Asked:
+        async def read() -> str:
+            return await repeated(lambda: workflows.parents(job_id))
+
+        return Asked(lambda: asyncio.run_coroutine_threadsafe(read(), loop))
+
+    return of

@@ -1,0 +1,185 @@
+"""Workflows that are deleted or pruned: gone at once, and nothing of them stays in the store."""
+
+from typing import Any
+
+import pytest
+from flows import form_of, step
+from hands import Hands, all_keys, begin
+
+from boltq.broker.audit import audit
+from boltq.broker.broker import Broker, Knobs
+from boltq.broker.workflows import Workflows
+from boltq.domain.errors import Conflict, NotFound
+from boltq.domain.ids import new_id
+from boltq.domain.outcome import DataError
+from boltq.domain.workflow.rerun import RerunMode
+
+STAYS = {"partition", "queues", "events", "queue:default"}
+
+
+def fails(**_: Any) -> None:
+    raise DataError("no")
+
+
+def rich_form(items: int = 3) -> str:
+    """A step, a map, a sub-workflow with a map of its own, and a map of sub-workflows."""
+    inner = {"name": "inner", "steps": [step("x"), step("m", "x", map={"over": [1, 2]})]}
+    return form_of(
+        step("a"),
+        step("many", "a", map={"over": list(range(items))}),
+        step("sub", workflow=inner),
+        step("subs", workflow=inner, map={"over": [1, 2, 3]}),
+    )
+
+
+async def left_over(broker: Broker, hands: Hands) -> list[str]:
+    """The keys that tell of workflows or jobs, once the worker has left."""
+    await broker.retire(hands.home, hands.name, lost=False)
+    return [key for key in await all_keys(broker) if key not in STAYS and not key.startswith(("series:", "idle:"))]
+
+
+async def test_nothing_of_a_deleted_workflow_is_left(broker: Broker) -> None:
+    run, hands = await begin(broker, rich_form())
+    assert (await hands.finish(run)).state == "succeeded"
+    await hands.workflows.delete(run)
+    with pytest.raises(NotFound):
+        await hands.workflows.get(run)
+    assert (await hands.workflows.list()).workflows == []
+    assert await audit(broker, pauses=()) == []
+    assert await left_over(broker, hands) == []
+
+
+async def test_a_running_one_an_unknown_one_and_a_part_of_another_cannot_be_deleted(broker: Broker) -> None:
+    run, hands = await begin(broker, rich_form())
+    with pytest.raises(Conflict, match="is running: cancel it first"):
+        await hands.workflows.delete(run)
+    await hands.work()
+    child = (await hands.workflows.get(run)).step("sub").workflow_id
+    assert child
+    with pytest.raises(Conflict, match=f"is part of {run}: delete that"):
+        await hands.workflows.delete(child)
+    await hands.workflows.delete(run)
+    for gone in (run, child):
+        with pytest.raises(NotFound):
+            await hands.workflows.delete(gone)
+
+
+async def test_a_sub_workflow_that_was_run_again_by_itself_belongs_to_nobody(broker: Broker) -> None:
+    run, hands = await begin(broker, form_of(step("sub", workflow={"name": "inner", "steps": [step("x")]})))
+    child = (await hands.finish(run)).step("sub").workflow_id
+    assert child
+    await hands.workflows.rerun(child, RerunMode.ALL)
+    await hands.workflows.delete(run)
+    assert (await hands.finish(child)).parent_job is None
+    await hands.workflows.delete(child)
+    assert await left_over(broker, hands) == []
+
+
+async def test_a_sub_workflow_is_not_run_again_while_its_step_waits_for_it(broker: Broker) -> None:
+    run, hands = await begin(broker, form_of(step("sub", workflow={"name": "inner", "steps": [step("x")]})))
+    await hands.do(await hands.claim())
+    await hands.do(await hands.claim())
+    child = (await hands.workflows.get(run)).step("sub").workflow_id
+    assert child
+    assert (await hands.workflows.get(child)).state == "succeeded"
+    with pytest.raises(Conflict, match="waits for"):
+        await hands.workflows.rerun(child, RerunMode.ALL)
+    assert (await hands.finish(run)).state == "succeeded"
+
+
+def with_budget(most: int) -> Any:
+    """Scripts that do so little in one call."""
+
+    def tiny(name: str, text: str) -> str:
+        assert name != "lib/flow.lua" or "MOST = 2000, CLEARED = 200" in text
+        return text.replace("MOST = 2000, CLEARED = 200", f"MOST = {most}, CLEARED = {most}")
+
+    return tiny
+
+
+async def test_a_delete_that_is_broken_off_is_finished_by_workers(
+    valkey: str, namespace: str, partitions: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each of its calls, nobody sees any of it, and the store is in order."""
+    async with Broker(valkey, namespace=namespace, partitions=partitions, rewrite=with_budget(5)) as broker:
+        run, hands = await begin(broker, rich_form(items=20))
+        await hands.finish(run)
+        original, calls = Workflows._send, 0
+
+        async def broken(self: Workflows, script: str, *args: Any, **kwargs: Any) -> Any:
+            nonlocal calls
+            if script == "flow_delete":
+                calls += 1
+                if calls == 3:
+                    raise RuntimeError("broken off")
+            return await original(self, script, *args, **kwargs)
+
+        monkeypatch.setattr(Workflows, "_send", broken)
+        with pytest.raises(RuntimeError):
+            await hands.workflows.delete(run)
+        for _ in range(200):
+            assert (await hands.workflows.list()).workflows == []
+            with pytest.raises(NotFound):
+                await hands.workflows.get(run)
+            assert await audit(broker, pauses=()) == []
+            if not [key for key in await all_keys(broker) if key.startswith("workflow")]:
+                break
+            await hands.claim()
+        assert await left_over(broker, hands) == []
+
+
+async def test_ten_thousand_items_are_deleted_in_bounded_calls(broker: Broker) -> None:
+    run, hands = await begin(broker, form_of(step("many", map={"over": list(range(10_000))})))
+    await hands.finish(run)
+    await hands.workflows.delete(run)
+    assert await left_over(broker, hands) == []
+
+
+@pytest.mark.parametrize("works", [True, False])
+async def test_maps_and_sub_workflows_are_kept_for_a_time_and_then_gone_with_all_keys(
+    valkey: str, namespace: str, partitions: int, works: bool
+) -> None:
+    """Jobs of items, sub-workflows and their maps too; and nothing of them before."""
+    now = [1_800_000_000_000]
+    knobs = Knobs(keep_completed_ms=10_000, keep_dead_ms=10_000)
+    async with Broker(valkey, namespace=namespace, partitions=partitions, knobs=knobs, now=lambda: now[0]) as broker:
+        functions = {"t": (lambda **_: 1) if works else fails}
+        run, hands = await begin(broker, rich_form(), functions)
+        await hands.finish(run)
+        home = broker.layout.of_id(run)
+        now[0] += 9_000
+        await hands.work()
+        assert len((await hands.workflows.get(run)).steps) == 4
+        now[0] += 20_000
+        again, _ = await begin(broker, form_of(step("b")), functions, workflow_id=new_id(home))
+        await hands.work()  # the end of a workflow is when others are pruned
+        with pytest.raises(NotFound):
+            await hands.workflows.get(run)
+        await broker.extend(home, hands.name, 60_000)
+        while (await broker.reap(home, hands.name)).more:
+            pass
+        own = (again, (await hands.workflows.get(again)).step("b").job_id)
+        kinds = ("workflow:", "job:", "log:", "runs:")
+        left = [key for key in await all_keys(broker) if key.startswith(kinds) and key.split(":")[1] not in own]
+        assert left == []
+        assert await audit(broker, pauses=()) == []
+
+
+async def test_a_sub_workflow_lives_as_long_as_the_workflow_that_it_is_part_of(valkey: str, namespace: str) -> None:
+    """Its output is read after its end, when the step that waits for it goes on; its keep time may be over then."""
+    now = [1_800_000_000_000]
+    knobs = Knobs(keep_completed=1, keep_completed_ms=1, keep_dead_ms=1)
+    async with Broker(valkey, namespace=namespace, knobs=knobs, now=lambda: now[0]) as broker:
+        inner = {"name": "inner", "steps": [step("x")], "output": "{{ steps.x.result }}"}
+        form = form_of(step("sub", workflow=inner), step("after", "sub", params={"x": "{{ steps.sub.result }}"}))
+        _, hands = await begin(broker, form, {"t": lambda x=7: x})
+        for _ in range(2):
+            await hands.do(await hands.claim())
+        now[0] += 60_000
+        await begin(broker, form_of(step("other")))
+        gathers, other = await hands.claim()
+        await hands.do([other])  # its end is when others are pruned
+        await hands.do([gathers])
+        await hands.work()
+        assert hands.ran == [{}, {}, {"x": 7}]
+        assert await audit(broker, pauses=()) == []
