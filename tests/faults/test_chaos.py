@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "chaos"))
 
+from flow_storm import FlowStorm
 from storm import Plan, Storm
 
 
@@ -30,6 +31,33 @@ async def test_no_job_is_lost_in_a_storm_of_kill_9(tmp_path, request, partitions
     assert tally.acked == plan.jobs
     assert tally.lost == []
     assert tally.phantoms == []
+    assert tally.ghosts == []
+    assert tally.unexcused == []
+    assert tally.double_commits == 0
+    assert tally.findings == []
+    assert tally.worker_kills >= 3
+    assert tally.store_kills >= 1
+
+
+@pytest.mark.slow
+async def test_no_step_is_stranded_in_a_storm_of_kill_9(tmp_path, request, partitions, capsys):
+    """The same with workflows: each has ended as it must, and each of its steps had its effect once.
+
+    A second run of a step is excused as above. A hundredth as many workflows as jobs.
+    """
+    seed = request.config.getoption("--chaos-seed")
+    plan = Plan(seed=random.randrange(1_000_000) if seed is None else seed)
+    plan.partitions = partitions
+    plan.jobs = max(4, request.config.getoption("--chaos-jobs") // 100)
+    plan.seconds = request.config.getoption("--chaos-seconds")
+    tally = await FlowStorm(plan, tmp_path).run()
+    with capsys.disabled():
+        print(f"\nchaos of workflows: {tally}")
+
+    assert tally.acked == plan.jobs
+    assert tally.unfinished == []
+    assert tally.wrong == []
+    assert tally.lost == []
     assert tally.ghosts == []
     assert tally.unexcused == []
     assert tally.double_commits == 0

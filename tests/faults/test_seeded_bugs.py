@@ -9,13 +9,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import flow_scenarios
 import pytest
 import redis.asyncio
 import scenarios
-from bugs import LUA_BUGS, OTHER_BUGS, LuaBug
+from bugs import FLOW_BUGS, LUA_BUGS, OTHER_BUGS, LuaBug
+from flow_lives import MAP_OUTPUT, MAP_RAN, Life, a_map, audited
+from flow_machine import FlowMachine, FlowWorld, small_budget
 from hypothesis import Phase, settings
+from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
-from machine import Broken, Machine, World
+from machine import Broken, Machine, World, must
 
 from boltq.broker import broker as broker_module, calls
 from boltq.broker.broker import Broker, SyncBroker, repeated
@@ -56,10 +60,14 @@ def a_burst(url: str, rewrite: Rewrite | None) -> None:
             if len(seen) != len(jobs):
                 raise Broken(f"{len(jobs) - len(seen)} jobs were lost")
 
+    flush(url)
+    asyncio.run(run())
+
+
+def flush(url: str) -> None:
     client = redis.Redis.from_url(url)
     client.flushall()
     client.close()
-    asyncio.run(run())
 
 
 def check(scenario: str, url: str, partitions: int, rewrite: Rewrite | None) -> None:
@@ -88,17 +96,76 @@ def test_random_lives_find_many_of_them_too(valkey: str, partitions: int) -> Non
     assert len(missed) <= len(within_reach) // 2, missed
 
 
-def random_lives_find(bug: LuaBug, url: str) -> bool:
-    class Buggy(Machine):
+OFTEN = {101, 103, 104, 106, 109, 110}
+"""Bugs of workflows that random lives come upon soon."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+def test_random_lives_of_workflows_find_many_too(valkey: str, partitions: int) -> None:
+    if partitions > 1:
+        pytest.skip("with one partition a life meets more")
+    within_reach = [bug for bug in FLOW_BUGS if bug.number in OFTEN]
+    missed = [bug.name for bug in within_reach if not random_lives_find(bug, valkey, FlowMachine)]
+    assert len(missed) <= len(within_reach) // 2, missed
+
+
+def random_lives_find(bug: LuaBug, url: str, machine: type[Machine | FlowMachine] = Machine) -> bool:
+    class Buggy(machine):  # type: ignore[valid-type, misc]
         rewrite = staticmethod(bug.rewrite)
 
     Buggy.url = url
     quick = settings(max_examples=60, stateful_step_count=40, phases=[Phase.generate], database=None, derandomize=True)
     try:
         run_state_machine_as_test(Buggy, settings=quick)
-    except (Broken, BoltQError, redis.exceptions.RedisError):
+    except (Broken, AssertionError, BoltQError, redis.exceptions.RedisError, Flaky):
         return True
     return False
+
+
+# Workflows
+
+
+def in_a_flow_world(url: str, partitions: int, rewrite: Rewrite | None, scenario: str) -> None:
+    """Live through a scenario of workflows, once as they are and once with small budgets."""
+    for small in (False, True):
+        both = with_small_budget(rewrite) if small else rewrite
+        world = FlowWorld(url, partitions=partitions, rewrite=both, patient=small)
+        try:
+            getattr(flow_scenarios, scenario)(world)
+        finally:
+            world.close()
+
+
+def with_small_budget(rewrite: Rewrite | None) -> Rewrite:
+    return lambda name, text: small_budget(name, rewrite(name, text) if rewrite else text)
+
+
+def in_a_map(url: str, rewrite: Rewrite | None) -> None:
+    async def run() -> None:
+        clock = [1_800_000_000_000]
+        async with Broker(url, namespace="map", now=lambda: clock[0], rewrite=rewrite) as broker:
+            life = Life(broker, clock, a_map())
+            found = await life.live(), sorted(life.ran), await audited(broker)
+            must(found == (("succeeded", MAP_OUTPUT), MAP_RAN, []), f"{found}")
+
+    flush(url)
+    asyncio.run(run())
+
+
+def check_flow(scenario: str, url: str, partitions: int, rewrite: Rewrite | None) -> None:
+    if scenario == "a_map":
+        in_a_map(url, rewrite)
+    else:
+        in_a_flow_world(url, partitions, rewrite, scenario)
+
+
+@pytest.mark.parametrize("bug", FLOW_BUGS, ids=lambda bug: f"{bug.number}-{bug.scenario}")
+def test_a_bug_of_workflows_is_found(bug: LuaBug, valkey: str, partitions: int) -> None:
+    check_flow(bug.scenario, valkey, partitions, None)  # without the bug, all is well
+    with pytest.raises((Broken, AssertionError, BoltQError, redis.exceptions.RedisError)) as found:
+        check_flow(bug.scenario, valkey, partitions, bug.rewrite)
+    CAUGHT[bug.number] = f"{bug.name}: {str(found.value).splitlines()[0]}"
 
 
 # 8: a reply that is lost on the way
@@ -295,11 +362,12 @@ async def test_12_a_heartbeat_on_the_event_loop_is_found(broker: Broker, reaper:
 @pytest.fixture(scope="module", autouse=True)
 def tally() -> Iterator[None]:
     yield
-    print(f"\nseeded bugs caught: {len(CAUGHT)} of 14")
+    print(f"\nseeded bugs caught: {len(CAUGHT)} of {14 + len(FLOW_BUGS)}")
     for number in sorted(CAUGHT):
         print(f"  {number:2} {CAUGHT[number]}")
 
 
-def test_all_fourteen() -> None:
+def test_all_fourteen_and_those_of_workflows() -> None:
     assert {bug.number for bug in LUA_BUGS} | set(OTHER_BUGS) == set(range(1, 15))
-    assert set(CAUGHT) == set(range(1, 15)), f"caught {len(CAUGHT)} of 14"
+    expected = {*range(1, 15), *(bug.number for bug in FLOW_BUGS)}
+    assert set(CAUGHT) == expected, f"caught {len(CAUGHT)} of {len(expected)}"

@@ -1,4 +1,4 @@
-"""Fourteen bugs that job queues have really had, to be planted in ours: what checks us must find every one of them.
+"""Bugs that job queues and workflows have really had, to be planted in ours: what checks us must find all of them.
 
 Most are a change of the Lua. Each names the text that it replaces, which must be there exactly once, so that a bug
 cannot quietly stop being one. Where our design has no place for the bug as it was, the nearest thing takes its part.
@@ -136,3 +136,110 @@ OTHER_BUGS = {
     9: "the client's clock decides when a job is due",
     12: "the heartbeat is a task of the event loop",
 }
+
+FLOW = "lib/flow.lua"
+FLOW_BUGS = [
+    LuaBug(
+        101,
+        "a step that ends is not counted down for another that waits for it",
+        (
+            (
+                FLOW,
+                "call('HINCRBY', flow_key(w.id, 'left'), dependents[i], -1)",
+                "tonumber(call('HGET', flow_key(w.id, 'left'), dependents[i]))",
+            ),
+        ),
+        "a_diamond",
+    ),
+    LuaBug(
+        102,
+        "a step is released whether it waits or not",
+        (
+            (
+                FLOW,
+                "  if job[1] ~= 'blocked' then return false end\n  move(id, route_of(job[2]), 'blocked'",
+                "  move(id, route_of(job[2]), job[1]",
+            ),
+        ),
+        "a_pause",
+    ),
+    LuaBug(
+        103,
+        "a step that has begun is decided again when another of its parents ends",
+        ((FLOW, "  if w.ends[n] or (waits and", "  if (waits and"),),
+        "early_ones",
+    ),
+    LuaBug(
+        104,
+        "a parent that was skipped on purpose counts as one that failed",
+        ((FLOW, "counts.bad + counts.lost > 0 and 'lost' or 'passed'", "'lost'"),),
+        "skipped_on_purpose",
+    ),
+    LuaBug(
+        105,
+        "what is left of a cascade is forgotten when the budget of its call is used up",
+        ((FLOW, "    if from then w.work[#w.work + 1] = { item[1], item[2], from } end\n", ""),),
+        "a_long_cascade",
+    ),
+    LuaBug(
+        106,
+        "a cancel forgets what a pause has held back",
+        ((FLOW, " or flow.step(w, n).group == 3 then flow.release(id)", " then flow.release(id)"),),
+        "a_cancel_in_a_pause",
+    ),
+    LuaBug(
+        107,
+        "what a pause has held back is remembered in the next generation",
+        ((FLOW, "    call('DEL', flow_key(w.id, 'held'))\n  end\n  flow.keeps", "  end\n  flow.keeps"),),
+        "a_rerun_after_a_pause",
+    ),
+    LuaBug(
+        108,
+        "a handler begins before its turn",
+        ((FLOW, "  if step.group > w.group then return end", "  "),),
+        "a_handler_is_cancelled",
+    ),
+    LuaBug(
+        109,
+        "a failure cancels what is there for it",
+        ((FLOW, "    if w.ending or not flow.step(w, n).spared then stop_step", "    if true then stop_step"),),
+        "there_for_a_failure",
+    ),
+    LuaBug(
+        110,
+        "a step whose worker was lost runs again in a workflow that is being stopped",
+        ((FLOW, "  if w and w.state == 'running' and flow.why_cut(w) then\n", "  if false then\n"),),
+        "there_for_a_failure",
+    ),
+    LuaBug(
+        111,
+        "what becomes ready in a pause is not held back",
+        (
+            (
+                FLOW,
+                "  if w.paused then\n    call('SADD', flow_key(w.id, 'held'), n)\n  else\n",
+                "  if false then\n  else\n",
+            ),
+        ),
+        "a_pause",
+    ),
+    LuaBug(
+        112,
+        "time that is up is noticed, and nothing follows",
+        ((FLOW, "is_open(w, 1) then flow.cancel(w, 'timed_out') end\n", "is_open(w, 1) then w.deadline = nil end\n"),),
+        "no_time_left",
+    ),
+    LuaBug(
+        113,
+        "an item of a map that failed counts twice",
+        ((FLOW, "map.good + map.bad + map.gone - map.ahead", "map.good + 2 * map.bad + map.gone - map.ahead"),),
+        "a_map",
+    ),
+    LuaBug(
+        114,
+        "a workflow inside ends, and nobody tells the step that waits for it",
+        ((FLOW, "  if w.parent then flow.release(w.parent) end\n", ""),),
+        "a_map",
+    ),
+]
+"""Bugs of workflows; each with the scripted life of flow_scenarios.py that finds it."""

@@ -67,6 +67,14 @@ async def stumble(job: JobContext, n: int) -> int:
     return n
 
 
+@app.task(max_attempts=1)
+async def fall(job: JobContext, n: int) -> None:
+    """Fails for good."""
+    record(n, job.attempt, START)
+    record(n, job.attempt, FAILED)
+    raise ValueError("as it must")
+
+
 async def main() -> None:
     """Work until SIGTERM."""
     worker = Worker(app, slots=8)
