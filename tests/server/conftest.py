@@ -1,5 +1,6 @@
 """A real API for the tests, and a broker beside it."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -7,6 +8,8 @@ from functools import partial
 import httpx
 import pytest
 from apis import running_api
+from crews import running_crew
+from waiting import eventually
 
 from boltq.broker.broker import Broker
 from boltq.broker.calls import settling
@@ -83,3 +86,16 @@ async def _run_one(desk: Broker, queue: str, outcome: Outcome | None, retry_in: 
             return job
         await desk.retire(partition, worker, lost=False)
     raise AssertionError(f"no job in {queue}")
+
+
+@pytest.fixture(scope="module")
+def crew(valkey: str, api: str, api_namespace: str, partitions: int) -> Iterator[None]:
+    """A worker of the queues `default` and `work`; what it can do stands in crews.py, and the API has heard of it."""
+
+    def is_known() -> bool:
+        answer = httpx.post(f"{api}/api/v1/jobs", params={"dry_run": True}, json={"type": "add"}, timeout=20)
+        return answer.json()["valid"] is False
+
+    with running_crew(valkey, api_namespace, ["default", "work"], partitions):
+        asyncio.run(eventually(is_known))
+        yield

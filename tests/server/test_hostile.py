@@ -13,6 +13,7 @@ import pytest
 from api_table import CALLS
 from hypothesis import given, strategies as st
 
+from boltq.domain.workflow.form import StepForm, WorkflowForm
 from boltq.server.openapi import EXAMPLES
 
 CORPUS = [
@@ -63,7 +64,9 @@ def check(answer, body):
         assert len(answer.content) < 100_000
 
 
-@pytest.mark.parametrize(("body", "path"), list(itertools.product(CORPUS, ["/api/v1/jobs", "/submit"])))
+@pytest.mark.parametrize(
+    ("body", "path"), list(itertools.product(CORPUS, ["/api/v1/jobs", "/submit", "/api/v1/workflows"]))
+)
 def test_corpus(http, body, path):
     check(http.post(path, content=body, headers={"Content-Type": "application/json"}), body)
 
@@ -83,6 +86,23 @@ def test_any_json(http, body):
     check(http.post("/api/v1/jobs", content=text, headers={"Content-Type": "application/json"}), text)
 
 
+STEP_FIELDS = [field.encode_name for field in msgspec.structs.fields(StepForm)]
+STEPS = st.dictionaries(st.sampled_from(STEP_FIELDS), VALUES, max_size=4)
+WORKFLOW_FIELDS = [field.encode_name for field in msgspec.structs.fields(WorkflowForm)]
+
+
+@given(st.dictionaries(st.sampled_from(WORKFLOW_FIELDS), VALUES, max_size=3), st.lists(STEPS, max_size=3))
+def test_any_workflow(http, body, steps):
+    whole = {"name": "any", "queue": "hostile", "steps": [{"job_type": "echo"} | step for step in steps]} | body
+    text = json.dumps(whole).encode()
+    answer = http.post("/api/v1/workflows", content=text, headers={"Content-Type": "application/json"})
+    check(answer, text)
+    dry = http.post("/api/v1/workflows?dry_run=true", content=text, headers={"Content-Type": "application/json"})
+    check(dry, text)
+    if answer.status_code in {201, 422} and dry.status_code == 200:
+        assert dry.json()["valid"] == (answer.status_code == 201)
+
+
 @given(st.binary(max_size=60))
 def test_any_bytes(http, body):
     check(http.post("/api/v1/jobs", content=body, headers={"Content-Type": "application/json"}), body)
@@ -96,6 +116,16 @@ def test_any_data_survives(http, data):
     check(answer, body)
     if answer.status_code == 201:
         assert f'"data":{text}' in http.get(answer.headers["location"]).text
+
+
+@given(st.dictionaries(st.text(max_size=10), VALUES, max_size=5))
+def test_any_input_survives(http, data):
+    text = json.dumps(data)
+    body = f'{{"name":"any","queue":"hostile","input":{text},"steps":[{{"job_type":"echo"}}]}}'.encode()
+    answer = http.post("/api/v1/workflows", content=body, headers={"Content-Type": "application/json"})
+    check(answer, body)
+    if answer.status_code == 201:
+        assert f'"input":{text}' in http.get(answer.headers["location"]).text
 
 
 @pytest.mark.parametrize(
@@ -171,8 +201,14 @@ def send(http):
     assert made.status_code == 201, made.text
     job = made.json()["id"]
 
+    steps = [{"id": "ask", "approval": {}}]
+    made = http.post("/api/v1/workflows", json={"name": "hostile", "steps": steps, "queue": "hostile"})
+    assert made.status_code == 201, made.text
+    workflow = made.json()["id"]
+
     def sending(call, body):
         path = re.sub(r"(?<=/jobs/){\w+}", job, call.path)
+        path = re.sub(r"(?<=/workflows/){\w+}", workflow, path).replace("/signals/{step}", "/signals/ask")
         path = re.sub(r"(?<=/queues/){\w+}", "hostile", path)
         answer = http.request(call.method, re.sub(r"{\w+}", "nobody", path), content=body, headers=JSON)
         check(answer, body)

@@ -11,7 +11,7 @@ from boltq.broker.calls import settling
 from boltq.domain.ids import new_id
 from boltq.domain.outcome import Cancelled, Category, Completed, Failed, JobError, Snoozed
 from boltq.domain.states import JobState
-from boltq.server import jobs
+from boltq.server import waiters
 
 DATA = Category.DATA
 FAILED = Failed(JobError("OSError", "secret text", Category.TRANSIENT, "f1", "Traceback: secret lines"))
@@ -227,7 +227,7 @@ def test_a_bad_wait(http, wait):
 
 
 async def test_waiters_are_bounded_and_one_that_leaves_makes_room(http, api, monkeypatch, desk):
-    monkeypatch.setattr(jobs, "MAX_WAITERS", 1)
+    monkeypatch.setattr(waiters, "MAX_WAITERS", 1)
     job = submit(http, queue="wait-crowd")
 
     def ask(timeout):
@@ -258,7 +258,7 @@ async def test_waiters_are_bounded_and_one_that_leaves_makes_room(http, api, mon
 
 
 async def test_whoever_waits_is_answered_when_the_server_ends(valkey, serving, namespace, monkeypatch):
-    monkeypatch.setattr(jobs, "MAX_WAITERS", 1)
+    monkeypatch.setattr(waiters, "MAX_WAITERS", 1)
     answers = []
     with serving(valkey, namespace=namespace) as url:
         with httpx.Client(base_url=url) as http:

@@ -26,6 +26,12 @@ OUTCOMES = {
 }
 
 
+WORKFLOWS = [
+    {"name": "there", "steps": [{"id": "alone", "job_type": "echo", "queue": "steps"}]},
+    {"name": "there", "steps": [{"id": "ask", "approval": {}}, {"job_type": "echo"}], "queue": "steps"},
+]
+
+
 @pytest.fixture
 async def there(http, desk, run_one, tmp_path):
     """A file that says which things there are, after jobs have come into every state."""
@@ -39,6 +45,10 @@ async def there(http, desk, run_one, tmp_path):
     things = {"jobs": jobs, "queues": [*OUTCOMES, "queued", "scheduled"]}
     things["keys"] = [_made(http, "keys", name=f"k{n}", scopes=["read"]) for n in range(3)]
     things["operations"] = [_made(http, "bulk", action="cancel", target={"ids": [job]}) for job in jobs[:3]]
+    things["workflows"] = [_made(http, "workflows", **form) for form in WORKFLOWS for _ in range(3)]
+    for workflow in things["workflows"][:3]:
+        assert http.post(f"/api/v1/workflows/{workflow}/cancel").is_success
+    things["signals"] = ["ask", "alone"]
     things["workers"] = [worker["id"] for worker in http.get("/api/v1/workers").json()["items"]]
     file = tmp_path / "there.json"
     file.write_text(json.dumps(things))

@@ -14,7 +14,7 @@ def test_what_a_client_has_to_know(http, api_namespace, partitions):
     assert meta["priorities"] == ["high", "normal", "low"]
     assert meta["limits"]["data_bytes"] == 1 << 20
     assert meta["retention"]["completed_seconds"] == 86_400
-    assert meta["features"]["workflows"] is False
+    assert meta["features"]["workflows"] is True
 
 
 def test_the_store_and_the_settings(http):

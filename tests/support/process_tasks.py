@@ -61,6 +61,19 @@ def snooze() -> None:
     raise Snooze(3_600)
 
 
+@app.task(executor="process")
+def before(job: JobContext) -> dict[str, object]:
+    """Asks through the pipe, twice."""
+    job.log("asks")
+    return {"once": job.parents_sync(), "again": job.parents_sync()}
+
+
+@app.task(executor="process")
+async def before_awaited(job: JobContext) -> dict[str, object]:
+    """Asks from a loop of its own."""
+    return await job.parents()
+
+
 def listed(target: BoltQ, *names: str, **options: object) -> None:
     """Register some of the above in an application, with options."""
     for name in names:

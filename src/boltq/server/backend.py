@@ -11,11 +11,13 @@ from boltq.broker.events import Watch
 from boltq.broker.inspector import Inspector
 from boltq.broker.memory import memory_share
 from boltq.broker.submitter import Submitter
+from boltq.broker.workflows import SMALL_BYTES, Workflows, aside
 from boltq.domain.errors import Refused, StoreError
 from boltq.domain.job import NewJob, Submitted
 from boltq.server.operation_runner import OperationRunner
 from boltq.server.problems import Problem
 from boltq.server.published import PublishedTypes
+from boltq.server.waiters import Waiters
 from boltq.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,12 +36,14 @@ class Backend:
         self.settings = settings
         self.watch = Watch(broker)
         self.closing = asyncio.Event()  # set when the server is about to end: nobody should wait for anything then
+        self.waiters = Waiters(self.closing)
         self._broker = broker
         self._submitter: Submitter | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._inspector = Inspector(broker)
         self.types = PublishedTypes(self._inspector)
         self._memory_share = 0.0
+        self._large = asyncio.Lock()
         self.runner = OperationRunner(broker)
 
     async def __aenter__(self) -> Self:
@@ -112,6 +116,21 @@ class Backend:
         if self._submitter is None:
             raise _not_yet()
         return await repeated(lambda: call(self._inspector))
+
+    async def ask(self, call: Callable[[Workflows], Awaitable[T]]) -> T:
+        """Ask or tell the workflows what may be asked or told again; again when the store does not answer."""
+        workflows = self.workflows
+        return await repeated(lambda: call(workflows))
+
+    async def aside(self, size: int, compiles: Callable[[], T]) -> T:
+        """Compile a form of so many bytes: a large one in a thread, and one at a time, so that others go on."""
+        async with self._large if size > SMALL_BYTES else contextlib.nullcontext():
+            return await aside(size, compiles)
+
+    @property
+    def workflows(self) -> Workflows:
+        """For what is done to a workflow."""
+        return Workflows(self.broker, self.aside)
 
     @property
     def broker(self) -> Broker:

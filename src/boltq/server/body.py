@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.types import Receive
 
 from boltq.domain import limits
+from boltq.domain.workflow.reading import mistakes_in
 from boltq.server.guard import Headers
 from boltq.server.problems import Problem, escaped, invalid
 
@@ -64,7 +65,7 @@ def decode_small(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         form = decoder.decode(body or b"{}")
     except msgspec.ValidationError as error:
-        raise invalid([pointed(error)]) from None
+        raise invalid(mistakes_in(body, decoder.type) or [pointed(error)]) from None
     except ValueError as error:
         raise malformed(error, body) from None
     if (at := repeated_key(body)) is not None:

@@ -212,7 +212,7 @@ class FormReader:
             run_at=read_moment(form.run_at, "/run_at", mistakes),
             expires_in=read_span(form.expires_in_seconds, "/expires_in_seconds", mistakes, least=1),
             expires_at=read_moment(form.expires_at, "/expires_at", mistakes),
-            idempotency_key=_key(form, headers, mistakes),
+            idempotency_key=read_key(form.idempotency_key, headers, mistakes),
             tags=form.tags,
             spec=_spec(form, headers),
         )
@@ -280,6 +280,19 @@ def read_moment(value: Moment | None, pointer: str, mistakes: Mistakes) -> int:
         return 0
 
 
+def read_key(stated: str | None, headers: Headers, mistakes: Mistakes) -> str:
+    """The idempotency key: of the header, or what the body states; never of both when they differ. "" for none."""
+    header = stated_key(headers)
+    if header is None and stated is None:
+        return ""
+    if None not in {header, stated} and header != stated:
+        mistakes.append(("/idempotency_key", "differs from the Idempotency-Key header"))
+    key = (stated if header is None else header) or ""
+    if not key:
+        mistakes.append(("/idempotency_key", "must not be empty"))
+    return key
+
+
 def stated_key(headers: Headers) -> str | None:
     """What the header Idempotency-Key says, without the quotes that its draft standard asks for."""
     stated = headers.get(b"idempotency-key")
@@ -298,19 +311,6 @@ def _take(
         good[name] = decoder.decode(piece)
     except ValueError as error:
         mistakes.append((f"/{key}", pointed(error)[1]))
-
-
-def _key(form: JobForm, headers: Headers, mistakes: Mistakes) -> str:
-    """The idempotency key: of the header, or of the body; never of both when they differ."""
-    header = stated_key(headers)
-    if header is None and form.idempotency_key is None:
-        return ""
-    if None not in {header, form.idempotency_key} and header != form.idempotency_key:
-        mistakes.append(("/idempotency_key", "differs from the Idempotency-Key header"))
-    key = (form.idempotency_key if header is None else header) or ""
-    if not key:
-        mistakes.append(("/idempotency_key", "must not be empty"))
-    return key
 
 
 def _spec(form: JobForm, headers: Headers) -> Spec:

@@ -16,7 +16,7 @@ from boltq.server.caller import caller_of
 from boltq.server.calls import Call
 from boltq.server.edits import AmendForm, ReplayForm, read_amendment, read_replay
 from boltq.server.jobs import id_of
-from boltq.server.noting import ReasonForm, note, reason_of
+from boltq.server.noting import ReasonForm, note, read_reason, reason_of
 from boltq.server.problems import Problem
 from boltq.server.query import NoQuery, read_query
 
@@ -91,7 +91,7 @@ class JobActions:
 
     async def cancel(self, request: Request) -> Response:
         """Cancel a job that waits (200), or ask the worker of a running one to stop it (202)."""
-        job_id, reason = id_of(request), await _reason(request)
+        job_id, reason = id_of(request), await read_reason(request)
         verdict = _check((await self._backend.broker.cancel([job_id], reason or "cancelled"))[0], "cancelled")
         await note(self._backend, request, "job.cancel", job_id, reason)
         running = verdict.word == "running"
@@ -126,7 +126,7 @@ class JobActions:
 
     async def retry(self, request: Request) -> Response:
         """Queue a dead or cancelled job again with all its attempts before it, or a retrying one before its time."""
-        job_id, reason = id_of(request), await _reason(request)
+        job_id, reason = id_of(request), await read_reason(request)
         verdict = (await self._backend.broker.replay([job_id]))[0]
         if verdict.word == "CONFLICT" and verdict.state == JobState.RETRYING:
             verdict = (await self._backend.broker.run_now([job_id]))[0]
@@ -136,7 +136,7 @@ class JobActions:
 
     async def run_now(self, request: Request) -> Response:
         """Queue a scheduled or retrying job before its time."""
-        job_id, reason = id_of(request), await _reason(request)
+        job_id, reason = id_of(request), await read_reason(request)
         verdict = _check((await self._backend.broker.run_now([job_id]))[0], "run now")
         await note(self._backend, request, "job.run_now", job_id, reason)
         return _standing(request, verdict)
@@ -145,22 +145,18 @@ class JobActions:
         return await self._backend.read(lambda inspector: inspector.job(job_id))
 
 
-async def _reason(request: Request) -> str:
-    return reason_of(request, (await read_form(request, ReasonForm)).reason)
-
-
 def _check(verdict: Verdict, what: str) -> Verdict:
-    """The verdict; raises NotFound, or the Problem that names the job's state."""
+    """The verdict; raises NotFound, or the Problem that names the job's state, and its workflow where that is why."""
     if verdict.word == "NOT_FOUND":
         raise NotFound(f"no job {verdict.id}: the id is wrong, or the job is older than the history that is kept")
     if verdict.word == "CONFLICT":
         state = JobState(verdict.state)
         raise Problem(
             "conflict",
-            f"job {verdict.id} is {state} and cannot be {what}",
+            verdict.advice or f"job {verdict.id} is {state} and cannot be {what}",
             id=verdict.id,
             state=state,
-            actions=shapes.action_views(state),
+            actions=shapes.actions_of(state, verdict.workflow),
         )
     return verdict.check()
 

@@ -1,14 +1,13 @@
 """Looking at jobs over HTTP: lists, counts, one job, its log; and waiting for a job's end."""
 
-import asyncio
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from boltq.domain import limits
-from boltq.domain.errors import InvalidJob, NotFound, WaitTimeout
+from boltq.domain.errors import InvalidJob, NotFound
 from boltq.domain.filters import MAX_CHOICES, JobFilter
 from boltq.domain.outcome import Category
 from boltq.domain.scopes import Scope
@@ -16,16 +15,12 @@ from boltq.domain.states import JobState
 from boltq.server import shapes
 from boltq.server.answers import json_response
 from boltq.server.backend import Backend
-from boltq.server.body import Gone
 from boltq.server.caller import caller_of
 from boltq.server.calls import Call
 from boltq.server.forms import Mistakes, read_moment
-from boltq.server.problems import Problem
 from boltq.server.query import Cursor, Limit, Name, read_query
+from boltq.server.waiters import Wait
 from boltq.server.why import explain
-
-MAX_WAIT_SECONDS: Final = 60
-MAX_WAITERS: Final = 1_000  # requests that wait for the end of a job at once
 
 Names = Annotated[list[Name], msgspec.Meta(max_length=MAX_CHOICES, description="any of these")]
 Tags = Annotated[list[Name], msgspec.Meta(max_length=MAX_CHOICES, description="all of these")]
@@ -56,9 +51,7 @@ class JobsQuery(CountsQuery, kw_only=True):
 class JobQuery(msgspec.Struct):
     """How to look at a job."""
 
-    wait: Annotated[
-        float, msgspec.Meta(ge=0, le=MAX_WAIT_SECONDS, description="seconds to wait until the job has ended")
-    ] = 0
+    wait: Wait = 0
 
 
 class LogQuery(msgspec.Struct):
@@ -74,7 +67,6 @@ class Jobs:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._waiting = 0
 
     def calls(self) -> list[Call]:
         """What is served here."""
@@ -125,34 +117,11 @@ class Jobs:
         """
         job_id, query = id_of(request), read_query(request, JobQuery)
         if query.wait:
-            await self._wait(request, job_id, query.wait)
+            _ = self._backend.broker  # raises while the store has never answered
+            await self._backend.waiters.wait(request, lambda: self._backend.watch.end_of(job_id, query.wait))
         job = await self._backend.read(lambda inspector: inspector.job(job_id))
         rights = shapes.Rights.of(caller_of(request))
         return json_response(shapes.view(job, rights, await explain(self._backend, job)))
-
-    async def _wait(self, request: Request, job_id: str, seconds: float) -> None:
-        """Until the job has ended, or so long, or the server ends.
-
-        Raises NotFound, Gone when the client leaves, Problem when too many wait.
-        """
-        _ = self._backend.broker  # raises while the store has never answered
-        if self._waiting >= MAX_WAITERS:
-            raise Problem("too-many-waiters", f"{MAX_WAITERS} requests wait for the end of a job already")
-        self._waiting += 1
-        end = asyncio.create_task(self._backend.watch.end_of(job_id, seconds))
-        left = asyncio.create_task(_left(request))
-        closing = asyncio.create_task(self._backend.closing.wait())
-        try:
-            await asyncio.wait({end, left, closing}, return_when=asyncio.FIRST_COMPLETED)
-            if left.done():
-                raise Gone
-        finally:
-            self._waiting -= 1
-            for task in (end, left, closing):
-                task.cancel()
-            error, *_ = await asyncio.gather(end, left, closing, return_exceptions=True)
-        if isinstance(error, Exception) and not isinstance(error, WaitTimeout):
-            raise error
 
     async def log(self, request: Request) -> Response:
         """Show the lines that a job has written, from a line on; or all of them as a file.
@@ -176,12 +145,6 @@ def id_of(request: Request) -> str:
     if not limits.ID.fullmatch(job_id):
         raise NotFound(f"{job_id!r:.60} is not a job id")
     return job_id
-
-
-async def _left(request: Request) -> None:
-    """Ends when the client has left."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def filter_of(query: CountsQuery, states: list[JobState] | None = None) -> JobFilter:

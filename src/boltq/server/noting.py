@@ -10,6 +10,7 @@ from boltq.broker.journal import Journal
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob, StoreError
 from boltq.server.backend import Backend
+from boltq.server.body import read_form
 from boltq.server.caller import caller_of
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,11 @@ def reason_of(request: Request, stated: str | None) -> str:
         if reason and (bad := limits.bad_text(reason, limits.MAX_REASON_CHARS)):
             raise InvalidJob([("/reason", bad)])
     return header if stated is None else stated
+
+
+async def read_reason(request: Request) -> str:
+    """The same of a change that needs nothing else. Raises InvalidJob and Problem."""
+    return reason_of(request, (await read_form(request, ReasonForm)).reason)
 
 
 async def note(backend: Backend, request: Request, action: str, target: str, reason: str = "") -> None:

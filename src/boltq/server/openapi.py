@@ -10,6 +10,7 @@ import msgspec
 
 from boltq.domain import limits
 from boltq.domain.scopes import Scope
+from boltq.domain.workflow.bounds import STEP_ID
 from boltq.server.calls import Call
 from boltq.server.guard import SAFE_METHODS
 from boltq.server.problems import KINDS, RETRY_AFTER
@@ -34,6 +35,7 @@ fields that they do not know; the server refuses them.
 
 TAGS: Final = {
     "jobs": "Submit jobs, find them, see what became of them, and act on them.",
+    "workflows": "Submit steps that depend on each other, see how they stand, and act on them.",
     "queues": "How many jobs stand where; pause and resume.",
     "workers": "Who serves the queues; drain and stop.",
     "job types": "What workers can do, and which data it takes.",
@@ -52,6 +54,16 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "amendJob": {"priority": "high", "reason": "the customer waits for it"},
     "cancelJob": {"reason": "no longer needed"},
     "replayJob": {"data": {"message": "Hello again"}},
+    "submitWorkflow": {
+        "name": "Data Processing Pipeline",
+        "steps": [
+            {"job_type": "fetch_data", "params": {"url": "https://example.com/data.csv"}},
+            {"job_type": "process_data", "params": {"operation": "transform"}, "depends_on": ["step-1"]},
+        ],
+    },
+    "cancelWorkflow": {"reason": "no longer needed"},
+    "rerunWorkflow": {"mode": "failed_only"},
+    "signalWorkflow": {"decision": "approve", "data": {"comment": "fine"}},
     "limitQueue": {"max_depth": 100_000},
     "pauseQueue": {"reason": "the mail server is down"},
     "purgeQueue": {"states": ["scheduled"], "confirm": "default"},
@@ -129,6 +141,10 @@ def _in_path(call: Call) -> Iterator[Json]:
 def _path_schema(path: str, name: str) -> Json:
     if f"/jobs/{{{name}}}" in path:
         return {"type": "string", "pattern": f"^{limits.ID.pattern}$", "description": "the job's id"}
+    if f"/workflows/{{{name}}}" in path:
+        return {"type": "string", "pattern": f"^{limits.ID.pattern}$", "description": "the workflow's id"}
+    if f"/signals/{{{name}}}" in path:
+        return {"type": "string", "pattern": f"^{STEP_ID.pattern}$", "description": "the step's id"}
     if f"/queues/{{{name}}}" in path or f"/job-types/{{{name}}}" in path:
         return {"type": "string", "pattern": f"^{limits.NAME.pattern}$", "description": limits.NAME_RULE}
     return {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[^/]+$"}

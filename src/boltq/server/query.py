@@ -1,6 +1,5 @@
 """Reads the query of a request into a struct; every mistake is collected, and a name that is not known is one."""
 
-import re
 from functools import cache, reduce
 from operator import or_
 from types import NoneType, UnionType
@@ -12,6 +11,7 @@ from starlette.requests import Request
 
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
+from boltq.domain.workflow.reading import plain, words_of
 from boltq.server.problems import escaped
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -47,7 +47,7 @@ def read_params(params: QueryParams, kind: type[T]) -> T:
             if texts := [value for value in values if value]:
                 found[name] = _converted(hint, texts)
         except ValueError as error:  # msgspec.ValidationError is one
-            mistakes.append((f"/{escaped(name)}", _plain(str(error))))
+            mistakes.append((f"/{escaped(name)}", _reason(error, fields.get(name))))
     mistakes += [(f"/{name}", "required") for name in _required(kind) if name not in found]
     if mistakes:
         raise InvalidJob(mistakes)
@@ -93,7 +93,14 @@ def _is_list(hint: Any) -> bool:
     return (get_origin(hint) or hint) is list or (get_origin(hint) is Annotated and _is_list(hint.__origin__))
 
 
-def _plain(reason: str) -> str:
-    """A decoder's complaint without its place, which the pointer tells."""
-    reason = re.sub(r" - at `.*`$", "", reason).replace("`", "")
-    return reason[:1].lower() + reason[1:300]
+def _reason(error: Exception, hint: Any) -> str:
+    """Why a value is refused, with the words that are allowed where there are some."""
+    words = ", ".join(words_of(_one(hint)))
+    return plain(error) + (f"; use {words}" if words else "")
+
+
+def _one(hint: Any) -> Any:
+    """The type of one value, where there may be several."""
+    if get_origin(hint) is Annotated:
+        return _one(hint.__origin__)
+    return get_args(hint)[0] if get_origin(hint) is list else hint

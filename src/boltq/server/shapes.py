@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
-from boltq.domain.job import JobRecord, Run
+from boltq.domain.job import JobRecord, Run, StepPlace
 from boltq.domain.outcome import JobError, error_of
 from boltq.domain.scopes import Scope
-from boltq.domain.states import JobState, action_reasons
+from boltq.domain.states import TERMINAL, JobState, action_reasons
 from boltq.server.caller import Caller
 
 
@@ -103,6 +103,14 @@ class JobSummary(msgspec.Struct, kw_only=True):
     hidden: Annotated[bool, msgspec.Meta(description="true: what was submitted and said needs the scope payload")]
 
 
+class JobStepView(msgspec.Struct, kw_only=True):
+    """The step of a workflow that a job is."""
+
+    id: Annotated[str, msgspec.Meta(description="of the workflow")]
+    step: str
+    item: Annotated[int | None, msgspec.Meta(description="of its map, from 1")]
+
+
 class JobView(JobSummary, kw_only=True):
     """A job with everything."""
 
@@ -113,6 +121,7 @@ class JobView(JobSummary, kw_only=True):
     replay_of: Annotated[str | None, msgspec.Meta(description="the job that this one was made from")]
     replays: Annotated[list[str], msgspec.Meta(description="the newest jobs that were made from this one")]
     runs: list[RunView]
+    workflow: Annotated[JobStepView | None, msgspec.Meta(description="where it is a step of a workflow")]
     why: WhyView | None
 
 
@@ -203,9 +212,21 @@ def first_view(job: JobRecord, rights: Rights = ALL_RIGHTS, why: WhyView | None 
 def action_views(state: JobState, operate: bool = True) -> list[ActionView]:  # noqa: FBT001, FBT002 - it is a cache's key
     """What may be done to a job in that state, and why the rest may not."""
     return [
-        ActionView(name=name, allowed=allowed and operate, reason=reason or (None if operate else _NO_RIGHT))
+        ActionView(name=name, allowed=allowed and operate, reason=reason or (None if operate else NO_RIGHT))
         for name, allowed, reason in action_reasons(state)
     ]
+
+
+def actions_of(state: JobState, workflow_id: str | None, *, operate: bool = True) -> list[ActionView]:
+    """The same; but what is a step of a workflow is run again, and deleted, with that."""
+    actions = action_views(state, operate)
+    if not workflow_id:
+        return actions
+    belongs = f"it is a step of workflow {workflow_id}: "
+    refused = {"replay": f"{belongs}rerun that"}
+    if state not in TERMINAL:
+        refused["delete"] = f"{belongs}cancel that"
+    return [ActionView(name=a.name, allowed=False, reason=refused[a.name]) if a.name in refused else a for a in actions]
 
 
 def rfc3339(millis: int | None) -> Any:
@@ -215,7 +236,7 @@ def rfc3339(millis: int | None) -> Any:
     return (_EPOCH + timedelta(milliseconds=millis)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-_NO_RIGHT: Final = f"this needs the scope {Scope.OPERATE}"
+NO_RIGHT: Final = f"this needs the scope {Scope.OPERATE}"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -245,7 +266,7 @@ def _common(job: JobRecord, rights: Rights) -> dict[str, Any]:
         "reason": job.reason,
         "traceparent": (job.spec.headers or {}).get("traceparent"),
         "tags": job.tags,
-        "actions": action_views(job.state, rights.operate),
+        "actions": actions_of(job.state, job.workflow_id, operate=rights.operate),
         "hidden": not rights.payload,
     }
 
@@ -254,18 +275,23 @@ def _everything(job: JobRecord, rights: Rights) -> dict[str, Any]:
     seen = rights.payload
     return _common(job, rights) | {
         "data": msgspec.Raw(job.data) if seen else None,
-        "result": _raw(job.result) if seen else None,
-        "error": _raw(job.error) if seen else None,
+        "result": raw_or_none(job.result) if seen else None,
+        "error": raw_or_none(job.error) if seen else None,
         "log": job.log if seen else None,
         "created_by": job.created_by,
         "replay_of": job.replay_of,
         "replays": job.replays,
         "runs": [_run(run, seen) for run in job.runs],
+        "workflow": _workflow(job.step),
     }
 
 
+def _workflow(place: StepPlace | None) -> JobStepView | None:
+    return JobStepView(id=place.workflow_id, step=place.step, item=place.item) if place else None
+
+
 def _run(run: Run, seen: bool) -> RunView:  # noqa: FBT001 - the one call is above
-    error: Any = _raw(run.error or None) if seen else None
+    error: Any = raw_or_none(run.error or None) if seen else None
     return RunView(
         attempt=run.attempt,
         delivery=run.delivery,
@@ -279,5 +305,6 @@ def _run(run: Run, seen: bool) -> RunView:  # noqa: FBT001 - the one call is abo
     )
 
 
-def _raw(text: str | None) -> msgspec.Raw | None:
+def raw_or_none(text: str | None) -> msgspec.Raw | None:
+    """JSON text as it is; None stays None."""
     return None if text is None else msgspec.Raw(text)

@@ -21,6 +21,7 @@ from boltq.domain import limits
 from boltq.domain.errors import StoreUnavailable
 from boltq.domain.job import Priority
 from boltq.domain.scopes import Scope
+from boltq.domain.workflow import bounds
 from boltq.server import shapes
 from boltq.server.answers import json_response
 from boltq.server.backend import Backend
@@ -55,6 +56,9 @@ class LimitsView(msgspec.Struct, kw_only=True):
     delay_seconds: int = limits.MAX_DELAY_SECONDS
     tags: int = limits.MAX_TAGS
     log_lines: int = limits.MAX_LOG_LINES
+    workflow_bytes: int = bounds.MAX_WORKFLOW_BYTES
+    workflow_steps: int = bounds.MAX_STEPS
+    map_items: int = bounds.MAX_MAP_ITEMS
 
 
 class RetentionView(msgspec.Struct, kw_only=True):
@@ -71,7 +75,7 @@ class FeaturesView(msgspec.Struct, kw_only=True):
     """What this server can do."""
 
     bulk: bool = True
-    workflows: bool = False
+    workflows: bool = True
     schedules: bool = False
     live_updates: bool = False
     metrics: bool = False

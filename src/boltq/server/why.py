@@ -77,8 +77,9 @@ def _explain_scheduled(job: JobRecord, _bound: int) -> WhyView:
     return WhyView(code="scheduled", text=f"it waits for its time, {until}", until=until)
 
 
-def _explain_blocked(_job: JobRecord, _bound: int) -> WhyView:
-    return WhyView(code="blocked", text="it waits for other steps of its workflow, or for a person")
+def _explain_blocked(job: JobRecord, _bound: int) -> WhyView:
+    which = f"workflow {job.step.workflow_id}" if job.step else "its workflow"
+    return WhyView(code="blocked", text=f"it waits for other steps of {which}, or for a person")
 
 
 def _explain_retrying(job: JobRecord, bound: int) -> WhyView:

@@ -1,0 +1,91 @@
+"""What a workflow's submission says: its body as a form, and what can only be checked against what workers offer."""
+
+from collections.abc import Container, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from boltq.domain.workflow.bounds import MAX_WORKFLOW_BYTES
+from boltq.domain.workflow.checks import check_json, decoded
+from boltq.domain.workflow.compiler import named_steps
+from boltq.domain.workflow.form import StepForm, StepKind, WorkflowForm, read_form
+from boltq.domain.workflow.mistakes import Mistake, raise_if_any
+from boltq.domain.workflow.plan import Plan, all_steps
+from boltq.domain.workflow.uses import needs_filling
+from boltq.server.backend import Backend
+from boltq.server.body import BOM, check_depth, malformed, repeated_in, repeated_key
+from boltq.server.forms import Mistakes, read_key
+from boltq.server.guard import Headers
+from boltq.server.published import misfits
+
+MAX_BYTES: Final = MAX_WORKFLOW_BYTES
+"""Of the whole body."""
+
+
+def read_workflow(body: bytes, headers: Headers) -> WorkflowForm:
+    """The form that a body is, with the idempotency key of the header.
+
+    Raises InvalidJob with a pointer to each mistake, and Problem for what is no JSON.
+    """
+    body = body.removeprefix(BOM)
+    check_depth(body)
+    values = _values(body)
+    form = read_form(body)
+    mistakes: Mistakes = []
+    if (at := repeated_key(body) if values is None else repeated_in(body, values)) is not None:
+        mistakes.append((at, "given more than once"))
+    key = read_key(form.idempotency_key, headers, mistakes)
+    raise_if_any(mistakes)
+    return msgspec.structs.replace(form, idempotency_key=key or None)
+
+
+async def check_types(backend: Backend, form: WorkflowForm, only: Container[str] | None = None) -> None:
+    """Check the params of steps, where they have no references, by what workers have published of their job types.
+
+    `only`: pointers of the steps to check; None: all. Raises InvalidWorkflow with a pointer to each mistake; job types
+    that nobody has published are one where the settings say so.
+    """
+    mistakes: list[Mistake] = []
+    for at, step in _job_steps(form, ""):
+        if only is None or at in only:
+            mistakes += await _misfits(backend, at, step)
+    raise_if_any(mistakes)
+
+
+def queues_of(plan: Plan) -> list[str]:
+    """The queues in which a workflow has steps, those of sub-workflows included."""
+    return sorted({step.queue for step in all_steps(plan)})
+
+
+def check_raw(raw: msgspec.Raw, pointer: str) -> None:
+    """Check data of any kind that came within a form. Raises InvalidJob."""
+    raise_if_any(check_json(raw, pointer))
+
+
+def _values(body: bytes) -> Any:
+    """The body as values; None when there are numbers in it that nobody can read. Raises Problem for no JSON."""
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.ValidationError:
+        return None
+    except ValueError as error:
+        raise malformed(error, body) from None
+
+
+def _job_steps(form: WorkflowForm, at: str) -> Iterator[tuple[str, StepForm]]:
+    """The steps that are jobs, each with its JSON pointer; those of sub-workflows included."""
+    for _, _, place, step in named_steps(form):
+        if step.kind is StepKind.JOB and step.job_type:
+            yield at + place, step
+        elif step.workflow:
+            yield from _job_steps(step.workflow, f"{at}{place}/workflow")
+
+
+async def _misfits(backend: Backend, at: str, step: StepForm) -> list[Mistake]:
+    published = await backend.types.find(step.job_type or "")
+    if published is None:
+        strict = backend.settings.strict_types
+        return [(f"{at}/job_type", f"no worker has published the job type {step.job_type}")] if strict else []
+    if published.checker is None or needs_filling(step):
+        return []
+    return [(at + pointer, why) for pointer, why in misfits(published.checker, decoded(step.params), "params")]

@@ -1,0 +1,349 @@
+"""Workflows as they go out: a line of a list, a whole workflow with its steps, and where one stands after an action."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from boltq.broker.flows import WAITS_FOR_A_PERSON, StepData, StepRecord, WorkflowRecord, WorkflowSummary
+from boltq.domain.outcome import JobError
+from boltq.domain.states import JobState
+from boltq.domain.workflow.approvals import Answer, Word
+from boltq.domain.workflow.form import FailurePolicy, StepKind
+from boltq.domain.workflow.plan import Group, PlannedStep, Rule, describe
+from boltq.domain.workflow.states import ENDED, StepState, WorkflowState
+from boltq.domain.workflow.uses import Use, uses_in, value_of
+from boltq.server.shapes import NO_RIGHT, ActionView, Rights, raw_or_none, rfc3339
+
+Ending = Annotated[
+    Literal["cancelled", "timed_out"] | None, msgspec.Meta(description="why it ends, or ended, before its time")
+]
+
+
+class WorkflowSubmittedView(msgspec.Struct, kw_only=True):
+    """The answer to a workflow."""
+
+    id: str
+    name: str
+    state: WorkflowState
+    created: Annotated[bool, msgspec.Meta(description="false: the workflow was there already")]
+    steps: Annotated[int, msgspec.Meta(description="those of sub-workflows included")]
+    warnings: list[str] = []
+
+
+class WorkflowHeadView(msgspec.Struct, kw_only=True):
+    """What lists and the view of one workflow say."""
+
+    id: str
+    name: str
+    state: WorkflowState
+    ending: Ending
+    paused: bool
+    created_at: str
+    since: Annotated[str, msgspec.Meta(description="when it began, or ended")]
+    finished_at: str | None
+    ended: Annotated[int, msgspec.Meta(description="steps that have ended")]
+    failed: Annotated[int, msgspec.Meta(description="steps that have failed")]
+    parent_job: Annotated[str | None, msgspec.Meta(description="the job of the step of which it is the sub-workflow")]
+    actions: list[ActionView]
+
+
+class WorkflowSummaryView(WorkflowHeadView, kw_only=True):
+    """A workflow as a list shows it."""
+
+    steps: int
+
+
+class WorkflowsView(msgspec.Struct):
+    """One page of workflows; `next_cursor` is null at the end. A page may be empty and not the last."""
+
+    items: list[WorkflowSummaryView]
+    next_cursor: str | None
+
+
+class SourceView(msgspec.Struct, kw_only=True):
+    """Where a piece of a step's inputs comes from."""
+
+    pointer: Annotated[str, msgspec.Meta(description="JSON pointer (RFC 6901) into the inputs")]
+    reference: str
+    step: Annotated[str | None, msgspec.Meta(description="the step that it names; null: it is of something else")]
+
+
+class MapView(msgspec.Struct, kw_only=True):
+    """The items of a map: how many there are, and how many have begun and ended."""
+
+    total: int
+    begun: int
+    succeeded: int
+    failed: int
+    cancelled: int
+
+
+class AnswerView(msgspec.Struct, kw_only=True):
+    """What a person decided, or nobody in time."""
+
+    decision: Word
+    data: Annotated[msgspec.Raw | None, msgspec.Meta(description="JSON; null without the scope payload")]
+    by: str
+    timed_out: bool
+
+
+class StepView(msgspec.Struct, kw_only=True):
+    """A step with everything."""
+
+    id: str
+    group: Group
+    type: StepKind
+    state: StepState
+    why: Annotated[str | None, msgspec.Meta(description="why it waits, or was skipped")]
+    depends_on: list[str]
+    level: Annotated[int, msgspec.Meta(description="steps on the longest way to it, in its group")]
+    run_if: Annotated[str, msgspec.Meta(description="a rule; `at_least` with its number, such as `at_least 2`")]
+    when: str | None
+    allow_failure: bool
+    job_id: str
+    job_type: Annotated[str | None, msgspec.Meta(description="null: a worker of BoltQ itself does the step")]
+    job_state: Annotated[JobState | None, msgspec.Meta(description="null: the job's record is not kept any more")]
+    queue: str
+    priority: str
+    attempts: int
+    deliveries: int
+    worker: str | None
+    started_at: str | None
+    ended_at: str | None
+    run_ms: int | None
+    inputs: Annotated[
+        msgspec.Raw | None,
+        msgspec.Meta(description="its params with all references filled in; null before it began. JSON"),
+    ]
+    sources: list[SourceView]
+    result: Annotated[msgspec.Raw | None, msgspec.Meta(description="JSON")]
+    error: Annotated[JobError | None, msgspec.Meta(description="while it is tried again, of the last run")]
+    map: MapView | None
+    workflow_id: Annotated[str | None, msgspec.Meta(description="of its sub-workflow")]
+    prompt: Annotated[str | None, msgspec.Meta(description="what a person is asked, while the step waits")]
+    due_at: Annotated[str | None, msgspec.Meta(description="until when it waits")]
+    answer: AnswerView | None
+    truncated: Annotated[
+        bool,
+        msgspec.Meta(
+            description="something was left out: all steps share 4 MiB for data, and 2 MiB for errors and answers"
+        ),
+    ]
+
+
+class WorkflowView(WorkflowHeadView, kw_only=True):
+    """A workflow with all its steps."""
+
+    generation: Annotated[int, msgspec.Meta(description="1; one more with each rerun")]
+    deadline: Annotated[str | None, msgspec.Meta(description="when its time is up")]
+    on_failure_policy: FailurePolicy
+    input: Annotated[msgspec.Raw | None, msgspec.Meta(description="a JSON object")]
+    output: Annotated[msgspec.Raw | None, msgspec.Meta(description="JSON, once it has succeeded")]
+    output_error: Annotated[str | None, msgspec.Meta(description="why it has no output though it has succeeded")]
+    form: Annotated[
+        msgspec.Raw | None, msgspec.Meta(description="as it was submitted, where it was asked for. A JSON object")
+    ]
+    levels: Annotated[
+        list[list[str]], msgspec.Meta(description="its steps, handlers aside, by the longest way to them")
+    ]
+    steps: Annotated[list[StepView], msgspec.Meta(description="in an order in which they can run")]
+    hidden: Annotated[bool, msgspec.Meta(description="true: what was submitted and said needs the scope payload")]
+
+
+class WorkflowStandingView(msgspec.Struct, kw_only=True):
+    """Where a workflow stands after something was done to it."""
+
+    id: str
+    state: WorkflowState
+    ending: Ending
+    paused: bool
+    actions: list[ActionView]
+
+
+class RerunView(msgspec.Struct, kw_only=True):
+    """A workflow that runs again."""
+
+    id: str
+    state: WorkflowState
+    generation: int
+    steps: Annotated[list[str], msgspec.Meta(description="those that begin anew")]
+
+
+class SignalledView(msgspec.Struct, kw_only=True):
+    """What became of an answer."""
+
+    id: str
+    step: str
+    verdict: Annotated[
+        Literal["taken", "kept", "repeated"],
+        msgspec.Meta(description="kept: the step does not wait yet, and will find it"),
+    ]
+
+
+def summary_view(found: WorkflowSummary, rights: Rights) -> WorkflowSummaryView:
+    """A workflow for a list."""
+    return WorkflowSummaryView(**_head(found, rights), ended=found.ended, failed=found.failed, steps=found.steps)
+
+
+def standing_view(found: WorkflowSummary, rights: Rights) -> WorkflowStandingView:
+    """Where a workflow stands."""
+    return WorkflowStandingView(
+        id=found.id,
+        state=found.state,
+        ending=_ending(found),
+        paused=found.paused,
+        actions=workflow_actions(found, rights),
+    )
+
+
+def workflow_view(
+    record: WorkflowRecord, data: Mapping[str, StepData], output: str | None, output_error: str | None, rights: Rights
+) -> WorkflowView:
+    """A workflow with everything that one may see. `data` of the steps may be empty for who may see none."""
+    seen = rights.payload
+    return WorkflowView(
+        **_head(record, rights),
+        ended=sum(step.state in ENDED for step in record.steps),
+        failed=sum(step.state is StepState.FAILED for step in record.steps),
+        generation=record.generation,
+        deadline=rfc3339(record.deadline),
+        on_failure_policy=record.plan.policy,
+        input=raw_or_none(record.plan.input) if seen else None,
+        output=raw_or_none(output) if seen else None,
+        output_error=output_error if seen else None,
+        form=raw_or_none(record.form) if seen else None,
+        levels=describe(record.plan).levels,
+        steps=[_step(record, step, data.get(step.id) or StepData(), rights) for step in record.steps],
+        hidden=not seen,
+    )
+
+
+def workflow_actions(found: WorkflowSummary | WorkflowRecord, rights: Rights) -> list[ActionView]:
+    """What may be done to a workflow, and why the rest may not."""
+    running = found.state is WorkflowState.RUNNING
+    over = None if running else f"a {found.state} workflow has ended"
+    ends = f"it is being ended already ({found.ending})" if found.ending else None
+    reasons = {
+        "cancel": over or ends,
+        "pause": over or ("it is paused already" if found.paused else None),
+        "resume": over or (None if found.paused else "it is not paused"),
+        "rerun": "it has not ended" if running else None,
+        "delete": _why_not_deleted(found),
+    }
+    right = None if rights.operate else NO_RIGHT
+    return [
+        ActionView(name=name, allowed=not (reason or right), reason=reason or right) for name, reason in reasons.items()
+    ]
+
+
+def _why_not_deleted(found: WorkflowSummary | WorkflowRecord) -> str | None:
+    if found.state is WorkflowState.RUNNING:
+        return "it has not ended: cancel it first"
+    return f"it is part of workflow {found.within}: delete that" if found.within else None
+
+
+def _head(found: WorkflowSummary | WorkflowRecord, rights: Rights) -> dict[str, Any]:
+    ended = found.state is not WorkflowState.RUNNING
+    return {
+        "id": found.id,
+        "name": found.name,
+        "state": found.state,
+        "ending": _ending(found),
+        "paused": found.paused,
+        "created_at": rfc3339(found.created_at),
+        "since": rfc3339(found.since),
+        "finished_at": rfc3339(found.since) if ended else None,
+        "parent_job": found.parent_job,
+        "actions": workflow_actions(found, rights),
+    }
+
+
+def _ending(found: WorkflowSummary | WorkflowRecord) -> Any:
+    return found.ending
+
+
+def _step(record: WorkflowRecord, step: StepRecord, data: StepData, rights: Rights) -> StepView:
+    planned, seen = record.plan.by_id[step.id], rights.payload
+    return StepView(
+        id=step.id,
+        group=step.group,
+        type=step.kind,
+        state=step.state,
+        why=why_text(step, rights),
+        depends_on=list(planned.parents),
+        level=planned.level,
+        run_if=f"{planned.rule} {planned.at_least}" if planned.rule is Rule.AT_LEAST else planned.rule.value,
+        when=planned.when,
+        allow_failure=planned.allow_failure,
+        job_id=step.job_id,
+        job_type=step.job_type or None,
+        job_state=step.job_state,
+        queue=planned.queue,
+        priority=planned.priority.word,
+        attempts=step.attempts,
+        deliveries=step.deliveries,
+        worker=step.worker,
+        started_at=rfc3339(step.started_at),
+        ended_at=rfc3339(step.ended_at),
+        run_ms=_run_ms(step),
+        inputs=raw_or_none(data.inputs) if seen else None,
+        sources=_sources(planned),
+        result=raw_or_none(data.result) if seen else None,
+        error=_error(step) if seen else None,
+        map=_map(step),
+        workflow_id=step.workflow_id,
+        prompt=step.prompt if seen else None,
+        due_at=rfc3339(step.due_at),
+        answer=_answer(step, rights),
+        truncated=data.truncated or step.truncated,
+    )
+
+
+def why_text(step: StepRecord, rights: Rights) -> str | None:
+    """Why a step waits or was skipped; what a person is asked is for those only who may see what is in jobs."""
+    if step.prompt and not rights.payload:
+        return WAITS_FOR_A_PERSON
+    return step.why
+
+
+def _run_ms(step: StepRecord) -> int | None:
+    return None if step.started_at is None or step.ended_at is None else max(0, step.ended_at - step.started_at)
+
+
+def _sources(planned: PlannedStep) -> list[SourceView]:
+    uses = uses_in(value_of(msgspec.Raw(planned.params.encode())), "", "params") if planned.refers else ()
+    return [
+        SourceView(pointer=use.at, reference=use.reference.text, step=use.reference.step)
+        for use in uses
+        if isinstance(use, Use)
+    ]
+
+
+def _error(step: StepRecord) -> Any:
+    return raw_or_none(step.error)
+
+
+def _map(step: StepRecord) -> MapView | None:
+    stats = step.stats
+    if stats is None:
+        return None
+    return MapView(
+        total=stats.total,
+        begun=step.begun or 0,
+        succeeded=stats.succeeded,
+        failed=stats.failed,
+        cancelled=stats.cancelled,
+    )
+
+
+def _answer(step: StepRecord, rights: Rights) -> AnswerView | None:
+    if step.answer is None:
+        return None
+    found = msgspec.json.decode(step.answer, type=Answer)
+    return AnswerView(
+        decision=found.decision,
+        data=found.data if rights.payload else None,
+        by=found.by,
+        timed_out=found.timed_out,
+    )

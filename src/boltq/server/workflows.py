@@ -1,0 +1,227 @@
+"""Workflows over HTTP: submit them, list them, look at one with its steps, and ask why it stands where it stands."""
+
+from typing import Annotated
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from boltq.broker.flows import StepData, WorkflowRecord
+from boltq.domain import limits
+from boltq.domain.errors import InvalidJob, NotFound, StoreUnavailable
+from boltq.domain.ids import new_id
+from boltq.domain.job import Submitted
+from boltq.domain.outcome import DataError
+from boltq.domain.scopes import Scope
+from boltq.domain.workflow.compiler import compile_workflow
+from boltq.domain.workflow.form import WorkflowForm, as_json
+from boltq.domain.workflow.plan import Plan, all_steps
+from boltq.domain.workflow.states import WorkflowState
+from boltq.server import workflow_views as views
+from boltq.server.answers import json_response
+from boltq.server.backend import Backend
+from boltq.server.body import BOM, read_body
+from boltq.server.caller import Caller, caller_of
+from boltq.server.calls import Call
+from boltq.server.forms import Mistakes
+from boltq.server.jobs import Since, read_since
+from boltq.server.problems import UNKNOWN_OUTCOME, Problem
+from boltq.server.query import Cursor, Limit, NoQuery, read_query
+from boltq.server.shapes import Rights
+from boltq.server.submit import PROBLEMS, SubmitQuery
+from boltq.server.waiters import Wait
+from boltq.server.workflow_dry_run import (
+    WorkflowDryRunView,
+    accepted_workflow,
+    refused_workflow,
+    unserved_of,
+    warnings_of,
+)
+from boltq.server.workflow_forms import MAX_BYTES, check_types, queues_of, read_workflow
+from boltq.server.workflow_why import WorkflowWhyView, explain_workflow
+
+PATH = "/api/v1/workflows"
+
+
+class WorkflowsQuery(msgspec.Struct, kw_only=True):
+    """Which workflows to list: every parameter that is given must fit."""
+
+    state: Annotated[list[WorkflowState], msgspec.Meta(max_length=len(WorkflowState), description="any of these")] = []
+    name: Annotated[str, msgspec.Meta(max_length=limits.MAX_NAME_CHARS, description="its whole name")] | None = None
+    created_after: Since | None = None
+    created_before: Since | None = None
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class WorkflowQuery(msgspec.Struct, kw_only=True):
+    """How to look at a workflow."""
+
+    wait: Wait = 0
+    form: Annotated[bool, msgspec.Meta(description="show the form, too, as it was submitted")] = False
+
+
+class Workflows:
+    """The calls that submit workflows and look at them."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def calls(self) -> list[Call]:
+        """What is served here."""
+        tag = "workflows"
+        submitted = views.WorkflowSubmittedView
+        return [
+            Call(
+                "POST", PATH, "submitWorkflow", "submit a workflow, or with dry_run only ask what would become of it",
+                self.submit, scope=Scope.SUBMIT, query=SubmitQuery, body=WorkflowForm,
+                answers={201: submitted, 200: (submitted, WorkflowDryRunView)}, problems=PROBLEMS, tag=tag,
+            ),
+            Call(
+                "GET", PATH, "listWorkflows", "list workflows, without their steps", self.page,
+                scope=Scope.READ, query=WorkflowsQuery, answers={200: views.WorkflowsView}, tag=tag,
+            ),
+            Call(
+                "GET", f"{PATH}/{{id}}", "getWorkflow", "a workflow with all its steps; with wait, once it has ended",
+                self.one, scope=Scope.READ, query=WorkflowQuery, answers={200: views.WorkflowView},
+                problems=("too-many-waiters",), tag=tag,
+            ),
+            Call(
+                "GET", f"{PATH}/{{id}}/explain", "explainWorkflow", "why a workflow and its steps stand where they do",
+                self.explain, scope=Scope.READ, answers={200: WorkflowWhyView}, tag=tag,
+            ),
+        ]  # fmt: skip
+
+    async def submit(self, request: Request) -> Response:
+        """Submit a workflow: steps that depend on each other, each of them a job.
+
+        The right to submit is needed for the queue of every step. With `dry_run`, the answer is what would become of
+        it: its mistakes, or its levels, its longest path, and what no live worker takes; nothing is written.
+        """
+        wish, caller = read_query(request, SubmitQuery), caller_of(request)
+        headers = dict(request.scope["headers"])
+        body = await read_body(headers, request.receive, MAX_BYTES)
+        if wish.dry_run:
+            return json_response(await self._dry_run(caller, body, headers))
+        form, plan = await self._read(caller, body, headers)
+        found = await self._store(form, plan, body.removeprefix(BOM).decode())
+        unserved = await unserved_of(self._backend, plan) if found.created else []
+        view = views.WorkflowSubmittedView(
+            id=found.id,
+            name=form.name,
+            state=WorkflowState.RUNNING if found.created else await self._state(found.id),
+            created=found.created,
+            steps=len(all_steps(plan)),
+            warnings=warnings_of(unserved),
+        )
+        answer = json_response(view, 201 if found.created else 200)
+        answer.headers["Location"] = f"{PATH}/{found.id}"
+        return answer
+
+    async def _read(self, caller: Caller, body: bytes, headers: dict[bytes, bytes]) -> tuple[WorkflowForm, Plan]:
+        """The workflow that a body asks for. Raises InvalidJob and Problem."""
+        form, plan = await self._backend.aside(len(body), lambda: _compiled(body, headers))
+        for queue in queues_of(plan):
+            caller.check(Scope.SUBMIT, queue)
+        await check_types(self._backend, form)
+        return form, plan
+
+    async def _dry_run(self, caller: Caller, body: bytes, headers: dict[bytes, bytes]) -> WorkflowDryRunView:
+        try:
+            _, plan = await self._read(caller, body, headers)
+        except InvalidJob as error:
+            return refused_workflow(error)
+        return await accepted_workflow(self._backend, caller, plan)
+
+    async def _store(self, form: WorkflowForm, plan: Plan, text: str) -> Submitted:
+        """Safe to repeat, since it has an id before it is stored."""
+        self._backend.check_room()
+        layout, key = self._backend.broker.layout, form.idempotency_key or ""
+        own, means = new_id(layout.of_key(key) if key else layout.next()), as_json(form) if key else ""
+        try:
+            return await self._backend.ask(
+                lambda flows: flows.submit(plan, text, key=key, workflow_id=own, means=means)
+            )
+        except StoreUnavailable:
+            raise Problem("store-unavailable", UNKNOWN_OUTCOME, id=own) from None
+
+    async def _state(self, workflow_id: str) -> WorkflowState:
+        """Where a workflow stands that was there already; one that is gone again has succeeded."""
+        try:
+            return (await self._backend.ask(lambda flows: flows.summary(workflow_id))).state
+        except NotFound:
+            return WorkflowState.SUCCEEDED
+
+    async def page(self, request: Request) -> Response:
+        """List workflows, in each partition the newest first; sub-workflows are among them.
+
+        A page looks at a bounded number of workflows, so it may have fewer items than it could, or none, and not be
+        the last one.
+        """
+        query, rights = read_query(request, WorkflowsQuery), Rights.of(caller_of(request))
+        mistakes: Mistakes = []
+        after = read_since(query.created_after, "/created_after", mistakes)
+        before = read_since(query.created_before, "/created_before", mistakes)
+        if mistakes:
+            raise InvalidJob(mistakes)
+        page = await self._backend.ask(
+            lambda flows: flows.list(
+                states=query.state,
+                name=query.name or "",
+                created_after=after,
+                created_before=before,
+                limit=query.limit,
+                cursor=query.cursor,
+            )
+        )
+        return json_response(views.WorkflowsView([views.summary_view(w, rights) for w in page.workflows], page.cursor))
+
+    async def one(self, request: Request) -> Response:
+        """Show a workflow with all its steps: where each stands, what it was given and from where, what it gave.
+
+        With `wait`, the answer comes when the workflow has ended, or after so many seconds as it stands then. Inputs
+        and results have 4 MiB together: of a step whose data do not fit, they are left out, and it is `truncated`.
+        """
+        workflow_id, query = workflow_of(request), read_query(request, WorkflowQuery)
+        rights = Rights.of(caller_of(request))
+        if query.wait:
+            _ = self._backend.broker  # raises while the store has never answered
+            watch = self._backend.watch
+            await self._backend.waiters.wait(request, lambda: watch.end_of_workflow(workflow_id, query.wait))
+        shows_form = query.form and rights.payload
+        record = await self._backend.ask(lambda flows: flows.get(workflow_id, form=shows_form))
+        data: dict[str, StepData] = {}
+        output: tuple[str | None, str | None] = (None, None)
+        if rights.payload:
+            data = await self._backend.ask(lambda flows: flows.data(record))
+            output = await self._output(record)
+        return json_response(views.workflow_view(record, data, *output, rights))
+
+    async def _output(self, record: WorkflowRecord) -> tuple[str | None, str | None]:
+        """What a workflow results in that has ended well, or why there is no such thing."""
+        if record.state is not WorkflowState.SUCCEEDED:
+            return None, None
+        try:
+            return await self._backend.ask(lambda flows: flows.output(record)), None
+        except DataError as error:
+            return None, str(error)
+
+    async def explain(self, request: Request) -> Response:
+        """Say why a workflow stands where it stands, and the same of its steps: those that have not ended well."""
+        read_query(request, NoQuery)
+        workflow_id = workflow_of(request)
+        record = await self._backend.ask(lambda flows: flows.get(workflow_id))
+        return json_response(await explain_workflow(self._backend, record, Rights.of(caller_of(request))))
+
+
+def _compiled(body: bytes, headers: dict[bytes, bytes]) -> tuple[WorkflowForm, Plan]:
+    form = read_workflow(body, headers)
+    return form, compile_workflow(form)
+
+
+def workflow_of(request: Request) -> str:
+    """The workflow that the address names. Raises NotFound for what is no id."""
+    workflow_id: str = request.path_params["id"]
+    if not limits.ID.fullmatch(workflow_id):
+        raise NotFound(f"{workflow_id!r:.60} is not the id of a workflow")
+    return workflow_id
