@@ -6,41 +6,20 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-import msgspec
-
 from boltq.bench.ceiling import ceiling_per_s
+from boltq.bench.figure import Bench, Figure
 from boltq.bench.http_load import CONNECTIONS, http_load
 from boltq.bench.processes import api, cpu_file, end, in_process, start_workers
 from boltq.bench.store import done, fill, server_seconds, until, used_memory
-from boltq.broker.broker import Broker
+from boltq.bench.workflows import workflow_chain, workflow_diamond, workflow_map
 from boltq.broker.inspector import Inspector
 from boltq.broker.submitter import Submitter
 from boltq.domain.errors import StoreError
 from boltq.domain.job import NewJob
-from boltq.settings import Settings
 
 CALLERS: Final = 500  # that await one submit after the other, in one process
 LATENCY_JOBS, LATENCY_GAP = 400, 0.01  # seconds between two jobs
 PAD: Final = "x" * 183  # makes 200 bytes of JSON
-
-
-class Figure(msgspec.Struct):
-    """One measured figure."""
-
-    key: str
-    what: str
-    value: float
-    unit: str
-    goal: str = ""
-
-
-class Bench(msgspec.Struct):
-    """What a measurement needs: an open broker on an empty namespace."""
-
-    broker: Broker
-    settings: Settings
-    jobs: int  # of each throughput figure
-    slots: int  # of each worker
 
 
 async def submit_batch(bench: Bench) -> list[Figure]:
@@ -152,6 +131,9 @@ FIGURES: Final[Mapping[str, Callable[[Bench], Awaitable[list[Figure]]]]] = {
     "drain_1": drain_1,
     "drain_2": drain_2,
     "latency": latency,
+    "workflow_diamond": workflow_diamond,
+    "workflow_chain": workflow_chain,
+    "workflow_map": workflow_map,
     "memory_queued": memory_queued,
     "memory_completed": memory_completed,
 }

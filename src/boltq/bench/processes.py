@@ -34,6 +34,12 @@ async def nothing(i: int = 0, pad: str = "") -> None:
 
 
 @app.task
+async def same(i: int) -> int:
+    """The same number."""
+    return i
+
+
+@app.task
 async def stamp(sent: int) -> int:
     """Nanoseconds between the submit and here; both ends are on this machine."""
     return time.time_ns() - sent
