@@ -6,7 +6,7 @@ In another:       python http_client.py
 
 import asyncio
 
-from boltq import BoltQ, DataError, JobFailed
+from boltq import BoltQ, DataError, JobFailed, Workflow
 from boltq.client import AsyncClient, Client
 
 app = BoltQ()  # for the worker; what follows does not use it
@@ -36,6 +36,11 @@ def main():
             print("a plum:", error.error.message)
         again = client.job(failed.replay(data={"item": "apple"}).id)
         print("an apple instead:", again.result(timeout=30))
+
+        wf = Workflow("basket")
+        costs = [wf.step("price", item=item, pieces=2) for item in ("apple", "pear")]
+        wf.output({"apples": costs[0].result, "pears": costs[1].result})
+        print("a basket:", client.submit_workflow(wf).result(timeout=30))
 
         later = client.submit("price", {"item": "apple"}, delay=3600)
         print("later:", later.info().state.value, "then", later.cancel("not needed").state.value)

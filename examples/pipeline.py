@@ -1,4 +1,4 @@
-"""The built-in job types, one after the other: fetch a table, add it up, and mail what came out.
+"""A workflow of the built-in job types: fetch a table, add it up, and mail what came out.
 
 Run it:  python pipeline.py
 """
@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from boltq import BoltQ, Settings, Worker, tasks
+from boltq import BoltQ, Settings, Worker, Workflow, tasks
 
 CSV = """\
 city,amount
@@ -53,10 +53,30 @@ async def working(app):
         worker.stop()
 
 
-async def run_job(app, job_type, data):
-    """Submit a job and wait for it."""
-    job = await app.submit(job_type, data)
-    return job, await job.result(timeout=60)
+def sales(url):
+    """The workflow. What a step uses of another one, it waits for."""
+    flow = Workflow("sales", url=url)
+    table = flow.step("fetch_data", url=flow.input["url"], numbers=True)
+    sums = flow.step(
+        "process_data",
+        rows=table.result["rows"],
+        operations=[
+            {"op": "aggregate", "by": ["city"], "measures": [{"function": "sum", "field": "amount", "as": "total"}]},
+            {"op": "sort", "by": "total", "descending": True},
+        ],
+    )
+    mail = flow.step(
+        "email",
+        to="boss@example.com",
+        subject=f"Sales in {sums.result['summary']['groups']} cities",
+        body=f"The most in {sums.result['rows'][0]['city']}.",
+        table=sums.result["rows"],
+    )
+    flow.on_failure.options(id="sorry").step(
+        "email", to="ops@example.com", subject="No sales today", body=f"Look at {flow.id}"
+    )
+    flow.output({"rows": sums.result["rows"], "mail": mail.result["outbox"]})
+    return flow
 
 
 async def main(port, outbox):
@@ -64,25 +84,15 @@ async def main(port, outbox):
     app = BoltQ(settings=Settings.from_env(fetch_allow="127.0.0.1", fetch_ports=str(port), outbox=outbox))
     tasks.add_to(app)  # `boltq worker` without an application has them anyway
     async with app, working(app):
-        fetch, table = await run_job(app, "fetch_data", {"url": f"http://127.0.0.1:{port}/sales.csv"})
-        print(table["format"], table["rows"][0])
-
-        operations = [
-            {"op": "convert", "fields": {"amount": "number"}},
-            {"op": "aggregate", "by": ["city"], "measures": [{"function": "sum", "field": "amount", "as": "total"}]},
-            {"op": "sort", "by": "total", "descending": True},
-        ]
-        _, sums = await run_job(app, "process_data", {"from_job": fetch.id, "operations": operations})
-        print(sums["rows"])
-
-        body = "\n".join(f"{row['city']}: {row['total']}" for row in sums["rows"])
-        data = {"to": "boss@example.com", "subject": "Sales", "body": body}
-        send, sent = await run_job(app, "email", data)
-        print("sent" if sent["sent"] else "not sent, but written:", sent["outbox"] == f"{send.id}.eml")
-        return Path(outbox, sent["outbox"])
+        run = await app.submit_workflow(sales(f"http://127.0.0.1:{port}/sales.csv"))
+        found = await run.result(timeout=60)
+        print(found["rows"])
+        for step in (await run.record()).steps:
+            print(step.id, step.state)
+        return Path(outbox, found["mail"])  # no mail server is set, so it was written to a file
 
 
 if __name__ == "__main__":
     with serving() as port, tempfile.TemporaryDirectory() as outbox:
         mail = asyncio.run(main(port, outbox))
-        print(mail.read_text().split("\n\n")[1].strip())
+        print(mail.read_text().split("\n\n", 1)[1].strip())

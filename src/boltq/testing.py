@@ -31,14 +31,18 @@ from boltq.app import BoltQ, Line
 from boltq.broker import calls
 from boltq.broker.broker import Broker
 from boltq.broker.embedded import EmbeddedStore
+from boltq.broker.flows import CONTROL_TYPE, WorkflowRecord
 from boltq.broker.store import Store, knobs_of
 from boltq.domain.job import ClaimedJob, JobRecord
 from boltq.domain.outcome import Failed, Outcome
 from boltq.domain.states import JobState
+from boltq.domain.workflow.states import WorkflowState
 from boltq.settings import Settings
 from boltq.worker.executor import Executor
+from boltq.worker.parents import reading
 from boltq.worker.processes import ProcessPool
-from boltq.worker.run import TIMEOUT, Run, Specs
+from boltq.worker.run import TIMEOUT, Beginnings, Run
+from boltq.worker.steps import Steps, control_task
 from boltq.worker.tellings import Tellings
 
 _LEASE_MS = 1_000 * 366 * 86_400_000  # nobody may lose a lease because a test turns the clock
@@ -65,8 +69,10 @@ class Inline:
         self._processes = ProcessPool()
         self._executor = Executor(self._processes)
         self._tellings = Tellings(line.broker)
-        self._specs = Specs()
+        self._steps = Steps(line.broker)
+        self._beginnings = Beginnings(app.settings, self._tellings.add, reading(line.broker))
         self._workers = itertools.count(1)
+        self._next_due = 0  # when something waits for its time, or a workflow has none left; 0: nothing does
         self._turn = asyncio.Lock()
 
     @property
@@ -76,6 +82,8 @@ class Inline:
 
     async def run_all(self) -> int:
         """Run every job that can run now, also those that are submitted meanwhile; answers how many runs that were.
+
+        What a worker does for a step of a workflow without running a function counts as a run, too.
 
         A job that waits for its time, its backoff included, is left to `advance`; one whose type the application does
         not know stays queued. A job that fails fails as in a worker: `inline.jobs("dead")` has it.
@@ -91,8 +99,8 @@ class Inline:
         async with self._turn:
             until = self._clock.ms + round(seconds * 1_000)
             runs = await self._run_all()
-            while (due := await self._next_due()) is not None and due <= until:
-                self._clock.ms = max(self._clock.ms, due)
+            while self._next_due and self._next_due <= until:
+                self._clock.ms = max(self._clock.ms, self._next_due)
                 runs += await self._run_all()
             self._clock.ms = until
             return runs
@@ -109,45 +117,63 @@ class Inline:
         found = await self._line.inspector.jobs(sorted(ids))
         return [job for job in found if job is not None]
 
+    async def workflows(self, state: WorkflowState | str | None = None) -> list[WorkflowRecord]:
+        """The workflows as they stand (of one state), in the order in which they were submitted; sub-workflows too."""
+        wanted, cursor, ids = [] if state is None else [WorkflowState(state)], None, []
+        while True:
+            page = await self._line.workflows.list(states=wanted, cursor=cursor)
+            ids += [workflow.id for workflow in page.workflows]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        return [await self._line.workflows.get(workflow_id) for workflow_id in sorted(ids)]
+
     async def _run_all(self) -> int:
-        runs, broker = 0, self._line.broker
-        for partition in range(broker.layout.partitions):
-            queues = await self._queues()
-            worker = await self._begin(partition, queues)
-            try:
-                while (claim := await broker.claim(partition, worker, 1)).jobs or claim.more:
-                    for job in claim.jobs:
-                        await self._run(partition, worker, job)
-                        runs += 1
-            finally:
-                await broker.retire(partition, worker, lost=False)
+        runs, self._next_due = 0, 0
+        for partition in range(self._line.broker.layout.partitions):
+            runs += await self._run_partition(partition)
         if runs:  # what ran may have submitted to partitions and queues that had their turn
             runs += await self._run_all()
         return runs
 
+    async def _run_partition(self, partition: int) -> int:
+        runs, broker = 0, self._line.broker
+        worker = await self._begin(partition, await self._queues())
+        try:
+            while True:
+                claim = await broker.claim(partition, worker, 1)
+                for job in claim.jobs:
+                    await self._run(partition, worker, job)
+                    runs += 1
+                is_due = 0 < claim.next_due <= self._clock.ms
+                if not (claim.jobs or claim.more or is_due):
+                    self._next_due = min(filter(None, (self._next_due, claim.next_due)), default=0)
+                    return runs
+        finally:
+            await broker.retire(partition, worker, lost=False)
+
     async def _begin(self, partition: int, queues: list[str]) -> str:
         """Under a new name each time; a worker that stayed would be handed jobs while it does not work."""
         worker = f"inline-{os.getpid()}-{next(self._workers)}"
-        types = sorted(self._app.tasks)
+        types = sorted([*self._app.tasks, CONTROL_TYPE])
         await self._line.broker.register(
             partition, worker, info="{}", queues=queues, types=types, lease_ms=_LEASE_MS, schemas=()
         )
         return worker
 
     async def _run(self, partition: int, worker: str, job: ClaimedJob) -> None:
-        task = self._app.tasks[job.type]
-        spec, settings = self._specs.read(job.spec), self._app.settings
-        timeout = spec.timeout or task.timeout_seconds or settings.job_timeout
-        most = spec.max_attempts or task.retry.max_attempts or settings.max_attempts
-        run = Run(partition, job, task, timeout, most, self._tellings.add)
+        task = self._app.tasks.get(job.type) or control_task(self._app)
+        run = self._beginnings.run_of(partition, job, task)
         outcome = await self._in_a_task(self._outcome(run))
+        if outcome is None:
+            return
         retry_in = None
         if isinstance(outcome, Failed):
-            retry_in = task.retry.delay(outcome, job.attempt, most, chance=1.0)
-        settling = calls.settling(job, outcome, run.took_ms(), retry_in)
+            retry_in = run.retry.delay(outcome, job.attempt, run.max_attempts, chance=1.0)
+        settling = calls.settling(run.job, outcome, run.took_ms(), retry_in)
         await self._line.broker.settle(partition, worker, [settling])
 
-    async def _in_a_task(self, running: Coroutine[Any, Any, Outcome]) -> Outcome:
+    async def _in_a_task(self, running: Coroutine[Any, Any, Outcome | None]) -> Outcome | None:
         """A run is interrupted by cancelling its task; when the test itself is cancelled, so is the run."""
         task = asyncio.create_task(running)
         try:
@@ -159,10 +185,12 @@ class Inline:
             raise
         return task.result()
 
-    async def _outcome(self, run: Run) -> Outcome:
+    async def _outcome(self, run: Run) -> Outcome | None:
+        """None: a step of a workflow, which does something else than to run."""
         alarm = asyncio.get_running_loop().call_later(run.timeout, run.ask_to_stop, TIMEOUT)
         try:
-            outcome, _ = await self._executor.run(run)
+            running = self._executor.run_step(run, self._steps) if run.is_step else self._executor.run(run)
+            outcome, _ = await running
             await self._tellings.settle_down(run)
             return outcome
         finally:
@@ -171,15 +199,6 @@ class Inline:
     async def _queues(self) -> list[str]:
         named = {stats.name for stats in await self._line.inspector.queues()}
         return sorted(named) or ["default"]
-
-    async def _next_due(self) -> int | None:
-        """When the next job of a type that is known here becomes due."""
-        due = []
-        for state in (JobState.SCHEDULED, JobState.RETRYING):
-            for queue in await self._queues():
-                page = await self._line.inspector.page(state, queue, limit=1)
-                due += [job.due_at for job in page.jobs if job.due_at is not None]
-        return min(due, default=None)
 
     async def _close(self) -> None:
         self._executor.close()
@@ -209,6 +228,10 @@ class SyncInline:
     def jobs(self, state: JobState | str | None = None, queue: str | None = None) -> list[JobRecord]:
         """See `Inline.jobs`."""
         return self._app.run_sync(self._inline.jobs(state, queue))
+
+    def workflows(self, state: WorkflowState | str | None = None) -> list[WorkflowRecord]:
+        """See `Inline.workflows`."""
+        return self._app.run_sync(self._inline.workflows(state))
 
 
 @asynccontextmanager

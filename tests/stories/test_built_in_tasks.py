@@ -1,46 +1,19 @@
 """The built-in job types at work, on a real store: a table is fetched, made smaller, and sent to somebody."""
 
 import asyncio
-import email
-import email.policy
 import json
 import urllib.request
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
-from aiosmtpd.smtp import SMTP
+from built_in import post_office, read_mail, with_tasks
 from sites import answer, running_site
 from waiting import eventually
 
-from boltq import BoltQ, JobFailed, JobState
+from boltq import JobFailed, JobState
 from boltq.server.serve import serve
-from boltq.tasks import add_to
 
 CSV = b"city,kind,amount\nGhent,tea,3\nLille,tea,4\nGhent,oil,10\nBruges,oil,\n"
-
-
-@asynccontextmanager
-async def post_office():
-    """An SMTP server on loopback: its port, and the mails that it was given."""
-    mails = []
-
-    class Post:
-        async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd's name
-            mails.append(envelope)
-            return "250 OK"
-
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(Post(), loop=loop), "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1], mails
-    server.close()
-
-
-def with_tasks(boltq_app, **settings) -> BoltQ:
-    """An application with the built-in tasks, on the same store."""
-    app = BoltQ(settings=replace(boltq_app.settings, **settings))
-    add_to(app)
-    return app
 
 
 async def test_a_table_is_fetched_processed_and_sent(boltq_app, worker):
@@ -78,8 +51,7 @@ async def test_a_table_is_fetched_processed_and_sent(boltq_app, worker):
         "summary": {"rows": 3, "groups": 2},
     }
     assert sent == {"sent": True, "message_id": f"<{send.id}@example.com>", "recipients": 1, "refused": {}}
-    message = email.message_from_bytes(mails[0].content, policy=email.policy.default)
-    assert message.get_content().split() == ["Ghent:", "13", "Lille:", "4"]
+    assert mails[0].get_content().split() == ["Ghent:", "13", "Lille:", "4"]
 
 
 async def test_rows_of_two_jobs_are_joined(boltq_app, worker):
@@ -167,8 +139,7 @@ async def test_the_first_versions_mail_goes_to_the_outbox(boltq_app, worker, tmp
     assert record.state is JobState.COMPLETED
     assert result == {"sent": False, "outbox": f"{job_id}.eml", "message_id": f"<{job_id}@localhost>", "recipients": 1}
     assert any("not sent" in line for line in record.log)
-    written = (tmp_path / "outbox" / f"{job_id}.eml").read_bytes()
-    message = email.message_from_bytes(written, policy=email.policy.default)
+    message = read_mail((tmp_path / "outbox" / f"{job_id}.eml").read_bytes())
     assert (message["To"], message["Subject"]) == ("user@example.com", "Hello from BoltQ")
     assert message.get_content().strip() == "This is a test email from BoltQ"
 

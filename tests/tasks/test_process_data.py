@@ -252,9 +252,9 @@ def test_an_operation_that_is_none_is_refused_with_its_place(step, reason):
 
 
 async def test_rows_have_one_source():
-    for both in ({}, {"rows": [], "from_job": "x"}):
-        with pytest.raises(DataError, match="either `rows` or `from_job`"):
-            await task()(**both)
+    for given, reason in (({}, "give `rows` or `from_job`, or"), ({"rows": [], "from_job": "x"}, "not both")):
+        with pytest.raises(DataError, match=reason):
+            await task()(**given)
     with pytest.raises(DataError, match=r"\$.operation`"):
         task().parameters.unpack('{"rows": [], "operation": "explode"}')
     with pytest.raises(DataError, match=r"\$.rows\[0\]"):

@@ -8,6 +8,7 @@ from msgspec import Meta
 from boltq.app import BoltQ
 from boltq.domain.context import JobContext
 from boltq.tasks.mail import MAX_RECIPIENTS, Mail, keep_in_outbox
+from boltq.tasks.table import table_of
 
 One = Annotated[str, Meta(max_length=500)]
 Addresses = Annotated[
@@ -23,6 +24,10 @@ Html = Annotated[
     str | None, Meta(description="The same as HTML, for programs that show it", examples=["<p>This is a test</p>"])
 ]
 Sender = Annotated[One | None, Meta(description="Another sender than the one of the settings; they must allow it")]
+Table = Annotated[
+    list[dict[str, Any]] | None,
+    Meta(description="Rows, which follow the body as a table of text", examples=[[{"city": "Ghent", "total": 13}]]),
+]
 ReplyTo = Annotated[One | None, Meta(description="Where answers go", examples=["support@example.com"])]
 
 
@@ -41,6 +46,7 @@ def add_email(app: BoltQ) -> None:
         html: Html = None,
         from_: Sender = None,
         reply_to: ReplyTo = None,
+        table: Table = None,
         recipient: Addresses = None,
     ) -> dict[str, Any]:
         """Send a mail; without a mail server in the settings, write it to a file of the outbox."""
@@ -50,7 +56,7 @@ def add_email(app: BoltQ) -> None:
             ctx.job_id,
             fields={"to": to, "recipient": recipient, "cc": cc, "bcc": bcc, "from": from_, "reply_to": reply_to},
             subject=subject,
-            body=body,
+            body=body if table is None else f"{body}\n\n{table_of(table)}\n".lstrip(),
             html=html,
         )
         if settings.smtp_url:

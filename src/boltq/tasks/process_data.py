@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from boltq.app import BoltQ
+from boltq.domain.context import current_job
 from boltq.domain.errors import NotFound
 from boltq.domain.outcome import DataError, RetryLater
 from boltq.domain.states import TERMINAL, JobState
@@ -15,7 +16,10 @@ from boltq.tasks.reading import MAX_ROWS
 
 Rows = Annotated[
     list[Row] | None,
-    Meta(description="The rows; or else give from_job", examples=[[{"city": "Ghent", "amount": 3}]]),
+    Meta(
+        description="The rows; or else give from_job; in a workflow, those of the step before where neither is given",
+        examples=[[{"city": "Ghent", "amount": 3}]],
+    ),
 ]
 FromJob = Annotated[
     str | None, Meta(description="The id of a completed job: its result has the rows, as that of fetch_data")
@@ -47,11 +51,32 @@ def add_process_data(app: BoltQ) -> None:
         operation: Literal["transform"] = "transform",  # noqa: ARG001 - of the first documents; there is no other
     ) -> dict[str, Any]:
         """Filter, select, sort, aggregate, join, limit, rename and convert rows, by a list of operations."""
-        if (rows is None) is (from_job is None):
-            raise DataError("give either `rows` or `from_job`")
-        given = rows if rows is not None else await _rows_of_job(app, from_job or "", "from_job")
+        given = await _given(app, rows, from_job)
         filled = [await _filled(app, at, one) for at, one in enumerate(operations)]
         return await asyncio.to_thread(process, given, filled)
+
+
+async def _given(app: BoltQ, rows: list[Row] | None, from_job: str | None) -> list[Row]:
+    """The rows that the data say; in a workflow, where they say nothing, those of the one step before."""
+    if rows is not None and from_job is not None:
+        raise DataError("give `rows` or `from_job`, not both")
+    if rows is not None:
+        return rows
+    if from_job is not None:
+        return await _rows_of_job(app, from_job, "from_job")
+    job = current_job()
+    return _rows_of_parent(await job.parents() if job else {})
+
+
+def _rows_of_parent(parents: dict[str, Any]) -> list[Row]:
+    if not parents:
+        raise DataError("give `rows` or `from_job`, or have the step depend on the one whose rows it takes")
+    first = next(iter(parents))
+    if len(parents) > 1:
+        named = ", ".join(list(parents)[:10])
+        reference = f"{{{{ steps.{first}.result.rows }}}}"
+        raise DataError(f'rows: the step depends on {named}: say whose rows it takes, such as "rows": "{reference}"')
+    return _rows_in(parents[first], f"rows: the result of the step {first}")
 
 
 def process(rows: list[Row], operations: list[AnyOperation]) -> dict[str, Any]:
