@@ -1,18 +1,26 @@
-"""Writes the reference that is made from code: docs/reference/settings.md, states.md and openapi.json.
+"""Writes the pages of docs/reference that are made from code: settings, states, the form of workflows, openapi.json.
 
-Run it after a change of settings.py, domain/states.py or the API's calls: .venv/bin/python scripts/make_reference.py
-A test compares the files with what this makes.
+Run it after a change of settings.py, domain/states.py, the form of workflows or the API's calls:
+.venv/bin/python scripts/make_reference.py. A test compares the files with what this makes.
 """
 
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from boltq import settings
 from boltq.broker.broker import Broker
 from boltq.domain.states import ACTIONS, ENTRIES, MOVES, TERMINAL, JobState
+from boltq.domain.workflow import bounds
+from boltq.domain.workflow.compiler import compile_workflow
+from boltq.domain.workflow.durations import DURATION_RULE
+from boltq.domain.workflow.form import WorkflowForm, read_form
+from boltq.domain.workflow.plan import Rule
+from boltq.domain.workflow.states import StepState, WorkflowState
 from boltq.server.app import calls_of
 from boltq.server.backend import Backend
 from boltq.server.openapi import document
@@ -56,6 +64,61 @@ CAUSES: Final = {
     ("cancelled", "queued"): "somebody replayed it",
 }
 """Why each move happens. A move of domain/states.py that is missing here stops the script."""
+
+STEP_STATES: Final = {
+    StepState.PENDING: "The steps before it have not ended.",
+    StepState.QUEUED: "Its turn has come: it waits for a worker.",
+    StepState.RUNNING: "Its job, the items of its map, or its sub-workflow runs.",
+    StepState.WAITING: "It waits for a moment, for a person, or for the next attempt of its job.",
+    StepState.SUCCEEDED: "It has a result that others may refer to.",
+    StepState.FAILED: "Its job is dead, too many items failed, its sub-workflow failed, or a person said no.",
+    StepState.SKIPPED: "`run_if` or `when` said no. That is no failure.",
+    StepState.CANCELLED: "By a person, by the workflow's timeout, or because of another step's failure.",
+}
+"""Each state of a step in a sentence."""
+
+WORKFLOW_STATES: Final = {
+    WorkflowState.RUNNING: "Some step has not ended. It may be paused.",
+    WorkflowState.SUCCEEDED: "Every step succeeded, was skipped, or was allowed to fail.",
+    WorkflowState.FAILED: "A step failed that had not to, or the time was over.",
+    WorkflowState.CANCELLED: "A person cancelled it.",
+}
+"""Each state of a workflow in a sentence."""
+
+RULES: Final = {
+    Rule.ALL_SUCCESS: ("succeeded, all of them", "no"),
+    Rule.NONE_FAILED: ("succeeded, or were skipped by their own `when`", "no"),
+    Rule.ALL_DONE: ("ended, no matter how", "no"),
+    Rule.ONE_SUCCESS: ("succeeded, at least one", "yes"),
+    Rule.ONE_FAILED: ("failed, at least one (also if it was allowed to)", "yes"),
+    Rule.AT_LEAST: ('succeeded, so many at least: `{"at_least": 2}`', "yes"),
+}
+"""How the steps before it have ended when a step runs, and whether it runs before the others have ended."""
+
+INVOICES: Final = """\
+{
+  "name": "invoice-run",
+  "input": {"month": "2026-11", "shop": "https://shop.example.com"},
+  "timeout": "2h",
+  "steps": [
+    {"id": "fetch", "job_type": "orders.fetch",
+     "params": {"url": "{{ input.shop }}/orders?m={{ input.month }}"},
+     "retry": {"max_attempts": 5, "backoff": "exponential", "base": "2s", "max": "5m", "on": ["transient", "timeout"]}},
+    {"id": "each", "job_type": "invoice.render", "params": {"order": "{{ item }}"},
+     "map": {"over": "{{ steps.fetch.result.orders }}", "max_concurrency": 20, "tolerated_failures": "5%"}},
+    {"id": "review", "type": "approval", "when": "steps.each.stats.failed > 0",
+     "prompt": "{{ steps.each.stats.failed }} invoices failed. Send the others?", "timeout": "24h"},
+    {"id": "send", "job_type": "mail.bulk", "depends_on": ["each", "review"], "run_if": "none_failed",
+     "params": {"files": "{{ steps.each.results }}"}},
+    {"id": "rest", "type": "wait", "for": "1h", "depends_on": ["send"]},
+    {"id": "ledger", "type": "workflow", "depends_on": ["rest"], "input": {"n": "{{ steps.each.stats.succeeded }}"},
+     "workflow": {"name": "ledger", "steps": [{"job_type": "ledger.close", "params": {"n": "{{ input.n }}"}}]}}
+  ],
+  "on_failure": [{"job_type": "slack.notify", "params": {"text": "{{ error.step }}: {{ error.message }}"}}],
+  "finally": [{"job_type": "tmp.cleanup"}],
+  "output": {"sent": "{{ steps.send.result.count }}"}
+}"""
+"""A workflow with a bit of everything."""
 
 MADE: Final = "<!-- Made by scripts/make_reference.py. Change the code it names, and run it again. -->"
 
@@ -113,6 +176,107 @@ def states_page() -> str:
     )
 
 
+def workflow_page() -> str:
+    """The form of a workflow, field by field."""
+    compile_workflow(read_form(INVOICES))
+    _, shapes = msgspec.json.schema_components([WorkflowForm], ref_template="{name}")
+    return _page(
+        "# The form of a workflow",
+        MADE,
+        "A workflow is submitted as JSON, over HTTP or with `app.submit_workflow`. What is written in Python comes to"
+        " the same. The tables are made from [`form.py`](../../src/boltq/domain/workflow/form.py). An unknown field, a"
+        " wrong value, an id or a reference that leads nowhere, and a cycle are refused when it is submitted, each with"
+        f" a JSON pointer such as `/steps/2/params/order`; {bounds.MAX_MISTAKES} mistakes are named at once.",
+        f"```json\n{INVOICES}\n```",
+        "## The workflow",
+        _fields(shapes["WorkflowForm"]),
+        f"A workflow has at most {bounds.MAX_STEPS:,} steps and {bounds.MAX_WORKFLOW_BYTES:,} bytes. Sub-workflows"
+        f" count with both, and are nested at most {bounds.MAX_NESTING} deep. `params`, `input` and `output` are kept"
+        " to the byte: big numbers, `[]` and the order of keys come through.",
+        "## A step",
+        "Fields that begin with a type in the table are only for steps of this type. What may be said in two ways is"
+        " said in one of them.",
+        _fields(shapes["StepForm"]),
+        "A step of the type `job` runs a job; `wait` lets time pass; `approval` waits for a person's word and fails if"
+        " it is no; `workflow` runs a whole workflow, whose output is its result. Steps without `depends_on` wait for"
+        " what they refer to. Where `depends_on` is given, what the step refers to must come before it.",
+        "### run_if",
+        "Whether a step runs once the steps that it depends on have ended; it is skipped otherwise. One that was"
+        " allowed to fail counts as a success for `all_success` and `none_failed`.",
+        _table(
+            ("run_if", "it runs when they have", "may run before all have ended"),
+            [(f"`{rule}`", how, early) for rule in Rule for how, early in [RULES[rule]]],
+        ),
+        "### map",
+        _fields(shapes["MapForm"]),
+        "Each item is a job of its own, with its own retries. The step's result is the list of their results in the"
+        " order of the items, `null` for one that failed. No item begins any more when more have failed than may.",
+        "### wait",
+        _fields(shapes["WaitForm"]),
+        "### approval",
+        _fields(shapes["ApprovalForm"]),
+        'The result is `{"decision": "approve", "by": "ann", "data": null, "timed_out": false}`. An answer may come'
+        " before the step waits for it.",
+        "### retry",
+        _fields(shapes["RetryForm"]),
+        "As `backoff` stands `exponential`, `fixed`, or an object:",
+        _fields(shapes["BackoffForm"]),
+        "## Durations",
+        f"A duration is {DURATION_RULE}. The units are `d`, `h`, `m`, `s` and `ms`, each at most once and in this"
+        " order; fractions are fine (`1.5h`). Timeouts are longer than 0, and nothing is longer than 10 years.",
+        "## References",
+        "In `params`, a sub-workflow's `input`, `output`, `over`, `prompt`, `for`, `seconds` and `until`, a text may"
+        " have references. A text that is one reference and nothing more becomes the value, with its type; inside of a"
+        " longer text the value must be a text, a number, true, false or null. `\\{{` stands for `{{` itself. There are"
+        " no filters and no language.",
+        _table(
+            ("reference", "what it is", "where"),
+            [
+                ("`{{ input.month }}`", "of the workflow's input; it must be there", "anywhere"),
+                ("`{{ steps.fetch.result.rows[0] }}`", "a step's result; null if it has none", "after it"),
+                ("`{{ steps.each.results }}`", "the same, of a map", "after it"),
+                ("`{{ steps.fetch.state }}`", "`succeeded`, `failed`, `skipped` or `cancelled`", "after it"),
+                (
+                    "`{{ steps.each.stats.failed }}`",
+                    "of a map; also `total`, `succeeded`, `cancelled`",
+                    "after that step",
+                ),
+                ("`{{ steps.fetch.error.message }}`", "of a step that failed; also `category`", "after it"),
+                ("`{{ item }}`, `{{ item.id }}`", "the item of a map", "`params` of that step"),
+                ("`{{ workflow.id }}`", "also `workflow.name`", "anywhere"),
+                ("`{{ workflow.state }}`", "how the steps ended", "`on_failure`, `finally`"),
+                (
+                    "`{{ error.step }}`",
+                    "what failed first, or was cut short; also `message`, `category`, `attempts`",
+                    "`on_failure`, `finally`",
+                ),
+            ],
+        ),
+        'A part is a name after a dot, a number in brackets, or any key in brackets and quotes: `input["a b"].list[2]`.'
+        " A reference that leads nowhere when the step runs fails the step.",
+        "## Expressions",
+        f"In `when` stands an expression of at most {bounds.MAX_EXPRESSION_CHARS:,} characters, its references without"
+        " braces. If it is false, the step is skipped; if it cannot be worked out, the step fails and says where.",
+        _table(
+            ("what", "example"),
+            [
+                ("values", "`3`, `0.5`, `'text'`, `\"text\"`, `true`, `null`, `['a', 'b']`"),
+                ("comparison", "`input.n >= 3`, `steps.a.state == 'succeeded'`, `!=`, `<`, `<=`, `>`"),
+                ("`and`, `or`, `not`, brackets", "`not (input.dry or input.n == 0)`"),
+                ("`in`, `not in`: a list, a text, keys", "`input.month in ['2026-11', '2026-12']`"),
+                ("`size(x)` of a list, text or object", "`size(steps.fetch.result.rows) > 0`"),
+                ("`exists(reference)`", "`exists(input.limit) and input.limit > 5`"),
+            ],
+        ),
+        "Nothing is converted: a number is not equal to a text, and 1 is not true. The whole must be true or false.",
+        "## States",
+        "Of a workflow:",
+        _table(("state", "what it means"), [(f"`{state}`", WORKFLOW_STATES[state]) for state in WorkflowState]),
+        "Of a step:",
+        _table(("state", "what it means"), [(f"`{state}`", STEP_STATES[state]) for state in StepState]),
+    )
+
+
 def openapi() -> str:
     """The API's description, as GET /openapi.json answers it."""
     calls = calls_of(Backend(Broker("redis://localhost"), settings.Settings()))  # nothing is opened
@@ -129,6 +293,64 @@ def diagram() -> str:
 def _moves() -> list[tuple[str, str]]:
     new = [("new", to.value) for to in JobState if to in ENTRIES]
     return new + [(frm.value, to.value) for frm in JobState for to in JobState if to in MOVES[frm]]
+
+
+def _fields(shape: dict[str, Any]) -> str:
+    """A struct's fields, from its JSON Schema."""
+    rows = [
+        (f"`{name}`", _kind(field), _default(field, required=name in shape["required"]), _about(field))
+        for name, field in shape["properties"].items()
+    ]
+    return _table(("field", "value", "if it is missing", "what it is"), rows)
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """The type of a field in words."""
+    if "anyOf" in schema:
+        kinds = [_kind(choice) for choice in schema["anyOf"]]
+        return " or ".join(dict.fromkeys(kind for kind in kinds if kind not in ("null", "")))
+    if "$ref" in schema:
+        return _KINDS.get(schema["$ref"]) or f"an object, see {_SECTIONS[schema['$ref']]}"
+    if "enum" in schema:
+        return ", ".join(f"`{word}`" for word in schema["enum"] if word is not None)
+    if schema.get("type") == "array":
+        return f"a list of {_PLURALS[schema['items'].get('$ref') or schema['items']['type']]}"
+    return _TYPES[schema.get("type", "")]
+
+
+_TYPES: Final = {
+    "": "any JSON",
+    "string": "text",
+    "integer": "number",
+    "number": "number",
+    "boolean": "true or false",
+    "object": "object",
+    "null": "null",
+}
+_PLURALS: Final = {"StepForm": "steps", "string": "texts", "Category": "categories"}
+_SECTIONS: Final = {
+    "MapForm": "[map](#map)",
+    "WaitForm": "[wait](#wait)",
+    "ApprovalForm": "[approval](#approval)",
+    "RetryForm": "[retry](#retry)",
+    "BackoffForm": "below",
+}
+_KINDS: Final = {
+    "StepKind": "`job`, `wait`, `approval`, `workflow`",
+    "FailurePolicy": "`fail_fast`, `continue`",
+    "AtLeastForm": '`{"at_least": n}`',
+    "WorkflowForm": "a workflow",
+}
+
+
+def _default(schema: dict[str, Any], *, required: bool) -> str:
+    found = schema.get("default", {} if schema.get("type") == "object" else None)
+    return "required" if required else "" if found is None else f"`{json.dumps(found)}`"
+
+
+def _about(schema: dict[str, Any]) -> str:
+    inner = next((choice["description"] for choice in schema.get("anyOf", ()) if "description" in choice), "")
+    return str(schema.get("description", inner)).replace("|", "\\|")
 
 
 def _actions(state: JobState) -> str:
@@ -154,7 +376,12 @@ def _wrapped(part: str) -> str:
     return part if part[0] in "|`#<" else fill(part, 120, break_on_hyphens=False)
 
 
-PAGES: Final = {"settings.md": settings_page, "states.md": states_page, "openapi.json": openapi}
+PAGES: Final = {
+    "settings.md": settings_page,
+    "states.md": states_page,
+    "workflow-form.md": workflow_page,
+    "openapi.json": openapi,
+}
 
 
 def main() -> None:

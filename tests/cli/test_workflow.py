@@ -273,10 +273,10 @@ def test_it_is_run_again(anywhere: Run, app: BoltQ, work: Work, broken: str) -> 
     assert "still none" in anywhere("workflow", "show", broken).out
     everything = anywhere("workflow", "rerun", broken, "--all")
     assert "run 4; these begin anew: good, bad, late" in everything.err
-    early = anywhere("workflow", "rerun", broken, "--mode", "all")
+    early = anywhere("workflow", "rerun", broken, "--all")
     assert early.code == 1
     assert f"workflow {broken} is running" in early.err
-    for wrong in (["--params", "bad"], ["--params", "bad=[]"], ["--mode", "nonsense"], ["--all", "--from", "bad"]):
+    for wrong in (["--params", "bad"], ["--params", "bad=[]"], ["--mode", "all"], ["--all", "--from", "bad"]):
         assert anywhere("workflow", "rerun", broken, *wrong).code == 2
 
 

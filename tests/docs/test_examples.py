@@ -40,17 +40,29 @@ scheduled
 cancelled
 """,
     "pipeline": """\
-csv {'city': 'Ghent', 'amount': '3'}
 [{'city': 'Ghent', 'total': 13}, {'city': 'Lille', 'total': 4}]
-not sent, but written: True
-Ghent: 13
-Lille: 4
+fetch_data succeeded
+process_data succeeded
+email succeeded
+sorry skipped
+The most in Ghent.
+
+city   total
+Ghent  13
+Lille  4
+""",
+    "approval": """\
+Pay 10?
+taken
+{'text': 'paid 10, which Ann approved', 'failed': 1}
+ask: rejected by Bob
 """,
     "http_client": """\
 5 apples: 15
 1, 2 and 3 pears: [4, 8, 12]
 a plum: there are no plums
 an apple instead: 3
+a basket: {'apples': 6, 'pears': 8}
 later: scheduled then cancelled
 tagged: ['price']
 ten orders: 135

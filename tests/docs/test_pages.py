@@ -140,6 +140,7 @@ def test_the_calls_of_a_page_work(page, dev, tmp_path):
     job_id = ""
     for block in filter(is_call, blocks(page)):
         text = block.text.replace("localhost:8080", dev.replace("127.0.0.1", "localhost")).replace("{job_id}", job_id)
+        text = text.replace("{workflow_id}", job_id)
         script = f'curl() {{ command curl -sS --fail-with-body "$@"; }}\n{text}'
         printed = _done(["bash", "-euo", "pipefail", "-c", script], tmp_path, None, f"{name(page)}:{block.line}")
         if found := _ID.search(printed):
@@ -194,7 +195,7 @@ _COMING = {"METRICS_PORT"}
 def test_every_variable_on_a_page_is_a_setting():
     """A name that nobody reads would be set in vain."""
     known = {variable for names, _, _ in settings.table() for variable in names.split(" or ")}
-    refusals = {*REFUSALS, "JOB_ID"}  # the latter is PowerShell's
+    refusals = {*REFUSALS, "JOB_ID", "NO_COLOR"}  # the last ones are PowerShell's, and every terminal program's
     for page in PAGES:
         for variable in _VARIABLE.findall(page.read_text("utf-8")):
             assert variable in known | refusals | _COMING or variable.endswith("_"), f"{name(page)}: {variable}"
@@ -202,7 +203,7 @@ def test_every_variable_on_a_page_is_a_setting():
         assert variable not in known, f"{variable} is there: say so in the README"
 
 
-@pytest.mark.parametrize("page", ["settings.md", "states.md", "openapi.json"])
+@pytest.mark.parametrize("page", ["settings.md", "states.md", "workflow-form.md", "openapi.json"])
 def test_a_generated_page_is_up_to_date(page):
     """Or else: .venv/bin/python scripts/make_reference.py."""
     assert (ROOT / "docs" / "reference" / page).read_text("utf-8") == _generator().PAGES[page]()

@@ -36,7 +36,6 @@ examples:
 
 The results of the other steps are kept."""
 
-_MODES: Final = ("failed_only", "failed_and_downstream", "all")
 
 _ACTIONS: Final = {
     "submit": "submit a workflow",
@@ -127,7 +126,6 @@ def _add_rerun(parser: argparse.ArgumentParser) -> None:
     ):
         modes.add_argument(f"--{mode.replace('_', '-')}", dest="mode", action="store_const", const=mode, help=about)
     modes.add_argument("--from", dest="from_step", metavar="STEP", help="this step, and all that come after it")
-    modes.add_argument("--mode", choices=_MODES, help="the same by its name in the API")
     parser.add_argument(
         "--params", action="append", default=[], metavar="STEP=JSON", help="other params for a step; once for each"
     )
