@@ -37,7 +37,7 @@ def tasks(boltq_app: BoltQ) -> BoltQ:
     def in_thread(ctx: JobContext) -> dict:
         return ctx.parents_sync()
 
-    process_tasks.listed(boltq_app, "before", "before_awaited")
+    process_tasks.listed(boltq_app, "before", "before_awaited", "leave_a_thread", "hear_the_thread")
     return boltq_app
 
 
@@ -88,6 +88,15 @@ async def test_too_much_at_once_is_refused(tasks: BoltQ, worker) -> None:
         run = await tasks.submit_workflow(flow)
         with pytest.raises(WorkflowFailed, match=rf"the steps before have \d+ bytes; at most {MAX_BATCH_BYTES}"):
             await run.result(timeout=60)
+
+
+async def test_a_thread_that_outlives_its_run_in_a_process_disturbs_no_other(tasks: BoltQ, worker) -> None:
+    async with worker(slots=1):  # so that both run in one child
+        first = await tasks.submit("leave_a_thread")
+        await first.result(60)
+        second = await tasks.submit("hear_the_thread")
+        assert await second.result(60) == ["this run of the job is over"]
+    assert (await first.record()).log == (await second.record()).log == []
 
 
 async def test_it_is_there_for_code_below_the_function(tasks: BoltQ, worker) -> None:

@@ -262,6 +262,27 @@ async def test_more_results_than_a_step_or_the_output_may_refer_to(boltq_app: Bo
             await (await boltq_app.submit_workflow(many)).result(timeout=60)
 
 
+async def test_a_map_whose_items_would_have_too_much_data(boltq_app: BoltQ, worker) -> None:
+    """A hundred items that refer to the same large result: it would be stored a hundred times."""
+
+    @boltq_app.task
+    async def large() -> str:
+        return "x" * 900_000
+
+    @boltq_app.task
+    async def count(text: str, n: int) -> int:
+        return len(text) + n
+
+    flow = Workflow("many")
+    text = flow.step(large)
+    flow.map(list(range(100))).step(count, text=text.result, n=item)
+    async with worker():
+        run = await boltq_app.submit_workflow(flow)
+        with pytest.raises(WorkflowFailed, match="the data of 100 items have more than 67108864 bytes together"):
+            await run.result(timeout=60)
+    assert await audit((await boltq_app.line()).broker, pauses=()) == []
+
+
 async def test_the_step_of_a_sub_workflow_says_of_what_that_failed(boltq_app: BoltQ, worker) -> None:
     @boltq_app.task
     async def fail(why: str) -> None:

@@ -3,9 +3,11 @@
 import os
 import signal
 import sys
+import threading
 import time
 
 from boltq import BoltQ, JobContext, Snooze
+from boltq.domain.errors import NotFound
 
 app = BoltQ()
 
@@ -72,6 +74,37 @@ def before(job: JobContext) -> dict[str, object]:
 async def before_awaited(job: JobContext) -> dict[str, object]:
     """Asks from a loop of its own."""
     return await job.parents()
+
+
+_late: list[tuple[threading.Event, threading.Thread]] = []
+_heard: list[str] = []
+
+
+@app.task(executor="process")
+def leave_a_thread(job: JobContext) -> None:
+    """Its thread speaks through the pipe when the run is long over."""
+    now = threading.Event()
+
+    def speak() -> None:
+        now.wait()
+        job.log("too late")
+        try:
+            _heard.append(f"answered {job.parents_sync()}")
+        except NotFound as error:
+            _heard.append(str(error))
+
+    thread = threading.Thread(target=speak, daemon=True)
+    thread.start()
+    _late.append((now, thread))
+
+
+@app.task(executor="process")
+def hear_the_thread() -> list[str]:
+    """Lets it speak, in the same process."""
+    for now, thread in _late:
+        now.set()
+        thread.join()
+    return _heard
 
 
 def listed(target: BoltQ, *names: str, **options: object) -> None:

@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from boltq.client import calls, talk, workflow_calls, workflow_talk
-from boltq.client.answers import JobSummary, Operation
+from boltq.client.answers import JobSummary, Operation, Page
 from boltq.client.carry import carry_async
 from boltq.client.place import find_place
 from boltq.client.request import Request
@@ -162,16 +162,9 @@ class AsyncClient:
         """The handle of a job that was submitted elsewhere. Asks nobody."""
         return AsyncJob(self, job_id)
 
-    async def jobs(self, **which: Unpack[calls.Which]) -> AsyncIterator[JobSummary]:
+    def jobs(self, **which: Unpack[calls.Which]) -> AsyncIterator[JobSummary]:
         """The jobs that fit, page by page as they are needed. Without a state: what runs and waits first."""
-        cursor: str | None = None
-        while True:
-            page = await self.carry(ask(calls.list_jobs(cursor=cursor, **which)))
-            for job in page.items:
-                yield job
-            cursor = page.next_cursor
-            if not cursor:
-                return
+        return self._each(lambda cursor: calls.list_jobs(cursor=cursor, **which))
 
     counts = _Way(calls.count_jobs)
     dead_groups = _Way(calls.group_dead_letters)
@@ -190,16 +183,9 @@ class AsyncClient:
         """The handle of a workflow that was submitted elsewhere. Asks nobody."""
         return AsyncWorkflowRun(self, workflow_id)
 
-    async def workflows(self, **which: Unpack[WhichWorkflows]) -> AsyncIterator[WorkflowSummary]:
+    def workflows(self, **which: Unpack[WhichWorkflows]) -> AsyncIterator[WorkflowSummary]:
         """The workflows that fit, in each partition the newest first, page by page as they are needed."""
-        cursor: str | None = None
-        while True:
-            page = await self.carry(ask(workflow_calls.list_workflows(cursor=cursor, **which)))
-            for workflow in page.items:
-                yield workflow
-            cursor = page.next_cursor
-            if not cursor:
-                return
+        return self._each(lambda cursor: workflow_calls.list_workflows(cursor=cursor, **which))
 
     dry_run_workflow = _Way(workflow_calls.dry_run_workflow)
     list_workflows = _Way(workflow_calls.list_workflows)
@@ -255,3 +241,14 @@ class AsyncClient:
     system = _Way(calls.system)
     checks = _Way(calls.checks)
     audit = _Way(calls.list_audit)
+
+    async def _each(self, page_at: Callable[[str | None], Request[Page[T]]]) -> AsyncIterator[T]:
+        """Everything of a list, page by page as it is needed."""
+        cursor: str | None = None
+        while True:
+            page = await self.carry(ask(page_at(cursor)))
+            for item in page.items:
+                yield item
+            cursor = page.next_cursor
+            if not cursor:
+                return

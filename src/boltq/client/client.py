@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from boltq.client import calls, talk, workflow_calls, workflow_talk
-from boltq.client.answers import JobSummary, Operation
+from boltq.client.answers import JobSummary, Operation, Page
 from boltq.client.carry import carry
 from boltq.client.place import find_place
 from boltq.client.request import Request
@@ -161,13 +161,7 @@ class Client:
 
     def jobs(self, **which: Unpack[calls.Which]) -> Iterator[JobSummary]:
         """The jobs that fit, page by page as they are needed. Without a state: what runs and waits first."""
-        cursor: str | None = None
-        while True:
-            page = self.carry(ask(calls.list_jobs(cursor=cursor, **which)))
-            yield from page.items
-            cursor = page.next_cursor
-            if not cursor:
-                return
+        return self._each(lambda cursor: calls.list_jobs(cursor=cursor, **which))
 
     counts = _Way(calls.count_jobs)
     dead_groups = _Way(calls.group_dead_letters)
@@ -188,13 +182,7 @@ class Client:
 
     def workflows(self, **which: Unpack[WhichWorkflows]) -> Iterator[WorkflowSummary]:
         """The workflows that fit, in each partition the newest first, page by page as they are needed."""
-        cursor: str | None = None
-        while True:
-            page = self.carry(ask(workflow_calls.list_workflows(cursor=cursor, **which)))
-            yield from page.items
-            cursor = page.next_cursor
-            if not cursor:
-                return
+        return self._each(lambda cursor: workflow_calls.list_workflows(cursor=cursor, **which))
 
     dry_run_workflow = _Way(workflow_calls.dry_run_workflow)
     list_workflows = _Way(workflow_calls.list_workflows)
@@ -250,3 +238,13 @@ class Client:
     system = _Way(calls.system)
     checks = _Way(calls.checks)
     audit = _Way(calls.list_audit)
+
+    def _each(self, page_at: Callable[[str | None], Request[Page[T]]]) -> Iterator[T]:
+        """Everything of a list, page by page as it is needed."""
+        cursor: str | None = None
+        while True:
+            page = self.carry(ask(page_at(cursor)))
+            yield from page.items
+            cursor = page.next_cursor
+            if not cursor:
+                return

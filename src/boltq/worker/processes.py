@@ -187,19 +187,48 @@ def _serve(pipe: Connection, path: list[str]) -> None:
             order = msgspec.msgpack.decode(pipe.recv_bytes(), type=Order)
         except (EOFError, OSError):
             os._exit(0)
-        pipe.send_bytes(msgspec.msgpack.encode(_carry_out(order, pipe)))
+        line = _Line(pipe)
+        line.end(_carry_out(order, line))
 
 
-def _carry_out(order: Order, pipe: Connection) -> Report:
+class _Line:
+    """A child's end of the pipe, for one job: threads of its function may use it at once, and none of them after it."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._one_talks = threading.Lock()
+        self._over = False
+
+    def tell(self, telling: Telling) -> None:
+        with self._one_talks:
+            if not self._over:
+                self._send(Report(telling=telling))
+
+    def ask(self) -> Answer:
+        """What belongs to the job's parents. Raises NotFound when the run is over."""
+        with self._one_talks:
+            if self._over:
+                raise NotFound("this run of the job is over")
+            self._send(Report(asks=True))
+            return msgspec.msgpack.decode(self._pipe.recv_bytes(), type=Answer)
+
+    def end(self, report: Report) -> None:
+        with self._one_talks:
+            self._over = True
+            self._send(report)
+
+    def _send(self, report: Report) -> None:
+        self._pipe.send_bytes(msgspec.msgpack.encode(report))
+
+
+def _carry_out(order: Order, line: _Line) -> Report:
     from boltq.worker.executor import call  # noqa: PLC0415 - executor imports this module
 
-    def tell(_run: Run, fraction: float | None, text: str, line: str | None) -> None:
-        pipe.send_bytes(msgspec.msgpack.encode(Report(telling=(fraction, text, line))))
-
-    one_asks = threading.Lock()
+    def tell(_run: Run, fraction: float | None, text: str, log_line: str | None) -> None:
+        line.tell((fraction, text, log_line))
 
     def parents_of(_job_id: str) -> Asked:
-        return Asked(partial(_ask, pipe, one_asks))
+        return Asked(partial(_ask, line))
 
     task = _find_task(order.module, order.name)
     if task is None:
@@ -208,11 +237,9 @@ def _carry_out(order: Order, pipe: Connection) -> Report:
     return _report(call(Run(0, order.job, task, order.timeout, order.max_attempts, tell, parents_of)))
 
 
-def _ask(pipe: Connection, one_asks: threading.Lock) -> "Future[str]":
+def _ask(line: _Line) -> "Future[str]":
     """In the child: the answer is there when this returns."""
-    with one_asks:
-        pipe.send_bytes(msgspec.msgpack.encode(Report(asks=True)))
-        answer = msgspec.msgpack.decode(pipe.recv_bytes(), type=Answer)
+    answer = line.ask()
     found: Future[str] = Future()
     if answer.refusal is None:
         found.set_result(answer.text)

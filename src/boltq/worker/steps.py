@@ -30,10 +30,10 @@ from boltq.domain.outcome import (
 )
 from boltq.domain.retry import RetryPolicy
 from boltq.domain.workflow.approvals import Answer, end_of
-from boltq.domain.workflow.bounds import EXPAND_ITEMS
+from boltq.domain.workflow.bounds import EXPAND_ITEMS, MAX_MAP_BYTES
 from boltq.domain.workflow.failure import failure_of
 from boltq.domain.workflow.form import StepKind
-from boltq.domain.workflow.maps import gathered, has_lost, tolerated
+from boltq.domain.workflow.maps import gathered, has_lost, portions, tolerated
 from boltq.domain.workflow.plan import PlannedStep
 from boltq.domain.workflow.prepare import (
     Ask,
@@ -195,9 +195,11 @@ class Steps:
         spec = spec_text(Spec(step=True) if inner else spec_of(step, asks=False))
         broken = spec_text(Spec(step=True))
         home = self._layout.of_id(run.job.id)
-        for first in range(0, len(items), EXPAND_ITEMS):
-            rows = [(new_id(home), *_item(step, scope, text)) for text in items[first : first + EXPAND_ITEMS]]
-            await self._tell(run, "items", first + 1, rows, route, spec, broken)
+        first = 1
+        for made in portions(await _items(step, scope, items)):
+            rows = [(new_id(home), *item) for item in made]
+            await self._tell(run, "items", first, rows, route, spec, broken)
+            first += len(rows)
         most = step.map.max_concurrency or len(items)
         bearable = tolerated(step.map.tolerated_failures, len(items))
         word = await self._tell(run, "expand", len(items), most, bearable)
@@ -234,6 +236,19 @@ def _ids_of(look: Look) -> dict[int, str]:
 def _with_counts(row: tuple[int, str, str, str, list[int]]) -> tuple[Any, ...]:
     *rest, numbers = row
     return (*rest, [numbers[0], *numbers[5:]] if numbers else [])
+
+
+async def _items(step: PlannedStep, scope: Scope, texts: list[str]) -> list[tuple[str, str]]:
+    """The data of the items' jobs, and what is wrong with each. Raises DataError when they are too much together."""
+    made, size = list[tuple[str, str]](), 0
+    for number, text in enumerate(texts, 1):
+        made.append(_item(step, scope, text))
+        size += len(made[-1][0].encode())
+        if size > MAX_MAP_BYTES:
+            raise DataError(f"the data of {len(texts)} items have more than {MAX_MAP_BYTES} bytes together")
+        if number % EXPAND_ITEMS == 0:
+            await asyncio.sleep(0)  # the jobs beside this one go on
+    return made
 
 
 def _item(step: PlannedStep, scope: Scope, text: str) -> tuple[str, str]:

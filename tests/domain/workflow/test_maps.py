@@ -14,6 +14,7 @@ from boltq.domain.workflow.maps import (
     items_of,
     items_to_rerun,
     next_items,
+    portions,
     state_of_map,
     tolerated,
 )
@@ -21,6 +22,15 @@ from boltq.domain.workflow.plan import PlannedMap
 from boltq.domain.workflow.states import MapStats, StepState
 
 PENDING, QUEUED, RUNNING, WAITING, OK, FAILED, SKIPPED, CANCELLED = StepState
+
+
+def test_portions_are_bounded_by_number_and_by_bytes() -> None:
+    assert [len(portion) for portion in portions([("{}", "")] * 1_201)] == [500, 500, 201]
+    large = "é" * (3 << 19)  # 3 MiB
+    rows = [(large, "")] * 5 + [("{}", ""), (large * 3, "x")]
+    assert [len(portion) for portion in portions(rows)] == [2, 2, 2, 1]
+    assert [row for portion in portions(rows) for row in portion] == rows
+    assert list(portions([])) == []
 
 
 def test_items_come_out_to_the_byte() -> None:

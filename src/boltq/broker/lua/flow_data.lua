@@ -5,15 +5,8 @@
 --            sub-workflow are its own input
 --   refuses  NOT_FOUND
 --@use reading
-local id, left, rows = ARGV[2], tonumber(ARGV[4]), {}
+local id, budget, rows = ARGV[2], { left = tonumber(ARGV[4]) }, {}
 if call('EXISTS', flow_key(id)) == 0 then refuse('NOT_FOUND', id) end
-
-local function read(key, field)
-  local size = call('HSTRLEN', key, field)
-  if size > left then return '', true end
-  left = left - size
-  return call('HGET', key, field) or '', false
-end
 
 for i, n in ipairs(cmsgpack.unpack(ARGV[3])) do
   local step_key = job_key(call('HGET', flow_key(id, 'jobs'), n) or '')
@@ -26,8 +19,8 @@ for i, n in ipairs(cmsgpack.unpack(ARGV[3])) do
   elseif not is_there then
     place, field = flow_key(id, 'inputs'), n
   end
-  local inputs, cut = read(place, field)
-  local result, cut_too = read(flow_key(id, 'results'), n)
+  local inputs, cut = read_within(budget, place, field)
+  local result, cut_too = read_within(budget, flow_key(id, 'results'), n)
   rows[i] = { n, inputs, result, (cut or cut_too) and 1 or 0 }
 end
 return cmsgpack.pack(rows)

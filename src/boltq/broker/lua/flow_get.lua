@@ -5,7 +5,7 @@
 --            error or the answer was left out]*]; of a step that is tried again, the error is that of the last run
 --   refuses  NOT_FOUND
 --@use reading
-local id, left = ARGV[2], tonumber(ARGV[4])
+local id, budget = ARGV[2], { left = tonumber(ARGV[4]) }
 local head = call('HGETALL', flow_key(id))
 if #head == 0 then refuse('NOT_FOUND', id) end
 local fields = {}
@@ -16,14 +16,6 @@ for i = 1, #head, 2 do
   end
 end
 local JOB = { 'state', 'route', 'since', 'n', 'tries', 'worker', 'took', 'lost', 'phase', 'child', 'prompt', 'due', 'cancel', 'began' }
-
-local function remark(key, field)
-  local size = call('HSTRLEN', key, field)
-  if size > left then return '', true end
-  left = left - size
-  return call('HGET', key, field) or '', false
-end
-
 local texts, rows = call('HGETALL', flow_key(id, 'texts')), {}
 for i = 1, #texts, 2 do
   local n = texts[i]
@@ -44,8 +36,8 @@ for i = 1, #texts, 2 do
     end
   end
   local retrying = standing[1] == 'retrying'
-  local err, cut = remark(retrying and job_key(job) or flow_key(id, 'errors'), retrying and 'error' or n)
-  local answer, cut_too = remark(flow_key(id, 'answers'), n)
+  local err, cut = read_within(budget, retrying and job_key(job) or flow_key(id, 'errors'), retrying and 'error' or n)
+  local answer, cut_too = read_within(budget, flow_key(id, 'answers'), n)
   rows[#rows + 1] = {
     tonumber(n), texts[i + 1], call('HGET', flow_key(id, 'ends'), n) or '', job, standing,
     err, answer, numbers, (cut or cut_too) and 1 or 0,

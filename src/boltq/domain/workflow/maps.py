@@ -1,13 +1,13 @@
 """Maps: a step that is done once for each item of a list. Items keep their order, whatever order they end in."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
 import msgspec
 
 from boltq.domain import limits
 from boltq.domain.outcome import DataError
-from boltq.domain.workflow.bounds import MAX_MAP_ITEMS
+from boltq.domain.workflow.bounds import EXPAND_ITEMS, MAX_MAP_ITEMS
 from boltq.domain.workflow.plan import PlannedMap
 from boltq.domain.workflow.states import MapStats, StepState
 
@@ -21,6 +21,20 @@ def items_of(text: str) -> list[str]:
     if len(items) > MAX_MAP_ITEMS:
         raise DataError(f"a map has at most {MAX_MAP_ITEMS} items, not {len(items)}")
     return [str(item, "utf-8") for item in items]
+
+
+def portions(rows: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    """Items' rows as calls to the store take them, in order: so many at most, and so many bytes unless it is one."""
+    portion, size = list[tuple[str, str]](), 0
+    for row in rows:
+        more = sum(len(text.encode()) for text in row)
+        if portion and (len(portion) >= EXPAND_ITEMS or size + more > limits.MAX_BATCH_BYTES):
+            yield portion
+            portion, size = [], 0
+        portion.append(row)
+        size += more
+    if portion:
+        yield portion
 
 
 def tolerated(failures: int | str, total: int) -> int:

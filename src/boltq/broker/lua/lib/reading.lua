@@ -22,6 +22,14 @@ local function read_job(id, fields)
   return row
 end
 
+-- A field of a hash, when it fits into what is left of `budget`, bytes; else '' and true.
+local function read_within(budget, key, field)
+  local size = call('HSTRLEN', key, field)
+  if size > budget.left then return '', true end
+  budget.left = budget.left - size
+  return call('HGET', key, field) or '', false
+end
+
 local function ghosts_in(queue, list) return tonumber(call('HGET', queue_key(queue), 'ghosts:' .. list)) or 0 end
 
 local function waiting_in(queue, list) return call('LLEN', list_key(queue, list)) - ghosts_in(queue, list) end
