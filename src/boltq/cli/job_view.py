@@ -8,7 +8,7 @@ import msgspec
 from boltq.cli import show
 from boltq.client.answers import JobInfo, JobSummary
 from boltq.domain.outcome import JobError
-from boltq.domain.states import JobState
+from boltq.domain.states import TERMINAL, JobState
 
 COLUMNS = ("id", "state", "type", "queue", "attempts", "for", "note")
 
@@ -51,12 +51,18 @@ def describe(job: JobInfo, now: datetime) -> None:
     show.block("traceback", job.error.traceback.rstrip() if job.error else "")
 
 
+def _standing(job: JobInfo, now: datetime) -> str:
+    age = show.between(job.since, now)
+    stops = ", asked to stop" if job.cancel_requested else ""
+    return f"{job.state} {age} ago" if job.state in TERMINAL else f"{job.state} for {age}{stops}"
+
+
 def _facts(job: JobInfo, now: datetime) -> Sequence[tuple[str, object]]:
     most = f" of {job.max_attempts}" if job.max_attempts else ""
     progress = f"{job.progress:.0%} {job.progress_text or ''}" if job.progress is not None else ""
     return [
         ("id", job.id),
-        ("state", f"{job.state} for {show.between(job.since, now)}{', asked to stop' if job.cancel_requested else ''}"),
+        ("state", _standing(job, now)),
         ("why", job.why.text if job.why else ""),
         ("type", job.type),
         ("queue", f"{job.queue}, {job.priority}"),

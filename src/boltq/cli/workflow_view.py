@@ -107,7 +107,8 @@ def headline(workflow: WorkflowInfo, now: datetime) -> str:
     ended = f"{workflow.ended} of {len(workflow.steps)} steps have ended"
     failed = f", {workflow.failed} failed" if workflow.failed else ""
     age = show.between(workflow.since, now)
-    return f"{show.clean(workflow.name)}  {workflow.id}  {state_of(workflow)} for {age}; {ended}{failed}"
+    stands = f"{state_of(workflow)} {age} ago" if workflow.finished_at else f"{state_of(workflow)} for {age}"
+    return f"{show.clean(workflow.name)}  {workflow.id}  {stands}; {ended}{failed}"
 
 
 def _wants_colour() -> bool:
