@@ -26,6 +26,7 @@ from boltq.domain.workflow.approvals import Answer
 from boltq.domain.workflow.builder import Workflow
 from boltq.domain.workflow.later import item
 from boltq.domain.workflow.rerun import RerunMode
+from boltq.domain.workflow.states import WorkflowState
 
 HERE, STORE, MAPS, DELETED = (
     "stories/test_workflow_edges.py", "broker/test_workflows.py", "broker/test_workflows_maps.py",
@@ -343,6 +344,29 @@ async def test_results_live_as_long_as_the_workflow(valkey: str, namespace: str)
             jobs = await hands.claim()
         assert hands.ran[-1] == {"x": [5, [1, 2, 3]]}
         assert await hands.workflows.output(record) == "[5,[1,2,3]]"
+
+
+@pytest.mark.parametrize(("items", "state"), [(3, "succeeded"), (4, "failed")])
+async def test_maps_of_workflows_with_maps_are_bounded_together(
+    valkey: str, namespace: str, items: int, state: str
+) -> None:
+    """Ten jobs here: a map of two workflows of one step each, which is a map of so many items."""
+
+    def ten(_name: str, text: str) -> str:
+        return text.replace("MAX_SPREAD", "10")
+
+    inner = {"name": "inner", "steps": [step("i", map={"over": [0] * items}, params={"x": 1})]}
+    form = form_of(step("m", type="workflow", workflow=inner, map={"over": [1, 2]}))
+    async with Broker(valkey, namespace=namespace, rewrite=ten) as broker:
+        run, hands = await begin(broker, form, {"t": lambda x: x})
+        assert (await hands.finish(run)).state == state
+        failed = (await hands.workflows.list(name="inner", states=[WorkflowState.FAILED])).workflows
+        errors = [(await hands.workflows.get(one.id)).step("i").error or "" for one in failed]
+        assert len(errors) == (state == "failed")
+        assert all("maps and sub-workflows may have" in error for error in errors)
+        await hands.workflows.rerun(run, RerunMode.ALL)
+        assert (await hands.finish(run)).state == state  # counted anew
+        assert await audit(broker, pauses=()) == []
 
 
 async def test_what_a_step_did_is_known_as_long_as_the_workflow(broker: Broker) -> None:

@@ -15,6 +15,7 @@ from redis import exceptions as redis_errors
 
 from boltq.domain import errors, limits
 from boltq.domain.states import ENTRIES, MOVES, JobState
+from boltq.domain.workflow.bounds import MAX_SPREAD
 
 MAX_EVENTS = 10_000
 MAX_EVENT_BYTES = 8 << 20
@@ -134,6 +135,7 @@ def _constants() -> str:
         "MAX_RESULT_BYTES": limits.MAX_RESULT_BYTES,
         "MAX_RUNS": limits.MAX_RUNS,
         "MAX_REPLAYS": limits.MAX_REPLAYS,
+        "MAX_SPREAD": MAX_SPREAD,
         "SWEEP_MS": SWEEP_MS,
     }
     series = ",".join(f"{{{seconds},{keep}}}" for seconds, keep in SERIES)

@@ -30,7 +30,7 @@ from boltq.domain.outcome import (
 )
 from boltq.domain.retry import RetryPolicy
 from boltq.domain.workflow.approvals import Answer, end_of
-from boltq.domain.workflow.bounds import EXPAND_ITEMS, MAX_MAP_BYTES
+from boltq.domain.workflow.bounds import EXPAND_ITEMS, MAX_MAP_BYTES, MAX_SPREAD
 from boltq.domain.workflow.failure import failure_of
 from boltq.domain.workflow.form import StepKind
 from boltq.domain.workflow.maps import gathered, has_lost, portions, tolerated
@@ -145,7 +145,10 @@ class Steps:
         return Told
 
     async def _tell(self, run: Run, verb: str, *args: object) -> str:
-        return await repeated(lambda: self._workflows.tell(run.job.id, run.job.delivery, verb, *args))
+        word = await repeated(lambda: self._workflows.tell(run.job.id, run.job.delivery, verb, *args))
+        if word == "too many":
+            raise DataError(f"the workflow's maps and sub-workflows may have {MAX_SPREAD} jobs together")
+        return word
 
     async def _now(self) -> int:
         return await repeated(self._workflows.now_ms)

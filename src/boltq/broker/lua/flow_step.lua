@@ -10,7 +10,8 @@
 --            for items that are there; may be repeated
 --            expand [total, at a time, failures to bear]: running -> blocked, and the first items -> queued
 --            child [workflow]: a new workflow, see flow_submit; running -> blocked
---   returns  a word: done, cancelled (somebody asked for that meanwhile), answer <JSON>, gather (a map without items)
+--   returns  a word: done, cancelled (somebody asked for that meanwhile), answer <JSON>, gather (a map without items),
+--            too many (items, or steps of a child: nothing was made)
 --   refuses  LEASE_LOST
 --@use flow
 local id, verb, args = ARGV[2], ARGV[4], cmsgpack.unpack(ARGV[5])
@@ -63,6 +64,11 @@ end
 
 function say.items()
   local jobs_key = flow_key(w.id, 'map:' .. n .. ':jobs')
+  local new = 0
+  for i = 1, #args[2] do
+    new = new + 1 - call('HEXISTS', jobs_key, args[1] + i - 1)
+  end
+  if new > 0 and not flow.may_spread(w, new) then return 'too many' end
   local tags = call('HGET', job_key(id), 'tags')
   for i, item in ipairs(args[2]) do
     local number = args[1] + i - 1
@@ -92,6 +98,7 @@ function say.expand()
 end
 
 function say.child()
+  if not flow.may_spread(w, #args[1][3]) then return 'too many' end
   call('HSET', job_key(id), 'phase', 'child', 'child', args[1][1], 'lost', 0)
   move(id, route, 'running', 'blocked', NOW)
   flow.create(args[1], id, w)

@@ -10,6 +10,7 @@ MAX_STEPS: Final = 1_000  # handlers and the steps of sub-workflows included
 MAX_WORKFLOW_BYTES: Final = 1 << 20  # the whole form, its input included
 MAX_NESTING: Final = 5  # of sub-workflows; the outermost one counts
 MAX_MAP_ITEMS: Final = 10_000
+MAX_SPREAD: Final = 200_000  # jobs of a workflow's maps and sub-workflows, on all levels together
 MAX_MAP_BYTES: Final = 64 << 20  # of the data of a map's items together
 EXPAND_ITEMS: Final = 500  # items of a map that one call to the store makes, within what a call may bring
 MAX_EXPRESSION_CHARS: Final = 2_000

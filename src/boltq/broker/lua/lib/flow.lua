@@ -5,7 +5,8 @@
 --
 -- The workflow's hash: state, group (1 steps, 2 on_failure, 3 finally), policy, ending, broken: a step failed, lost: a
 -- step was cancelled, untidy: a step of `finally` failed, cut: for what it was cut short, paused, deadline, parent: the
--- job that waits for it, within: the workflow of that job, with which it goes, handlers: it has such groups, maps, todo.
+-- job that waits for it, within: the workflow of that job, with which it goes, handlers: it has such groups, maps, todo,
+-- spread: of one that is within no other, how many jobs maps and sub-workflows have made on all levels.
 -- steps  number -> msgpack of [id, group, parents, awaits, dependents, rule, at least, allow failure, spared, kind,
 --        reads, job]: the job stands in `jobs` too, and only there after a rerun that left the step as it was
 -- ends   number -> 'started', or 'state standing when', and of a step that has begun: runs that counted, deliveries, when
@@ -855,6 +856,15 @@ function flow.create(new, parent, over)
   return w
 end
 
+-- Whether a map or a sub-workflow may make so many more jobs: otherwise maps of workflows with maps would have no bound.
+function flow.may_spread(w, more)
+  local over = w.within and flow.open(w.within)
+  while over do
+    w, over = over, over.within and flow.open(over.within)
+  end
+  return call('HINCRBY', flow_key(w.id), 'spread', more) <= MAX_SPREAD
+end
+
 -- Pause and resume
 
 -- What waits in a queue is taken out of it; what runs, or waits for its next attempt, goes on.
@@ -989,7 +999,7 @@ function flow.again_from_start(id, rows, fields, others)
   local over = call('HGET', flow_key(id), 'within')
   if over then call('SREM', flow_key(over, 'children'), id) end
   let_go(id)
-  call('HDEL', flow_key(id), 'ending', 'broken', 'lost', 'untidy', 'cut', 'paused', 'deadline', 'parent', 'within', 'todo')
+  call('HDEL', flow_key(id), 'ending', 'broken', 'lost', 'untidy', 'cut', 'paused', 'deadline', 'parent', 'within', 'todo', 'spread')
   call('HSET', flow_key(id), 'state', 'running', 'group', 1, 'since', NOW)
   if #fields > 0 then call('HSET', flow_key(id), unpack(fields)) end
   call('ZREM', flows_key('ended'), id)
