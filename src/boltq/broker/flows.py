@@ -281,9 +281,11 @@ _UNBEGUN: Final = (StepState.PENDING, StepState.SKIPPED)
 
 
 def step_end(row: Sequence[Any]) -> StepEnd:
-    """[number, state, result, error, [total, good, bad, gone] of a map]."""
+    """A row of look.ends in lua/lib/look.lua."""
     _, state, result, error, numbers = row
-    return StepEnd(StepState(state), result or None, error or None, MapStats(*numbers) if numbers else None)
+    return StepEnd(
+        StepState(state), result or None, error or None, MapStats(numbers[0], *numbers[5:]) if numbers else None
+    )
 
 
 def _step(step: PlannedStep, row: Sequence[Any]) -> StepRecord:

@@ -123,7 +123,7 @@ class Steps:
     async def _begun(self, run: Run, step: PlannedStep, look: Look) -> Outcome | RunJob | None:
         if look.item:
             return await self._do_item(run, step)
-        scope = scope_of(look)
+        scope = scope_of(look, step)
         return await self._do(run, step, prepare(step, scope), scope)
 
     async def _do(self, run: Run, step: PlannedStep, prepared: Prepared, scope: Scope) -> Outcome | RunJob | None:
@@ -215,9 +215,8 @@ class Steps:
         return RunJob(run.job.data)
 
 
-def scope_of(look: Look) -> Scope:
+def scope_of(look: Look, planned: PlannedStep) -> Scope:
     """The values that a step's references lead to."""
-    ids = _ids_of(look)
     name, state = look.about
     error = None
     if look.failure:
@@ -225,20 +224,10 @@ def scope_of(look: Look) -> Scope:
         plain = msgspec.json.decode(stored) if stored else {}
         told = {key: plain[key] for key in ("class", "message", "category") if key in plain}
         error = msgspec.json.encode({"step": step, **told, "attempts": attempts}).decode()
-    ends = {ids[row[0]]: step_end(_with_counts(row)) for row in look.reads}
+    ends = {step_id: step_end(row) for row, step_id in zip(look.reads, planned.reads, strict=True)}
     return Scope(
         input=look.input, steps=ends, workflow={"id": look.workflow, "name": name, "state": state}, error=error
     )
-
-
-def _ids_of(look: Look) -> dict[int, str]:
-    step = msgspec.json.decode(look.text, type=PlannedStep)
-    return {row[0]: step_id for row, step_id in zip(look.reads, step.reads, strict=True)}
-
-
-def _with_counts(row: tuple[int, str, str, str, list[int]]) -> tuple[Any, ...]:
-    *rest, numbers = row
-    return (*rest, [numbers[0], *numbers[5:]] if numbers else [])
 
 
 async def _items(step: PlannedStep, scope: Scope, texts: list[str]) -> list[tuple[str, str]]:

@@ -30,10 +30,8 @@ for i = 1, #texts, 2 do
   local map = call('HMGET', flow_key(id, 'map:' .. n), 'total', 'begun', 'ahead')
   local numbers = {}
   if map[1] then
-    numbers = { tonumber(map[1]), (tonumber(map[2]) or 0) + (tonumber(map[3]) or 0) }
-    for _, part in ipairs({ 'good', 'bad', 'gone' }) do
-      numbers[#numbers + 1] = call('SCARD', flow_key(id, 'map:' .. n .. ':' .. part))
-    end
+    local begun = (tonumber(map[2]) or 0) + (tonumber(map[3]) or 0)
+    numbers = add_item_counts({ tonumber(map[1]), begun }, id, n)
   end
   local retrying = standing[1] == 'retrying'
   local err, cut = read_within(budget, retrying and job_key(job) or flow_key(id, 'errors'), retrying and 'error' or n)

@@ -62,33 +62,35 @@ function say.answer()
   return 'answer ' .. call('HGET', flow_key(w.id, 'answers'), n)
 end
 
-function say.items()
-  local jobs_key = flow_key(w.id, 'map:' .. n .. ':jobs')
-  local new = 0
-  for i = 1, #args[2] do
-    new = new + 1 - call('HEXISTS', jobs_key, args[1] + i - 1)
-  end
-  if new > 0 and not flow.may_spread(w, new) then return 'too many' end
-  local tags = call('HGET', job_key(id), 'tags')
-  for i, item in ipairs(args[2]) do
-    local number = args[1] + i - 1
-    if call('HSETNX', jobs_key, number, item[1]) == 1 then
-      local wrong = item[3] ~= ''
-      local new = { item[1], args[3], item[2], wrong and args[5] or args[4], tags }
-      flow.block_job(new, w.id .. ' ' .. n .. ' ' .. number .. ' ' .. id)
-      if wrong then call('HSET', job_key(item[1]), 'wrong', item[3]) end
-    end
-  end
+-- So that its keys are found when the workflow is forgotten.
+local function note_map()
   local maps = call('HGET', flow_key(w.id), 'maps') or ''
   if not string.find(maps .. ' ', ' ' .. n .. ' ', 1, true) then call('HSET', flow_key(w.id), 'maps', maps .. ' ' .. n) end
+end
+
+function say.items()
+  local jobs_key = flow_key(w.id, 'map:' .. n .. ':jobs')
+  local missing = {}
+  for i = 1, #args[2] do
+    if call('HEXISTS', jobs_key, args[1] + i - 1) == 0 then missing[#missing + 1] = i end
+  end
+  if #missing > 0 and not flow.may_spread(w, #missing) then return 'too many' end
+  local tags = call('HGET', job_key(id), 'tags')
+  for _, i in ipairs(missing) do
+    local item, number = args[2][i], args[1] + i - 1
+    local wrong = item[3] ~= ''
+    call('HSET', jobs_key, number, item[1])
+    flow.block_job({ item[1], args[3], item[2], wrong and args[5] or args[4], tags }, w.id .. ' ' .. n .. ' ' .. number .. ' ' .. id)
+    if wrong then call('HSET', job_key(item[1]), 'wrong', item[3]) end
+  end
+  note_map()
   return 'done'
 end
 
 function say.expand()
   local key = flow_key(w.id, 'map:' .. n)
   call('HSET', key, 'total', args[1], 'begun', 0, 'most', args[2], 'bearable', args[3])
-  local maps = call('HGET', flow_key(w.id), 'maps') or ''
-  if not string.find(maps .. ' ', ' ' .. n .. ' ', 1, true) then call('HSET', flow_key(w.id), 'maps', maps .. ' ' .. n) end
+  note_map()
   call('HSET', job_key(id), 'phase', 'items', 'lost', 0)
   if args[1] == 0 then return 'gather' end
   move(id, route, 'running', 'blocked', NOW)

@@ -169,8 +169,8 @@ function flow.ended(text, id, state, result, err, run, inputs)
   if result then call('HSET', flow_key(w.id, 'results'), n, result) end
   if err then call('HSET', flow_key(w.id, 'errors'), n, err) end
   if inputs then call('HSET', flow_key(w.id, 'inputs'), n, inputs) end
-  if not run or flow.step(w, n).kind ~= 'job' then run = flow.run_of(id) end
-  flow.finish(w, n, flow.ENDS[state], nil, run)
+  if flow.step(w, n).kind then run = nil end -- of what is no plain job, the last run is not all
+  flow.finish(w, n, flow.ENDS[state], nil, run or flow.run_of(id))
 end
 
 -- A job of a workflow is going to run again: not when its workflow is being stopped.
@@ -428,13 +428,12 @@ end
 -- Cancels the items that have not ended.
 function work.halt(w, n, from)
   local key, jobs_key = map_key(w, n), map_key(w, n, 'jobs')
-  local count = call('HLEN', jobs_key)
-  local map = call('HMGET', key, 'total', 'begun')
-  count = math.max(count, tonumber(map[1]) or 0)
+  local count = math.max(call('HLEN', jobs_key), tonumber(call('HGET', key, 'total')) or 0)
+  local item_of = flow.ids_of_items(jobs_key)
   for i = from, count do
     if left_over <= 0 then return i end
     left_over = left_over - 1
-    local id = call('HGET', jobs_key, i)
+    local id = item_of(i, count)
     local job = id and call('HMGET', job_key(id), 'state', 'route', 'worker', 'parked', 'ghost', 'cancel', 'flow', 'phase', 'child')
     local waits = job and job[1] == 'blocked' and job[8] == 'child' and stop_child(job[9]) -- for the end of that
     if job and job[1] == 'running' then
@@ -466,11 +465,12 @@ end
 function work.hold(w, n, from)
   local key, jobs_key = map_key(w, n), map_key(w, n, 'jobs')
   local begun = w.paused and tonumber(call('HGET', key, 'begun')) or 0
+  local item_of = flow.ids_of_items(jobs_key)
   flush() -- what stands in no list yet cannot be taken out of it
   for i = from, begun do
     if left_over <= 0 then return i end
     left_over = left_over - 1
-    local id = call('HGET', jobs_key, i)
+    local id = item_of(i, begun)
     if id then flow.hold(id) end
   end
   return nil
@@ -480,10 +480,11 @@ end
 function work.free(w, n, from)
   local key, jobs_key = map_key(w, n), map_key(w, n, 'jobs')
   local begun = not w.paused and tonumber(call('HGET', key, 'begun')) or 0
+  local item_of = flow.ids_of_items(jobs_key)
   for i = from, begun do
     if left_over <= 0 then return i end
     left_over = left_over - 1
-    local id = call('HGET', jobs_key, i)
+    local id = item_of(i, begun)
     local job = id and call('HMGET', job_key(id), 'state', 'phase', 'child') or {}
     if job[1] == 'blocked' and not (job[2] == 'child' and flow.resume_child(job[3])) then flow.release(id) end
   end
@@ -691,7 +692,6 @@ local function advance(w)
   end
   w.begins = nil
   repeat
-    local before = #w.work
     cut_short(w)
     carry_out(w)
     if #w.work == 0 then handle(w) end

@@ -1,4 +1,4 @@
---@use words, clock
+--@use reading, clock
 -- What a worker needs to know of the step of which it has claimed the job.
 local look = { MOST = 1048576 } -- bytes that one claim may bring of them
 
@@ -8,10 +8,7 @@ function look.map_numbers(id, number)
   local row = call('HMGET', flow_key(id, 'map:' .. number), 'total', 'begun', 'stopped', 'bytes', 'bearable')
   if not row[1] then return {} end
   local numbers = { tonumber(row[1]), tonumber(row[2]) or 0, row[3] and 1 or 0, tonumber(row[4]) or 0, tonumber(row[5]) }
-  for _, part in ipairs({ 'good', 'bad', 'gone' }) do
-    numbers[#numbers + 1] = call('SCARD', flow_key(id, 'map:' .. number .. ':' .. part))
-  end
-  return numbers
+  return add_item_counts(numbers, id, number)
 end
 
 -- How the steps ended that it refers to, and how many bytes that is; nil when it is more than `most`.

@@ -22,6 +22,14 @@ local function read_job(id, fields)
   return row
 end
 
+-- How many items of a map succeeded, failed and were cancelled: behind what stands in `numbers`.
+local function add_item_counts(numbers, id, n)
+  for _, part in ipairs({ 'good', 'bad', 'gone' }) do
+    numbers[#numbers + 1] = call('SCARD', flow_key(id, 'map:' .. n .. ':' .. part))
+  end
+  return numbers
+end
+
 -- A field of a hash, when it fits into what is left of `budget`, bytes; else '' and true.
 local function read_within(budget, key, field)
   local size = call('HSTRLEN', key, field)
