@@ -77,6 +77,10 @@ lock: $(VENV_STAMP) ## Resolve the dependencies again into requirements/*.txt (n
 build: $(VENV_STAMP) ## Build the wheel and the source archive into dist/
 	$(BIN)/uv build --no-build-isolation --python $(BIN)/python --out-dir dist
 
+.PHONY: release
+release: $(RUN_STAMP) ## Rehearse a release: make release VERSION=0.2.0 (to make it: CUT=1)
+	@$(BIN)/python scripts/release.py $(or $(VERSION),$(error Name the version: make release VERSION=0.2.0)) $(if $(CUT),--cut)
+
 .PHONY: clean
 clean: ## Remove .venv, .tools, caches and builds (not .boltq: that is data)
 	rm -rf $(VENV) .tools dist site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
