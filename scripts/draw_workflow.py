@@ -106,8 +106,8 @@ def _in_the_middle(workflow: WorkflowInfo) -> bool:
     states = {step.id: step.state for step in workflow.steps}
     done = workflow.step("render").map
     settled = [states["ledger"], states["greet"], states["warn"], states["release"], states["archive"]]
-    wanted = [StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.WAITING, StepState.RUNNING]
-    return settled == wanted and done is not None and done.succeeded == DONE
+    wanted = [StepState.COMPLETED, StepState.FAILED, StepState.SKIPPED, StepState.WAITING, StepState.RUNNING]
+    return settled == wanted and done is not None and done.completed == DONE
 
 
 # The picture: rails and symbols are shapes, so that they look right with any font

@@ -70,7 +70,7 @@ STEP_STATES: Final = {
     StepState.QUEUED: "Its turn has come: it waits for a worker.",
     StepState.RUNNING: "Its job, the items of its map, or its sub-workflow runs.",
     StepState.WAITING: "It waits for a moment, for a person, or for the next attempt of its job.",
-    StepState.SUCCEEDED: "It has a result that others may refer to.",
+    StepState.COMPLETED: "It has a result that others may refer to.",
     StepState.FAILED: "Its job is dead, too many items failed, its sub-workflow failed, or a person said no.",
     StepState.SKIPPED: "`run_if` or `when` said no. That is no failure.",
     StepState.CANCELLED: "By a person, by the workflow's timeout, or because of another step's failure.",
@@ -79,19 +79,19 @@ STEP_STATES: Final = {
 
 WORKFLOW_STATES: Final = {
     WorkflowState.RUNNING: "Some step has not ended. It may be paused.",
-    WorkflowState.SUCCEEDED: "Every step succeeded, was skipped, or was allowed to fail.",
+    WorkflowState.COMPLETED: "Every step completed, was skipped, or was allowed to fail.",
     WorkflowState.FAILED: "A step failed that had not to, or the time was over.",
     WorkflowState.CANCELLED: "A person cancelled it.",
 }
 """Each state of a workflow in a sentence."""
 
 RULES: Final = {
-    Rule.ALL_SUCCESS: ("succeeded, all of them", "no"),
-    Rule.NONE_FAILED: ("succeeded, or were skipped by their own `when`", "no"),
+    Rule.ALL_SUCCESS: ("completed, all of them", "no"),
+    Rule.NONE_FAILED: ("completed, or were skipped by their own `when`", "no"),
     Rule.ALL_DONE: ("ended, no matter how", "no"),
-    Rule.ONE_SUCCESS: ("succeeded, at least one", "yes"),
+    Rule.ONE_SUCCESS: ("completed, at least one", "yes"),
     Rule.ONE_FAILED: ("failed, at least one (also if it was allowed to)", "yes"),
-    Rule.AT_LEAST: ('succeeded, so many at least: `{"at_least": 2}`', "yes"),
+    Rule.AT_LEAST: ('completed, so many at least: `{"at_least": 2}`', "yes"),
 }
 """How the steps before it have ended when a step runs, and whether it runs before the others have ended."""
 
@@ -111,7 +111,7 @@ INVOICES: Final = """\
     {"id": "send", "job_type": "mail.bulk", "depends_on": ["each", "review"], "run_if": "none_failed",
      "params": {"files": "{{ steps.each.results }}"}},
     {"id": "rest", "type": "wait", "for": "1h", "depends_on": ["send"]},
-    {"id": "ledger", "type": "workflow", "depends_on": ["rest"], "input": {"n": "{{ steps.each.stats.succeeded }}"},
+    {"id": "ledger", "type": "workflow", "depends_on": ["rest"], "input": {"n": "{{ steps.each.stats.completed }}"},
      "workflow": {"name": "ledger", "steps": [{"job_type": "ledger.close", "params": {"n": "{{ input.n }}"}}]}}
   ],
   "on_failure": [{"job_type": "slack.notify", "params": {"text": "{{ error.step }}: {{ error.message }}"}}],
@@ -235,10 +235,10 @@ def workflow_page() -> str:
                 ("`{{ input.month }}`", "of the workflow's input; it must be there", "anywhere"),
                 ("`{{ steps.fetch.result.rows[0] }}`", "a step's result; null if it has none", "after it"),
                 ("`{{ steps.each.results }}`", "the same, of a map", "after it"),
-                ("`{{ steps.fetch.state }}`", "`succeeded`, `failed`, `skipped` or `cancelled`", "after it"),
+                ("`{{ steps.fetch.state }}`", "`completed`, `failed`, `skipped` or `cancelled`", "after it"),
                 (
                     "`{{ steps.each.stats.failed }}`",
-                    "of a map; also `total`, `succeeded`, `cancelled`",
+                    "of a map; also `total`, `completed`, `cancelled`",
                     "after that step",
                 ),
                 ("`{{ steps.fetch.error.message }}`", "of a step that failed; also `category`", "after it"),
@@ -261,7 +261,7 @@ def workflow_page() -> str:
             ("what", "example"),
             [
                 ("values", "`3`, `0.5`, `'text'`, `\"text\"`, `true`, `null`, `['a', 'b']`"),
-                ("comparison", "`input.n >= 3`, `steps.a.state == 'succeeded'`, `!=`, `<`, `<=`, `>`"),
+                ("comparison", "`input.n >= 3`, `steps.a.state == 'completed'`, `!=`, `<`, `<=`, `>`"),
                 ("`and`, `or`, `not`, brackets", "`not (input.dry or input.n == 0)`"),
                 ("`in`, `not in`: a list, a text, keys", "`input.month in ['2026-11', '2026-12']`"),
                 ("`size(x)` of a list, text or object", "`size(steps.fetch.result.rows) > 0`"),

@@ -43,7 +43,7 @@ async def test_the_store_follows_the_rules_whatever_happens(broker: Broker, seed
             ends = {
                 name: StepState.CANCELLED
                 if name in run.stopped
-                else random.choice([StepState.SUCCEEDED, StepState.SUCCEEDED, StepState.FAILED, StepState.CANCELLED])
+                else random.choice([StepState.COMPLETED, StepState.COMPLETED, StepState.FAILED, StepState.CANCELLED])
                 for name in names
             }
             await run.settle(ends, twice=random.random() < 0.3)
@@ -68,7 +68,7 @@ async def test_a_cascade_goes_on_in_the_next_calls(valkey: str, namespace: str, 
     async with Broker(valkey, namespace=namespace, partitions=partitions, rewrite=tiny) as broker:
         form = random_form(random).replace('"fail_fast"', '"continue"')
         run = await begin(broker, form)
-        ends = {s.id: random.choice([StepState.SUCCEEDED, StepState.FAILED]) for s in run.plan.steps}
+        ends = {s.id: random.choice([StepState.COMPLETED, StepState.FAILED]) for s in run.plan.steps}
         for _ in range(300):
             await run.claim(2)
             await run.settle({name: ends[name] for name in sorted(run.held)[:1]})
@@ -96,7 +96,7 @@ async def workflows_counts(broker: Broker) -> dict[str, int]:
 async def test_two_last_parents_that_end_in_one_call_release_once(broker: Broker) -> None:
     run = await begin(broker, form_of(step("a"), step("b"), step("c", "a", "b")))
     await run.claim(2)
-    await run.settle({"a": StepState.SUCCEEDED, "b": StepState.SUCCEEDED}, twice=True)
+    await run.settle({"a": StepState.COMPLETED, "b": StepState.COMPLETED}, twice=True)
     await run.claim(5)
     await run.check()
     assert (sorted(run.held), len(run.claims)) == (["c"], 3)
@@ -147,11 +147,11 @@ async def test_an_end_of_an_old_generation_counts_no_more(broker: Broker) -> Non
         await run.workflows.rerun(run.id, RerunMode.ALL)
     again = Played(broker, run.plan, run.id, run.worker)
     await again.claim(1)
-    await again.settle({"a": StepState.SUCCEEDED})
+    await again.settle({"a": StepState.COMPLETED})
     await again.claim(1)
-    await again.settle({"b": StepState.SUCCEEDED})
+    await again.settle({"b": StepState.COMPLETED})
     await again.check()
-    assert again.end == "succeeded"
+    assert again.end == "completed"
     assert await audit(broker, pauses=()) == []
 
 
@@ -208,7 +208,7 @@ async def test_what_has_ended_is_kept_for_a_time_and_then_gone_with_all_its_keys
 
 DAMAGES = [
     ("flow-open", lambda r, p: r.srem(f"{p}:open:1", 1)),
-    ("flow-step", lambda r, p: r.hset(f"{p}:ends", "1", "succeeded good 1")),
+    ("flow-step", lambda r, p: r.hset(f"{p}:ends", "1", "completed good 1")),
     ("flow-left", lambda r, p: r.hset(f"{p}:left", "2", "0")),
     ("flow-held", lambda r, p: r.hset(f"{p}:ends", "2", "started")),
     ("orphan", lambda r, p: r.delete(p)),
@@ -234,5 +234,5 @@ async def test_a_cancel_while_the_failure_is_told_stops_the_telling(broker: Brok
     assert (run.stopped, run.states["weep"]) == (("cry",), StepState.CANCELLED)
     await run.settle({"cry": StepState.CANCELLED})
     await run.claim(1)
-    await run.settle({"tidy": StepState.SUCCEEDED})
+    await run.settle({"tidy": StepState.COMPLETED})
     assert (await run.check()).state == "failed"

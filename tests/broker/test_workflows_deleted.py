@@ -40,7 +40,7 @@ async def left_over(broker: Broker, hands: Hands) -> list[str]:
 
 async def test_nothing_of_a_deleted_workflow_is_left(broker: Broker) -> None:
     run, hands = await begin(broker, rich_form())
-    assert (await hands.finish(run)).state == "succeeded"
+    assert (await hands.finish(run)).state == "completed"
     await hands.workflows.delete(run)
     with pytest.raises(NotFound):
         await hands.workflows.get(run)
@@ -81,10 +81,10 @@ async def test_a_sub_workflow_is_not_run_again_while_its_step_waits_for_it(broke
     await hands.do(await hands.claim())
     child = (await hands.workflows.get(run)).step("sub").workflow_id
     assert child
-    assert (await hands.workflows.get(child)).state == "succeeded"
+    assert (await hands.workflows.get(child)).state == "completed"
     with pytest.raises(Conflict, match="waits for"):
         await hands.workflows.rerun(child, RerunMode.ALL)
-    assert (await hands.finish(run)).state == "succeeded"
+    assert (await hands.finish(run)).state == "completed"
 
 
 def with_budget(most: int) -> Any:

@@ -44,7 +44,7 @@ async def ends_of_items(hands: Hands, workflow: str, total: int) -> list[StepSta
     """Where the items of the map, which is the first step, stand."""
     prefix = f"{hands.broker.layout.prefix(hands.home)}workflow:{workflow}:map:1:"
     good = {int(number) for number in await hands.broker.redis.smembers(f"{prefix}good")}
-    return [StepState.SUCCEEDED if n + 1 in good else StepState.FAILED for n in range(total)]
+    return [StepState.COMPLETED if n + 1 in good else StepState.FAILED for n in range(total)]
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -70,7 +70,7 @@ async def test_only_the_items_that_did_not_succeed_begin_anew(broker: Broker, se
                 break
         record = await hands.workflows.get(run)
         assert await audit(broker, pauses=()) == []
-        if record.state == "succeeded":
+        if record.state == "completed":
             break
         again = [{"x": n} for n in items_to_rerun(await ends_of_items(hands, run, total))]
         items.bad = {n for n in items.bad if random.random() < 0.5}
@@ -97,7 +97,7 @@ async def test_all_and_from_step_run_every_item_again(broker: Broker, mode: Reru
     items.bad.clear()
     await hands.workflows.rerun(run, mode, from_step=from_step)
     record = await hands.finish(run)
-    assert record.state == "succeeded"
+    assert record.state == "completed"
     expected = {3} | {n for n in range(6) if record.generation and mode is not RerunMode.FAILED_ONLY}
     assert {row["x"] for row in hands.ran} >= expected
     if mode is not RerunMode.FAILED_ONLY:
@@ -114,7 +114,7 @@ async def test_all_items_run_again_when_something_before_the_map_does(broker: Br
     hands.ran.clear()
     items.bad.clear()
     assert await hands.workflows.rerun(run, RerunMode.FAILED_ONLY) == ("before", "m")
-    assert (await hands.finish(run)).state == "succeeded"
+    assert (await hands.finish(run)).state == "completed"
     assert [row["x"] for row in hands.ran] == [100, 0, 1, 2, 3]
     assert {row.get("y") for row in hands.ran} == {None, 1000}
 
@@ -126,7 +126,7 @@ async def test_a_map_whose_results_are_too_large_runs_all_items_again(broker: Br
     assert "bytes together" in (record.step("m").error or "")
     sizes[0] = 3
     await hands.workflows.rerun(run, RerunMode.FAILED_ONLY)
-    assert (await hands.finish(run)).state == "succeeded"
+    assert (await hands.finish(run)).state == "completed"
     assert len(hands.ran) == 4
 
 
@@ -145,7 +145,7 @@ async def test_sub_workflows_of_items_that_succeeded_stay_and_the_others_are_new
     hands.ran.clear()
     await hands.workflows.rerun(run, RerunMode.FAILED_ONLY)
     record = await hands.finish(run)
-    assert (record.state, hands.ran) == ("succeeded", [{"x": 1}, {"x": 1}])
+    assert (record.state, hands.ran) == ("completed", [{"x": 1}, {"x": 1}])
     second = record.step("sub").workflow_id
     assert first
     assert second
@@ -188,7 +188,7 @@ async def test_items_that_wait_in_a_queue_wait_for_the_resume(broker: Broker) ->
     await hands.do(running)
     assert await hands.claim() == []
     await hands.workflows.resume(run)
-    assert (await hands.finish(run)).state == "succeeded"
+    assert (await hands.finish(run)).state == "completed"
     assert len(hands.ran) == 50
     assert await audit(broker, pauses=()) == []
 
@@ -224,11 +224,11 @@ async def test_a_pause_and_what_follows_are_carried_out_in_many_calls(
                 await hands.workflows._send("flow_steer", hands.home, run, "resume")
                 await hands.workflows.pause(run)
             await hands.workflows.resume(run)
-            assert (await hands.finish(run)).state == "succeeded"
+            assert (await hands.finish(run)).state == "completed"
             assert len(hands.ran) == 38
         assert await audit(broker, pauses=()) == []
         states = {line.state for line in (await hands.workflows.list()).workflows}
-        assert states <= ({"cancelled", "succeeded"} if then == "cancel" else {"succeeded"})
+        assert states <= ({"cancelled", "completed"} if then == "cancel" else {"completed"})
 
 
 async def test_what_begins_under_a_paused_workflow_is_paused_and_goes_on_with_it(broker: Broker) -> None:
@@ -262,14 +262,14 @@ async def test_what_begins_under_a_paused_workflow_is_paused_and_goes_on_with_it
     await hands.workflows.resume(run)
     lines = (await hands.workflows.list()).workflows
     assert {line.paused for line in lines} == {False}
-    assert (await hands.finish(run)).state == "succeeded"
+    assert (await hands.finish(run)).state == "completed"
     assert await audit(broker, pauses=()) == []
 
 
 # Bounds
 
 
-@pytest.mark.parametrize(("bad", "state"), [(490, "succeeded"), (500, "succeeded"), (501, "failed"), (510, "failed")])
+@pytest.mark.parametrize(("bad", "state"), [(490, "completed"), (500, "completed"), (501, "failed"), (510, "failed")])
 async def test_a_map_of_ten_thousand_of_which_five_percent_may_fail(broker: Broker, bad: int, state: str) -> None:
     items = Items(set(range(0, 10_000, 10_000 // bad)[:bad]))
     form = form_of(
@@ -281,8 +281,8 @@ async def test_a_map_of_ten_thousand_of_which_five_percent_may_fail(broker: Brok
     stats = record.step("m").stats
     assert stats
     assert (record.state, stats.total) == (state, 10_000)
-    if state == "succeeded":
-        assert (stats.failed, stats.succeeded, len(hands.ran)) == (len(items.bad), 10_000 - len(items.bad), 10_001)
+    if state == "completed":
+        assert (stats.failed, stats.completed, len(hands.ran)) == (len(items.bad), 10_000 - len(items.bad), 10_001)
     assert await audit(broker, pauses=()) == []
 
 
@@ -308,7 +308,7 @@ async def test_an_expansion_that_a_crash_broke_off_is_gone_on_with_by_another_wo
     await broker.retire(hands.home, hands.name, lost=True)
     other = await Hands(broker, hands.home, hands.functions).register()
     record = await other.finish(run)
-    assert record.state == "succeeded"
+    assert record.state == "completed"
     assert sorted(row["x"] for row in other.ran) == list(range(1_700))
     assert await audit(broker, pauses=()) == []
 
@@ -464,7 +464,7 @@ async def test_whatever_people_do_it_comes_to_an_end(
         with contextlib.suppress(Conflict):  # there is nothing to run again
             await crowd.workflows.rerun(run, random.choice([RerunMode.FAILED_ONLY, RerunMode.ALL]))
             state = await crowd.come_to_an_end()
-            assert state == "succeeded" or (await crowd.workflows.get(run)).ending == "timed_out"
+            assert state == "completed" or (await crowd.workflows.get(run)).ending == "timed_out"
         while lines := await crowd.all():
             for line in lines:
                 with contextlib.suppress(Conflict, NotFound):  # it is part of another

@@ -15,7 +15,7 @@ def picture(*steps: Step, most: int | None = MOST, width: int | None = None, asc
 
 
 def done(id: str, *parents: str) -> Step:
-    return Step(id, S.SUCCEEDED, parents)
+    return Step(id, S.COMPLETED, parents)
 
 
 def test_a_chain() -> None:
@@ -23,7 +23,7 @@ def test_a_chain() -> None:
     assert (
         picture(*steps)
         == """
-✓ a  succeeded
+✓ a  completed
 ● b  running    12/20 · 3 s
 ○ c  pending
 """
@@ -35,9 +35,9 @@ def test_a_diamond() -> None:
     assert (
         picture(*steps)
         == """
-✓     a  succeeded
+✓     a  completed
 ├─✗─╮ b  failed     data: no rows
-╰─✓─┤ c  succeeded
+╰─✓─┤ c  completed
 ○───╯ d  pending
 """
     )
@@ -47,11 +47,11 @@ def test_a_fan_out_and_in() -> None:
     parts = [done(f"part-{n}", "cut") for n in range(30)]
     lines = picture(done("cut"), *parts, done("join", *(part.id for part in parts))).splitlines()[1:]
     assert lines[:3] == [
-        "✓     cut      succeeded",
-        "├─✓─╮ part-0   succeeded",
-        "├─✓─┤ part-1   succeeded",
+        "✓     cut      completed",
+        "├─✓─╮ part-0   completed",
+        "├─✓─┤ part-1   completed",
     ]
-    assert lines[-2:] == ["╰─✓─┤ part-29  succeeded", "✓───╯ join     succeeded"]
+    assert lines[-2:] == ["╰─✓─┤ part-29  completed", "✓───╯ join     completed"]
     assert len(lines) == 32
 
 
@@ -60,12 +60,12 @@ def test_ways_beside_each_other() -> None:
     assert (
         picture(*steps, done("d", "c1", "c2"))
         == """
-✓     a   succeeded
-├─✓   b1  succeeded
-│ ✓─╮ c1  succeeded
-╰─✓ │ b2  succeeded
-  ✓─┤ c2  succeeded
-✓───╯ d   succeeded
+✓     a   completed
+├─✓   b1  completed
+│ ✓─╮ c1  completed
+╰─✓ │ b2  completed
+  ✓─┤ c2  completed
+✓───╯ d   completed
 """
     )
 
@@ -74,19 +74,19 @@ def test_two_roots() -> None:
     assert (
         picture(done("a"), done("b", "a"), done("c"), done("d", "c"))
         == """
-✓ a  succeeded
-✓ b  succeeded
+✓ a  completed
+✓ b  completed
 
-✓ c  succeeded
-✓ d  succeeded
+✓ c  completed
+✓ d  completed
 """
     )
     assert (
         picture(done("a"), done("b"), done("c", "a", "b"))
         == """
-✓─╮ a  succeeded
-✓─┤ b  succeeded
-✓─╯ c  succeeded
+✓─╮ a  completed
+✓─┤ b  completed
+✓─╯ c  completed
 """
     )
 
@@ -95,10 +95,10 @@ def test_a_way_around_a_step() -> None:
     assert (
         picture(done("a"), done("b", "a"), done("c", "a", "b"), done("d", "a"))
         == """
-✓     a  succeeded
-├─✓   b  succeeded
-├─┴─✓ c  succeeded
-╰─✓   d  succeeded
+✓     a  completed
+├─✓   b  completed
+├─┴─✓ c  completed
+╰─✓   d  completed
 """
     )
 
@@ -133,7 +133,7 @@ def test_groups_and_sub_workflows() -> None:
     assert (
         picture(*steps)
         == """
-✓ a      succeeded
+✓ a      completed
 ● inner  running
 │ ↳ 01M80
 ○ b      pending
@@ -153,9 +153,9 @@ def test_where_only_ascii_can_be_written() -> None:
     assert (
         picture(*steps, ascii=True)
         == """
-v     a  succeeded
+v     a  completed
 +-x-. b  failed     na?ve - ...
-`-v-+ c  succeeded
+`-v-+ c  completed
 o---' d  pending
 """
     )
@@ -170,7 +170,7 @@ def test_colours_are_added_and_change_nothing() -> None:
 
 
 def test_names_that_a_terminal_would_obey_are_shown_as_text() -> None:
-    shown = picture(Step("a\x1b[2Jb\nc", S.FAILED, note="\x1b]0;t\x07x\r\ny"), Step("漢字" * 40, S.SUCCEEDED))
+    shown = picture(Step("a\x1b[2Jb\nc", S.FAILED, note="\x1b]0;t\x07x\r\ny"), Step("漢字" * 40, S.COMPLETED))
     assert "ab c" in shown
     assert not set(shown) & set("\x1b\x07\r")
     assert len(shown.splitlines()) == 4  # the first is empty; the two are separate
@@ -181,23 +181,23 @@ def test_names_that_a_terminal_would_obey_are_shown_as_text() -> None:
 
 
 def test_many_alike_are_folded_and_what_went_wrong_is_not() -> None:
-    parts = [Step(f"p{n}", S.FAILED if n in (7, 500) else S.SUCCEEDED, ["cut"]) for n in range(980)]
+    parts = [Step(f"p{n}", S.FAILED if n in (7, 500) else S.COMPLETED, ["cut"]) for n in range(980)]
     lines = picture(done("cut"), *parts, Step("join", S.RUNNING, [part.id for part in parts])).splitlines()[1:]
     assert len(lines) == 11
     assert "├─✗─┤ p7    failed" in lines
     assert "├─✗─┤ p500  failed" in lines
-    assert lines[-2:] == ["╰─⋮─┤ … and 972 more (972 succeeded)", "●───╯ join  running"]
+    assert lines[-2:] == ["╰─⋮─┤ … and 972 more (972 completed)", "●───╯ join  running"]
     everything = texts(draw([done("cut"), *parts], most=None))
     assert len(everything) == 981
 
 
 def test_a_long_chain_is_told_by_its_levels() -> None:
-    states = [S.SUCCEEDED] * 600 + [S.RUNNING] + [S.PENDING] * 399
+    states = [S.COMPLETED] * 600 + [S.RUNNING] + [S.PENDING] * 399
     steps = [Step(f"s{n}", state, [f"s{n - 1}"] if n else []) for n, state in enumerate(states)]
     assert (
         picture(*steps)
         == """
-levels 1 to 600: 600 steps (600 succeeded)
+levels 1 to 600: 600 steps (600 completed)
 level 601: 1 step (1 running)
   ● s600  running    after s599
 levels 602 to 1000: 399 steps (399 pending)
@@ -250,6 +250,6 @@ def test_no_line_is_too_long_or_has_what_a_terminal_would_obey(steps: list[Step]
 
 
 def _counted(line: Line) -> int:
-    """The sum of what stands in the brackets: (960 succeeded, 10 failed)."""
+    """The sum of what stands in the brackets: (960 completed, 10 failed)."""
     inside = re.search(r"\((.*)\)$", line.note)
     return sum(map(int, re.findall(r"\d+", inside[1]))) if inside and not line.state else 0

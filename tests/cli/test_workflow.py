@@ -155,7 +155,7 @@ def test_a_program_is_submitted(anywhere: Run, app: BoltQ, work: Work, tmp_path:
         for word in ("flow_program.py", "flow_program.py:flow", "flow_program:flow")
     ]
     work()
-    assert {row[0] for row in anywhere("workflow", "list", "--name", "program", "--state", "succeeded").rows} == {*ids}
+    assert {row[0] for row in anywhere("workflow", "list", "--name", "program", "--state", "completed").rows} == {*ids}
 
 
 def test_waiting_for_the_end(anywhere: Run, app: BoltQ, work: Work, report: str) -> None:
@@ -184,8 +184,8 @@ def test_a_workflow_is_drawn(anywhere: Run, report: str) -> None:
     assert head.endswith("; 2 of 5 steps have ended")
     assert [re.sub(r" ?·? \d+ m?s$", "", line) for line in [empty, *lines]] == [
         "",
-        "✓   fetch  succeeded",
-        "✓   each   succeeded  3/3",
+        "✓   fetch  completed",
+        "✓   each   completed  3/3",
         "⏸   check  waiting    waits for a person's answer: Send it?",
         "├─○ send   pending    waits for check",
         "╰─○ alarm  pending    waits for check",
@@ -194,7 +194,7 @@ def test_a_workflow_is_drawn(anywhere: Run, report: str) -> None:
 
 def test_one_step_is_shown_with_its_inputs_and_where_they_came_from(anywhere: Run, report: str) -> None:
     shown = anywhere("workflow", "show", report, "fetch").out
-    assert re.search(r"^state +succeeded$", shown, re.MULTILINE)
+    assert re.search(r"^state +completed$", shown, re.MULTILINE)
     assert "/of  input.month" in shown
     assert '"of": "2026-11"' in shown
     assert anywhere("workflow", "show", report, "fetch", "--json").json["result"]["rows"] == [1, 2, 3]
@@ -237,7 +237,7 @@ def test_in_a_pipe_each_change_is_drawn_once(
     drawn, _, output = program.output.partition("\noutput:")
     pictures = re.split("^report .*$", drawn, flags=re.MULTILINE)[1:]
     assert "◌   fetch  queued" in pictures[0]
-    assert "✓   check  succeeded  approved by ann" in pictures[-1]
+    assert "✓   check  completed  approved by ann" in pictures[-1]
     assert all(before.strip() != after.strip() for before, after in pairwise(pictures))
     assert '"sent_by": "ann"' in output
 
@@ -258,7 +258,7 @@ def test_an_approval_is_answered(anywhere: Run, app: BoltQ, work: Work, report: 
     assert "ann has answered step check already" in refused.err
     work()
     assert anywhere("workflow", "show", report, "check", "--json").json["result"]["data"] == {"n": 1}
-    assert [row[1] for row in anywhere("workflow", "list").rows] == ["failed", "succeeded"]
+    assert [row[1] for row in anywhere("workflow", "list").rows] == ["failed", "completed"]
     assert anywhere("workflow", "approve", report, "check", "--data", "{").code == 2
 
 
@@ -320,7 +320,7 @@ def test_a_terminal_is_drawn_over_and_has_the_whole_picture_at_the_end(
         wait_until(lambda: read() and program.poll() is not None)
         assert program.returncode == 0
     last = re.sub(r"\x1b\[[0-9;]*[mK]", "", read()).rsplit("\x1b[J", 1)[1]
-    assert "✓   check  succeeded  approved by ann" in last
+    assert "✓   check  completed  approved by ann" in last
     assert '"sent_by": "ann"' in last
     os.close(ours)
     os.close(theirs)

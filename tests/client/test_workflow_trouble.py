@@ -158,7 +158,7 @@ def test_mistakes_of_a_workflow_are_those_of_a_workflow(server: Scripted, client
 
 
 def test_a_result_is_the_output(server: Scripted, run: WorkflowRun) -> None:
-    server.says(problem(503, "store-unavailable"), ended("succeeded", output={"n": 12345678901234567890}))
+    server.says(problem(503, "store-unavailable"), ended("completed", output={"n": 12345678901234567890}))
     assert run.result(timeout=5) == {"n": 12345678901234567890}
     assert "wait=" in server.asked[0].path
 
@@ -168,7 +168,7 @@ def test_a_failure_names_the_step_that_had_to_succeed(server: Scripted, run: Wor
         error = {"class": "DataError", "message": f"{step} is bad", "category": "data"}
         return {"id": step, "state": "failed", "error": error, **more}
 
-    steps = [failed("spare", allow_failure=True), {"id": "good", "state": "succeeded"}, failed("a"), failed("b")]
+    steps = [failed("spare", allow_failure=True), {"id": "good", "state": "completed"}, failed("a"), failed("b")]
     server.says(ended("failed", steps=[*steps, failed("after", group="finally")]))
     with pytest.raises(WorkflowFailed, match="its step a failed: DataError: a is bad") as found:
         run.result()
@@ -184,10 +184,10 @@ def test_an_end_without_an_output_says_why(server: Scripted, run: WorkflowRun) -
     server.says(ended("cancelled", ending="cancelled"))
     with pytest.raises(WorkflowCancelled, match=ID):
         run.result()
-    server.says(ended("succeeded", output_error="steps.a.result.x is not there"))
+    server.says(ended("completed", output_error="steps.a.result.x is not there"))
     with pytest.raises(DataError, match=r"steps\.a\.result\.x"):
         run.result()
-    server.says(ended("succeeded", hidden=True))
+    server.says(ended("completed", hidden=True))
     with pytest.raises(Forbidden, match="payload"):
         run.result()
     server.says(problem(503, "store-unavailable"))
@@ -207,8 +207,8 @@ def test_waiting_ends_in_time_and_is_no_storm(
 
 
 def test_fields_that_are_not_known_are_ignored(server: Scripted, run: WorkflowRun) -> None:
-    server.says(ended("succeeded", of_the_future=1, steps=[{"id": "a", "state": "succeeded", "new": [1]}]))
+    server.says(ended("completed", of_the_future=1, steps=[{"id": "a", "state": "completed", "new": [1]}]))
     info = run.info()
-    assert (info.step("a").state, info.step("a").result, info.output) == ("succeeded", None, None)
+    assert (info.step("a").state, info.step("a").result, info.output) == ("completed", None, None)
     with pytest.raises(KeyError):
         info.step("b")

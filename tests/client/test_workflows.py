@@ -44,7 +44,7 @@ def test_a_diamond_runs_and_its_output_comes_back(client: Client, working) -> No
         assert run.created
         assert run.result(timeout=60) == OUTCOME
         info = run.info(form=True)
-    assert (info.state, info.name, info.input, info.output) == ("succeeded", "diamond", {"n": 1}, OUTCOME)
+    assert (info.state, info.name, info.input, info.output) == ("completed", "diamond", {"n": 1}, OUTCOME)
     assert info.form["name"] == "diamond"
     assert [len(level) for level in info.levels] == [1, 2, 1]
     left = info.step("left")
@@ -60,8 +60,8 @@ async def test_the_same_from_asynchronous_code(async_client: AsyncClient, workin
     with working():
         run = await async_client.submit_workflow(diamond())
         assert await run.result(timeout=60) == OUTCOME
-        assert (await run.wait(timeout=60)).state == "succeeded"
-        assert [found.id async for found in async_client.workflows(state="succeeded")] == [run.id]
+        assert (await run.wait(timeout=60)).state == "completed"
+        assert [found.id async for found in async_client.workflows(state="completed")] == [run.id]
         assert (await async_client.get_workflow(run.id)).output == OUTCOME
 
 

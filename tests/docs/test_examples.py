@@ -41,9 +41,9 @@ cancelled
 """,
     "pipeline": """\
 [{'city': 'Ghent', 'total': 13}, {'city': 'Lille', 'total': 4}]
-fetch_data succeeded
-process_data succeeded
-email succeeded
+fetch_data completed
+process_data completed
+email completed
 sorry skipped
 The most in Ghent.
 

@@ -147,7 +147,7 @@ def in_a_map(url: str, rewrite: Rewrite | None) -> None:
         async with Broker(url, namespace="map", now=lambda: clock[0], rewrite=rewrite) as broker:
             life = Life(broker, clock, a_map())
             found = await life.live(), sorted(life.ran), await audited(broker)
-            must(found == (("succeeded", MAP_OUTPUT), MAP_RAN, []), f"{found}")
+            must(found == (("completed", MAP_OUTPUT), MAP_RAN, []), f"{found}")
 
     flush(url)
     asyncio.run(run())

@@ -34,7 +34,7 @@ async def life_on(store: EmbeddedStore, namespace: str) -> AsyncIterator[Life]:
 
 
 async def must_end_well(life: Life) -> None:
-    assert await life.live() == ("succeeded", OUTPUT)
+    assert await life.live() == ("completed", OUTPUT)
     assert sorted(life.ran) == RAN
     assert await audited(life.broker) == []
     assert set((await ends_of_jobs(life)).values()) == {1}

@@ -68,7 +68,7 @@ async def test_cancel(http, desk, run_one):
     await run_one("by-hand", Completed("1"))
     view = ended(http, workflow)
     assert (view["state"], view["ending"]) == ("cancelled", "cancelled")
-    assert states(view) == {"a": "cancelled", "b": "cancelled", "last": "succeeded"}
+    assert states(view) == {"a": "cancelled", "b": "cancelled", "last": "completed"}
     again = act(http, workflow, "cancel")
     assert (again.status_code, again.json()["state"]) == (200, "cancelled")
     assert ("workflow.cancel", "local", "not needed") in await entries(desk, workflow)
@@ -97,7 +97,7 @@ async def test_pause_and_resume(http, desk):
     assert (answer.status_code, answer.json()["paused"], actions(answer.json())) == (200, True, {"cancel", "resume"})
     assert act(http, workflow_2, "pause").status_code == 200
     act(http, workflow_2, "signals/x", decision="approve")
-    view = await until(http, workflow_2, x="succeeded", y="queued")
+    view = await until(http, workflow_2, x="completed", y="queued")
     assert view["paused"] is True
     assert steps_of(view)["y"]["why"] == "the workflow is paused"
     explained = http.get(f"{PATH}/{workflow_2}/explain").json()
@@ -105,7 +105,7 @@ async def test_pause_and_resume(http, desk):
     assert [one["code"] for one in explained["steps"]] == ["paused"]
     answer = act(http, workflow_2, "resume")
     assert (answer.status_code, answer.json()["paused"]) == (200, False)
-    assert ended(http, workflow_2)["state"] == "succeeded"
+    assert ended(http, workflow_2)["state"] == "completed"
     noted = await entries(desk, workflow_2)
     assert ("workflow.pause", "local", "wait") in noted
     assert ("workflow.resume", "local", "") in noted
@@ -116,10 +116,10 @@ async def test_pause_and_resume(http, desk):
 def test_what_has_ended_is_not_steered(http, verb):
     workflow = submit(http, step("a"))
     ended(http, workflow)
-    problem = conflict(act(http, workflow, verb), "succeeded")
-    assert (problem["id"], problem["state"]) == (workflow, "succeeded")
+    problem = conflict(act(http, workflow, verb), "completed")
+    assert (problem["id"], problem["state"]) == (workflow, "completed")
     assert {one["name"] for one in problem["actions"] if one["allowed"]} == {"rerun", "delete"}
-    conflict(act(http, workflow, "cancel"), "succeeded")
+    conflict(act(http, workflow, "cancel"), "completed")
 
 
 # Rerun
@@ -135,7 +135,7 @@ async def test_what_failed_is_run_again_with_other_params(http, desk):
         output="{{ steps.after.result }}",
     )
     view = ended(http, workflow)
-    assert (view["state"], states(view)["good"], states(view)["bad"]) == ("failed", "succeeded", "failed")
+    assert (view["state"], states(view)["good"], states(view)["bad"]) == ("failed", "completed", "failed")
     first = steps_of(view)["good"]["job_id"]
     big = 12345678901234567890123
     body = f'{{"params":{{"bad":{{"left":{big},"right":"{{{{ steps.good.result }}}}"}}}},"reason":"fixed"}}'
@@ -143,9 +143,9 @@ async def test_what_failed_is_run_again_with_other_params(http, desk):
     assert answer.status_code == 200, answer.text
     found = answer.json()
     assert (found["id"], found["generation"], found["steps"]) == (workflow, 2, ["bad", "after"])
-    assert found["state"] in {"running", "succeeded"}  # its worker may have been quick
+    assert found["state"] in {"running", "completed"}  # its worker may have been quick
     view = ended(http, workflow)
-    assert (view["state"], view["generation"], view["output"]) == ("succeeded", 2, big + 1)
+    assert (view["state"], view["generation"], view["output"]) == ("completed", 2, big + 1)
     assert steps_of(view)["good"]["job_id"] == first
     assert ("workflow.rerun", "local", "fixed") in await entries(desk, workflow)
 

@@ -84,13 +84,13 @@ def test_a_workflow_runs_to_its_end(http):
         output={"sum": "{{ steps.sum.result }}", "for": "{{ input.who }}"},
     )
     view = ended(http, workflow)
-    assert (view["state"], view["ended"], view["failed"]) == ("succeeded", 3, 0)
+    assert (view["state"], view["ended"], view["failed"]) == ("completed", 3, 0)
     assert (view["output"], view["output_error"], view["input"]) == ({"sum": 5, "for": "ann"}, None, {"who": "ann"})
     assert (view["generation"], view["paused"], view["ending"], view["form"]) == (1, False, None, None)
     assert view["finished_at"] == view["since"] >= view["created_at"]
     assert view["levels"] == [["one", "two"], ["sum"]]
     found = steps_of(view)
-    assert [found[name]["state"] for name in ("one", "two", "sum")] == ["succeeded"] * 3
+    assert [found[name]["state"] for name in ("one", "two", "sum")] == ["completed"] * 3
     last = found["sum"]
     assert (last["depends_on"], last["level"], last["run_if"]) == (["one", "two"], 1, "all_success")
     assert (last["inputs"], last["result"]) == ({"left": 2, "right": 3}, 5)
@@ -123,7 +123,7 @@ def test_what_is_in_it_comes_through_to_the_byte(http):
     assert f'"inputs":{{"value":{value}}}' in shown
     assert text.split('"input":')[1].split(',"output"')[0] in shown
     view = json.loads(shown)
-    assert view["state"] == "succeeded"
+    assert view["state"] == "completed"
     assert steps_of(view)["one"]["result"] == json.loads(value)
     assert view["output"] == json.loads(value)
     assert '"a":[]' in shown.split('"output":')[1]
@@ -136,7 +136,7 @@ def test_the_same_key_submits_once(http):
     again = http.post(PATH, json=body, headers=key)
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.json()["id"] == first.json()["id"]
-    assert (again.json()["created"], again.json()["state"]) == (False, "succeeded")
+    assert (again.json()["created"], again.json()["state"]) == (False, "completed")
     in_body = http.post(PATH, json=body | {"idempotency_key": "once"})
     assert (in_body.status_code, in_body.json()["id"]) == (200, first.json()["id"])
     other = http.post(PATH, json=form(step("b")), headers=key)
@@ -314,7 +314,7 @@ def test_who_may_not_see_what_is_in_jobs_sees_only_how_they_stand(http, keyed):
         assert (asked.status_code, asked.json()["hidden"]) == (200, True)
         http.post(f"{PATH}/{workflow}/signals/c", json={"decision": "reject", "data": secret})
         view = ended(client, workflow, form=True)
-        assert {one["id"]: one["state"] for one in view["steps"]} == {"a": "succeeded", "b": "failed", "c": "failed"}
+        assert {one["id"]: one["state"] for one in view["steps"]} == {"a": "completed", "b": "failed", "c": "failed"}
         assert (view["input"], view["output"], view["form"]) == (None, None, None)
         everything = [asked.text, json.dumps(view), client.get(f"{PATH}/{workflow}/explain").text]
         everything.append(client.get(PATH).text)
@@ -346,7 +346,7 @@ def test_waiting_for_the_end(http, api):
     asking.start()
     HELD.set()
     asking.join(90)
-    assert answers[0]["state"] == "succeeded"
+    assert answers[0]["state"] == "completed"
     HELD.clear()
     for wait in ("-1", "61", "x", "nan"):
         assert list(mistakes(http.get(f"{PATH}/{workflow}", params={"wait": wait}))) == ["/wait"]
@@ -366,15 +366,15 @@ def test_every_kind_of_step_is_shown(http):
     )  # fmt: skip
     http.post(f"{PATH}/{workflow}/signals/ask", json={"decision": "approve", "data": [1], "by": "ann"})
     view = ended(http, workflow)
-    assert view["state"] == "succeeded"
+    assert view["state"] == "completed"
     found = steps_of(view)
     spread = found["spread"]
-    assert spread["map"] == {"total": 3, "begun": 3, "succeeded": 3, "failed": 0, "cancelled": 0}
+    assert spread["map"] == {"total": 3, "begun": 3, "completed": 3, "failed": 0, "cancelled": 0}
     assert (spread["inputs"], spread["result"]) == ({"value": "{{ item }}"}, [1, 2, 3])
     inner = found["inner"]
     assert (inner["type"], inner["inputs"], inner["result"]) == ("workflow", {"n": 1}, {"n": 1})
     sub = http.get(f"{PATH}/{inner['workflow_id']}").json()
-    assert (sub["parent_job"], sub["state"], sub["input"]) == (inner["job_id"], "succeeded", {"n": 1})
+    assert (sub["parent_job"], sub["state"], sub["input"]) == (inner["job_id"], "completed", {"n": 1})
     assert found["pause"]["run_ms"] >= 50  # not only the last run of its job
     assert (found["pause"]["type"], found["pause"]["inputs"], found["pause"]["job_type"]) == ("wait", None, None)
     assert found["ask"]["answer"] == {"decision": "approve", "data": [1], "by": "ann", "timed_out": False}
@@ -412,7 +412,7 @@ def test_inputs_are_shown_once_they_are_known(http):
 def test_an_output_that_leads_nowhere_is_said(http):
     workflow = submit(http, step("a"), output="{{ steps.a.result.missing }}")
     view = ended(http, workflow)
-    assert (view["state"], view["output"]) == ("succeeded", None)
+    assert (view["state"], view["output"]) == ("completed", None)
     assert "missing" in view["output_error"]
 
 
@@ -473,7 +473,7 @@ def test_workflows_are_listed_page_by_page(http):
     assert (lines[failed]["state"], lines[failed]["steps"], lines[failed]["ended"], lines[failed]["failed"]) == (
         "failed", 2, 2, 1,
     )  # fmt: skip
-    assert (lines[made[0]]["state"], lines[made[0]]["ended"], lines[made[0]]["failed"]) == ("succeeded", 2, 0)
+    assert (lines[made[0]]["state"], lines[made[0]]["ended"], lines[made[0]]["failed"]) == ("completed", 2, 0)
     view = http.get(f"{PATH}/{failed}").json()
     assert {key: view[key] for key in lines[failed] if key != "steps"} == {
         key: value for key, value in lines[failed].items() if key != "steps"
@@ -485,7 +485,7 @@ def test_workflows_are_listed_page_by_page(http):
         return {one["id"] for one in answer.json()["items"]}
 
     assert ids(state="failed") == {failed}
-    assert ids(state="failed,succeeded") == {*made, failed}
+    assert ids(state="failed,completed") == {*made, failed}
     assert ids(state="cancelled") == set()
     when = view["created_at"]
     assert failed in ids(created_after=when)
@@ -512,7 +512,7 @@ def test_a_bad_question_is_named(http, params, pointer):
 
 def test_a_bad_state_is_told_the_good_ones(http):
     found = mistakes(http.get(PATH, params={"state": "dead"}))
-    assert found["/state"].endswith("; use running, succeeded, failed, cancelled")
+    assert found["/state"].endswith("; use running, completed, failed, cancelled")
 
 
 # Explain

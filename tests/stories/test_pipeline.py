@@ -72,8 +72,8 @@ async def test_the_same_over_http(boltq_app, worker):
     """The workflow that was written in Python is JSON, which anybody could have sent."""
     async with surroundings(boltq_app, worker) as (app, url, mails):
         view = await posted(app, pipeline(f"{url}/data.csv").json())
-    assert (view["state"], view["output"]["mail"]) == ("succeeded", True)
-    assert [step["state"] for step in view["steps"]] == ["succeeded"] * 3
+    assert (view["state"], view["output"]["mail"]) == ("completed", True)
+    assert [step["state"] for step in view["steps"]] == ["completed"] * 3
     assert view["steps"][1]["sources"][0] == {
         "pointer": "/rows",
         "reference": "steps.fetch_data.result.rows",
@@ -104,7 +104,7 @@ async def test_the_first_documents_workflow_runs_to_its_end(boltq_app, worker):
       }"""
     async with surroundings(boltq_app, worker) as (app, url, _):
         view = await posted(app, typed.replace("https://example.com", url))
-    assert (view["name"], view["state"]) == ("Data Processing Pipeline", "succeeded")
+    assert (view["name"], view["state"]) == ("Data Processing Pipeline", "completed")
     assert [step["id"] for step in view["steps"]] == ["step-1", "step-2"]
     assert view["steps"][1]["result"] == {
         "rows": [
@@ -132,7 +132,7 @@ async def test_a_file_that_is_not_there_is_told_and_tidied_up(boltq_app, worker)
         with pytest.raises(WorkflowFailed, match=r"its step fetch_data failed: .*404"):
             await run.result(timeout=60)
         record = await run.record()
-    assert [step.state for step in record.steps] == ["failed", "cancelled", "cancelled", "succeeded", "succeeded"]
+    assert [step.state for step in record.steps] == ["failed", "cancelled", "cancelled", "completed", "completed"]
     assert record.step("fetch_data").attempts == 1
     assert [mail["Subject"] for mail in mails] == ["fetch_data failed", "The end"]
     assert mails[0].get_content().startswith("data: ")

@@ -59,7 +59,7 @@ async def test_a_workflow_runs_in_the_test_itself():
         await inline.run_all()
         assert await run.result() == {"greet": 3}
         assert sorted(said) == ["Ann", "Bob", "Cy"]
-        [record] = await inline.workflows("succeeded")
+        [record] = await inline.workflows("completed")
         assert (record.id, record.step("none").why) == (run.id, "when is false")
         assert await inline.run_all() == 0
 
@@ -141,7 +141,7 @@ async def test_workflows_in_workflows_and_cancelling():
         with pytest.raises(WorkflowCancelled):
             await stopped.result()
         found = [(record.name, record.state.value) for record in await inline.workflows()]
-        assert sorted(found) == [("outer", "succeeded"), ("rounds", "cancelled"), ("rounds", "succeeded")]
+        assert sorted(found) == [("outer", "completed"), ("rounds", "cancelled"), ("rounds", "completed")]
         assert said == ["Ann"]
 
 
@@ -151,7 +151,7 @@ def test_plain_tests_have_the_same():
         run = app.submit_workflow_sync(rounds(["Ann"]))
         inline.run_all()
         assert run.result_sync() == {"greet": 1}
-        assert [record.state for record in inline.workflows()] == ["succeeded"]
+        assert [record.state for record in inline.workflows()] == ["completed"]
     app.close_sync()
 
 

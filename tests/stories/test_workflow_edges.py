@@ -102,7 +102,7 @@ async def test_a_workflow_is_stored_in_one_call(broker: Broker, monkeypatch: pyt
     monkeypatch.undo()
     key = f"{broker.layout.prefix(hands.home)}mail:{hands.name}"
     assert await broker.redis.llen(key) == 1
-    assert (await hands.finish(other.id)).state == "succeeded"
+    assert (await hands.finish(other.id)).state == "completed"
 
 
 async def test_many_last_parents_that_end_at_once_release_once(broker: Broker) -> None:
@@ -111,7 +111,7 @@ async def test_many_last_parents_that_end_at_once_release_once(broker: Broker) -
     others = [await Hands(broker, hands.home, hands.functions).register() for _ in names]
     claimed = [await other.claim(1) for other in others]
     await asyncio.gather(*(other.do(jobs) for other, jobs in zip(others, claimed, strict=True)))
-    assert (await hands.finish(run)).state == "succeeded"
+    assert (await hands.finish(run)).state == "completed"
     assert sum(len(other.ran) for other in [hands, *others]) == 41
 
 
@@ -123,7 +123,7 @@ async def test_a_late_outcome_of_a_lost_worker_is_refused(broker: Broker) -> Non
     await hands.do(await hands.claim())
     assert [word for _, word in await late.do([old])] == ["LEASE_LOST"]
     assert [word for _, word in await late.do([old])] == ["LEASE_LOST"]
-    assert (await hands.finish(run)).state == "succeeded"
+    assert (await hands.finish(run)).state == "completed"
     assert hands.ran == [{}, {}]
     ends = await broker.redis.hgetall(f"{broker.layout.prefix(late.home)}workflow:{run}:results")
     assert set(ends.values()) == {b"2"}
@@ -153,7 +153,7 @@ async def test_a_late_outcome_of_an_earlier_generation_is_refused(broker: Broker
     assert [word for _, word in refused] == ["LEASE_LOST"] * 2
     assert (await hands.workflows.get(run)).states == before.states
     record = await hands.finish(run)
-    assert (record.state, record.generation) == ("succeeded", 2)
+    assert (record.state, record.generation) == ("completed", 2)
     assert await audit(broker, pauses=()) == []
 
 
@@ -173,7 +173,7 @@ async def test_a_skipped_parent_is_no_failed_parent(broker: Broker) -> None:
     )
     run, hands = await begin(broker, form, {"t": lambda: 1, "fail": fail})
     states = (await hands.finish(run)).states
-    ran = {name for name, state in states.items() if state == "succeeded"}
+    ran = {name for name, state in states.items() if state == "completed"}
     assert ran == {"ok", "s_none_failed", "s_all_done", "b_one_failed", "b_all_done"}
     assert (states["after_both"], states["after_that"]) == ("skipped", "skipped")
 
@@ -187,7 +187,7 @@ async def test_an_empty_map_gives_an_empty_list(broker: Broker) -> None:
     )
     run, hands = await begin(broker, form, {"t": lambda **_: 1})
     record = await hands.finish(run)
-    assert record.state == "succeeded"
+    assert record.state == "completed"
     assert hands.ran == [{"x": [], "n": 0}]
     assert await hands.workflows.output(record) == "[[], []]"
 
@@ -258,7 +258,7 @@ async def test_ten_thousand_results_go_into_one_step(broker: Broker) -> None:
     functions = {"t": lambda x: x, "count": lambda x: [len(x), sum(x)]}
     run, hands = await begin(broker, fan("{{ steps.many.result }}"), functions)
     record = await hands.finish(run)
-    assert record.state == "succeeded"
+    assert record.state == "completed"
     assert hands.ran[-1]["x"] == list(range(10_000))
 
 
@@ -285,7 +285,7 @@ async def test_a_real_worker_does_ten_thousand_items(boltq_app: BoltQ, worker: A
     flow.output(flow.map(list(range(10_000)), tolerated_failures="5%").step(double, x=item).stats)
     async with worker(slots=50):
         stats = await (await boltq_app.submit_workflow(flow)).result(timeout=300)
-    assert stats == {"total": 10_000, "succeeded": 9_600, "failed": 400, "cancelled": 0}
+    assert stats == {"total": 10_000, "completed": 9_600, "failed": 400, "cancelled": 0}
 
 
 async def test_a_signal_after_the_timeout_is_refused(valkey: str, namespace: str) -> None:
@@ -315,7 +315,7 @@ async def test_a_cancel_between_claim_and_start(broker: Broker, kind: dict[str, 
     else:
         await hands.do(jobs)
     record = await hands.finish(run)
-    assert (record.state, record.states) == ("cancelled", {"a": "cancelled", "b": "cancelled", "f": "succeeded"})
+    assert (record.state, record.states) == ("cancelled", {"a": "cancelled", "b": "cancelled", "f": "completed"})
     assert hands.ran == [{}]
     assert await audit(broker, pauses=()) == []
 
@@ -346,7 +346,7 @@ async def test_results_live_as_long_as_the_workflow(valkey: str, namespace: str)
         assert await hands.workflows.output(record) == "[5,[1,2,3]]"
 
 
-@pytest.mark.parametrize(("items", "state"), [(3, "succeeded"), (4, "failed")])
+@pytest.mark.parametrize(("items", "state"), [(3, "completed"), (4, "failed")])
 async def test_maps_of_workflows_with_maps_are_bounded_together(
     valkey: str, namespace: str, items: int, state: str
 ) -> None:
@@ -425,7 +425,7 @@ async def test_a_job_type_that_no_worker_knows_any_more_waits_for_one(boltq_app:
 
             async def is_all_else_done() -> bool:
                 states = (await run.record()).states
-                return states["aside"] == states["first"] == "succeeded"
+                return states["aside"] == states["first"] == "completed"
 
             await eventually(is_all_else_done)
             assert (await run.record()).step("second").state == "queued"
@@ -447,7 +447,7 @@ async def test_each_step_waits_with_its_own_priority(broker: Broker) -> None:
     run, hands = await begin(broker, form, {"t": lambda x: x})
     for _ in range(10):
         await hands.do(await hands.claim(1))
-    assert (await hands.workflows.get(run)).state == "succeeded"
+    assert (await hands.workflows.get(run)).state == "completed"
     names = [row["x"] for row in hands.ran]
     assert names[0] == "urgent"
     assert names.index("deep") < names.index("low")
@@ -493,10 +493,10 @@ async def test_a_rerun_with_other_references_knows_who_waits_for_whom(broker: Br
     assert (await hands.finish(run)).step("c").state == "failed"
     other = {"c": msgspec.Raw(b'{"x":["{{ steps.b.result }}","{{ steps.a.result }}"]}')}
     assert await hands.workflows.rerun(run, RerunMode.FAILED_ONLY, params=other) == ("c",)
-    assert (await hands.finish(run)).state == "succeeded"
+    assert (await hands.finish(run)).state == "completed"
     await hands.workflows.rerun(run, RerunMode.ALL)
     assert await audit(broker, pauses=()) == []
-    assert (await hands.finish(run)).state == "succeeded"
+    assert (await hands.finish(run)).state == "completed"
     assert hands.ran[-1] == {"x": [2, [1]]}
 
 
@@ -533,6 +533,6 @@ async def test_no_call_is_too_much_for_the_store(valkey: str, namespace: str, sh
         await hands.finish(run)
         await hands.workflows.rerun(run, RerunMode.ALL)
         record = await hands.finish(run)
-        assert record.state == "succeeded"
+        assert record.state == "completed"
         assert await audit(broker, pauses=()) == []
         await hands.workflows.delete(run)

@@ -39,7 +39,7 @@ async def test_results_go_from_step_to_step_to_the_byte(boltq_app: BoltQ, worker
         out = await run.result(timeout=60)
     assert out == {"shown": [[], BIG, "of 2026-11", {}], "twice": [BIG, run.id]}
     record = await run.record()
-    assert {step.state for step in record.steps} == {StepState.SUCCEEDED}
+    assert {step.state for step in record.steps} == {StepState.COMPLETED}
     job = await boltq_app.job(record.step("show").job_id).record()
     assert '"title":"of 2026-11"' in job.data.replace('": "', '":"')
 
@@ -166,7 +166,7 @@ async def test_a_map_keeps_the_order_and_counts(boltq_app: BoltQ, worker) -> Non
         run = await boltq_app.submit_workflow(flow)
         results, stats = await run.result(timeout=60)
     assert results == [1, 4, None, 16, 25]
-    assert stats == {"total": 5, "succeeded": 4, "failed": 1, "cancelled": 0}
+    assert stats == {"total": 5, "completed": 4, "failed": 1, "cancelled": 0}
 
 
 async def test_a_map_of_nothing_and_one_that_lost_too_much(boltq_app: BoltQ, worker) -> None:

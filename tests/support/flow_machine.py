@@ -43,7 +43,7 @@ START = 1_800_000_000_000
 KNOBS = Knobs(poison_limit=3)
 DELAY = 5_000  # of what is tried again
 ENDS = {
-    "completed": StepState.SUCCEEDED,
+    "completed": StepState.COMPLETED,
     "dead": StepState.FAILED,
     "cancelled": StepState.CANCELLED,
     "retrying": StepState.WAITING,

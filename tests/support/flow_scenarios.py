@@ -46,7 +46,7 @@ def skipped_on_purpose(world: FlowWorld) -> None:
     steps = [step("a"), step("b", "a", run_if="one_failed"), step("c", "b", run_if="none_failed"), step("d", "b")]
     flow = world.submit(form_of(*steps))
     end_all(world, flow)
-    assert (flow.end, flow.states["c"], flow.states["d"]) == ("succeeded", "succeeded", "skipped")
+    assert (flow.end, flow.states["c"], flow.states["d"]) == ("completed", "completed", "skipped")
 
 
 def early_ones(world: FlowWorld) -> None:
@@ -66,7 +66,7 @@ def there_for_a_failure(world: FlowWorld) -> None:
     tell(world, (runs["a"], "dead"))
     world.retire(runs["b"].worker, lost=True)  # it must not run again
     end_all(world, flow)
-    assert (flow.states["b"], flow.states["after"], flow.states["cry"]) == ("cancelled", "succeeded", "succeeded")
+    assert (flow.states["b"], flow.states["after"], flow.states["cry"]) == ("cancelled", "completed", "completed")
 
 
 def a_long_cascade(world: FlowWorld) -> None:
@@ -87,7 +87,7 @@ def a_pause(world: FlowWorld) -> None:
     world.cancel_steps(flow, "c")
     world.resume(flow)
     end_all(world, flow)
-    assert (flow.states["b"], flow.states["c"]) == ("succeeded", "cancelled")
+    assert (flow.states["b"], flow.states["c"]) == ("completed", "cancelled")
 
 
 def a_cancel_in_a_pause(world: FlowWorld) -> None:
@@ -140,7 +140,7 @@ def no_time_left(world: FlowWorld) -> None:
     assert not claim(world)
     tell(world, (run, "retrying"))
     end_all(world, flow)
-    assert (flow.end, flow.states["cry"]) == ("failed", "succeeded")
+    assert (flow.end, flow.states["cry"]) == ("failed", "completed")
 
 
 def every_rerun(world: FlowWorld) -> None:
@@ -151,7 +151,7 @@ def every_rerun(world: FlowWorld) -> None:
         world.rerun(flow, mode, "d" if mode is RerunMode.FROM_STEP else None)
         end_all(world, flow, **({"b": "dead"} if mode is not RerunMode.FROM_STEP else {}))
     world.rerun(flow, RerunMode.FAILED_ONLY)
-    assert flow.end == "succeeded"
+    assert flow.end == "completed"
 
 
 def poison(world: FlowWorld) -> None:
@@ -159,7 +159,7 @@ def poison(world: FlowWorld) -> None:
     for _ in range(3):
         world.lose(claim(world)["a"].worker)
     end_all(world, flow)
-    assert flow.states["b"] == "succeeded"
+    assert flow.states["b"] == "completed"
 
 
 def every_person(world: FlowWorld) -> None:

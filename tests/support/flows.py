@@ -18,7 +18,7 @@ from boltq.domain.workflow.progress import Ending, advance
 from boltq.domain.workflow.states import StepState
 
 VERBS = {
-    StepState.SUCCEEDED: ("completed", "1"),
+    StepState.COMPLETED: ("completed", "1"),
     StepState.FAILED: ("dead", '{"class":"E","message":"no","category":"data"}'),
     StepState.CANCELLED: ("cancelled", "because"),
 }

@@ -26,7 +26,7 @@ async def test_a_claim_brings_what_a_step_refers_to(broker: Broker) -> None:
     assert [job.look for job in first] == [None]  # it refers to nothing
     await hands.do(first)
     (job,) = await hands.claim()
-    assert msgspec.convert(job.look[7], list[Any])[0][:3] == [1, "succeeded", "1"]
+    assert msgspec.convert(job.look[7], list[Any])[0][:3] == [1, "completed", "1"]
     asked: list[str] = []
     steps = Steps(broker)
     steps._workflows._send = lambda script, *_args, **_kwargs: asked.append(script)  # type: ignore[method-assign,assignment,return-value]

@@ -34,7 +34,7 @@ def everything() -> Workflow:
     yes = flow.options(id="yes", after=[pause]).approval("ok?", timeout=0.02, on_timeout="approve")
     no = flow.options(id="no", when=size(many.result) > 5).step("double", x=99)
     flow.options(id="bad").step("double", x=first.result["nothing"])
-    flow.finally_.options(id="tidy").step("double", x=many.stats["succeeded"])
+    flow.finally_.options(id="tidy").step("double", x=many.stats["completed"])
     flow.output([many.result, deep.result, yes.result["timed_out"], no.result])
     return flow
 
@@ -74,7 +74,7 @@ async def test_it_ends_the_same_whenever_workers_die(
             await broker.retire(home, worker, lost=True)
             assert await audit(broker, pauses=()) == []
         assert record.state is WorkflowState.FAILED  # because of "bad"
-        assert record.step("tidy").state == "succeeded"
+        assert record.step("tidy").state == "completed"
         output = msgspec.json.decode(await workflows.output(record))
     assert output == [[4, 6, 8, None, 12], [20, 40], True, None]
     assert sorted(ran) == [1, 2, 3, 4, 4, 5, 6, 10, 20]

@@ -10,7 +10,7 @@ from boltq.broker.replies import as_mapping, as_text
 Pipeline = Callable[..., Awaitable[list[Any]]]
 Report = Callable[[str, str, str, str], None]  # code, place, id, text
 
-_JOBS: Final = {"succeeded": {"completed"}, "failed": {"dead"}, "cancelled": {"cancelled"}, "skipped": {"cancelled"}}
+_JOBS: Final = {"completed": {"completed"}, "failed": {"dead"}, "cancelled": {"cancelled"}, "skipped": {"cancelled"}}
 _ENDED: Final = {"completed", "dead", "cancelled"}
 
 

@@ -40,7 +40,7 @@ SIGNS: Final = {
     StepState.CANCELLED: Sign("⊘", "%", "35"),
     StepState.PENDING: Sign("○", "o", "2"),
     StepState.SKIPPED: Sign("⊖", "~", "2"),
-    StepState.SUCCEEDED: Sign("✓", "v", "32"),
+    StepState.COMPLETED: Sign("✓", "v", "32"),
 }
 """The states, those first that one wants to see first."""
 
@@ -100,7 +100,7 @@ def texts(lines: Sequence[Line], *, width: int | None = None, colour: bool = Fal
 
 
 def counts(states: Iterable[StepState]) -> str:
-    """How many stand where: 960 succeeded, 10 failed."""
+    """How many stand where: 960 completed, 10 failed."""
     return ", ".join(f"{number} {state}" for state, number in Counter(states).most_common())
 
 

@@ -26,7 +26,7 @@ examples:
   make-form | boltq workflow submit -
 
 FILE is the JSON that POST /api/v1/workflows takes, or a Python program that has a Workflow (FILE.py:NAME, if it has
-several), or module:name. With --wait, the output is printed; the exit code is 1 if the workflow has not succeeded."""
+several), or module:name. With --wait, the output is printed; the exit code is 1 if the workflow has not completed."""
 
 _RERUN: Final = """\
 examples:
@@ -108,7 +108,7 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--state", help="running, succeeded, failed or cancelled; several with commas")
+    parser.add_argument("--state", help="running, completed, failed or cancelled; several with commas")
     parser.add_argument("--name", help="of this name only")
     parser.add_argument("--since", type=past, metavar="TIME", help="submitted since: 2h, 7d, a moment")
     parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most so many (50)")

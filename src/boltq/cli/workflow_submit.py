@@ -51,7 +51,7 @@ async def _submit(desk: Desk, form: str, args: argparse.Namespace) -> int:
 
 
 async def _wait(desk: Desk, workflow_id: str, args: argparse.Namespace) -> int:
-    """Wait for the end; 0 when it has succeeded."""
+    """Wait for the end; 0 when it has completed."""
     if not args.json:
         show.note(workflow_id)
     try:
@@ -61,11 +61,11 @@ async def _wait(desk: Desk, workflow_id: str, args: argparse.Namespace) -> int:
         raise CommandFailed(str(error), STILL_WAITING) from None
     if args.json:
         show.document(await desk.document(calls.get_workflow(workflow_id)))
-        return OK if found.state is WorkflowState.SUCCEEDED else FAILED
+        return OK if found.state is WorkflowState.COMPLETED else FAILED
     try:
         talk.outcome(found)  # raises how else it has ended
     except DataError as error:
-        raise CommandFailed(f"workflow {workflow_id} has succeeded, but has no output: {error}") from None
+        raise CommandFailed(f"workflow {workflow_id} has completed, but has no output: {error}") from None
     print(show.clean_lines(pretty(found.output_json) or "null"))
     return OK
 

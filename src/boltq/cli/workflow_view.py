@@ -144,9 +144,9 @@ def drawn(step: StepInfo) -> graph.Step:
 def _notes(step: StepInfo) -> Iterable[str]:
     """What one wants to know of a step, the most telling first."""
     if step.map:
-        ended = step.map.succeeded + step.map.failed + step.map.cancelled
+        ended = step.map.completed + step.map.failed + step.map.cancelled
         yield f"{ended}/{step.map.total}{f', {step.map.failed} failed' if step.map.failed else ''}"
-    if step.error and step.state is not StepState.SUCCEEDED:
+    if step.error and step.state is not StepState.COMPLETED:
         yield one_line(step.error)
     if step.why:
         yield step.why.removeprefix("it ")

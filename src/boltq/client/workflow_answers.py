@@ -63,7 +63,7 @@ class WorkflowHead(msgspec.Struct, kw_only=True):
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is succeeded, failed or cancelled."""
+        """Whether it is completed, failed or cancelled."""
         return self.state is not WorkflowState.RUNNING
 
 
@@ -86,7 +86,7 @@ class MapCounts(msgspec.Struct, kw_only=True):
 
     total: int
     begun: int = 0
-    succeeded: int = 0
+    completed: int = 0
     failed: int = 0
     cancelled: int = 0
 
@@ -167,7 +167,7 @@ class WorkflowInfo(WorkflowHead, kw_only=True):
 
     @property
     def output(self) -> Any:
-        """What it resulted in; None until it has succeeded."""
+        """What it resulted in; None until it has completed."""
         return msgspec.json.decode(self.output_json)
 
     @property

@@ -47,7 +47,7 @@ def outcome(workflow: WorkflowInfo) -> Any:
     if workflow.state is WorkflowState.FAILED:
         raise _failure(workflow)
     if workflow.hidden:
-        raise Forbidden(f"workflow {workflow.id} has succeeded, but its output needs the right `payload`")
+        raise Forbidden(f"workflow {workflow.id} has completed, but its output needs the right `payload`")
     if workflow.output_error:
         raise DataError(workflow.output_error)
     return workflow.output

@@ -74,7 +74,7 @@ class MapView(msgspec.Struct, kw_only=True):
 
     total: int
     begun: int
-    succeeded: int
+    completed: int
     failed: int
     cancelled: int
 
@@ -139,8 +139,8 @@ class WorkflowView(WorkflowHeadView, kw_only=True):
     deadline: Annotated[str | None, msgspec.Meta(description="when its time is up")]
     on_failure_policy: FailurePolicy
     input: Annotated[msgspec.Raw | None, msgspec.Meta(description="a JSON object")]
-    output: Annotated[msgspec.Raw | None, msgspec.Meta(description="JSON, once it has succeeded")]
-    output_error: Annotated[str | None, msgspec.Meta(description="why it has no output though it has succeeded")]
+    output: Annotated[msgspec.Raw | None, msgspec.Meta(description="JSON, once it has completed")]
+    output_error: Annotated[str | None, msgspec.Meta(description="why it has no output though it has completed")]
     form: Annotated[
         msgspec.Raw | None, msgspec.Meta(description="as it was submitted, where it was asked for. A JSON object")
     ]
@@ -331,7 +331,7 @@ def _map(step: StepRecord) -> MapView | None:
     return MapView(
         total=stats.total,
         begun=step.begun or 0,
-        succeeded=stats.succeeded,
+        completed=stats.completed,
         failed=stats.failed,
         cancelled=stats.cancelled,
     )

@@ -45,7 +45,7 @@ class WorkflowWhyView(msgspec.Struct, kw_only=True):
 
 async def explain_workflow(backend: Backend, record: WorkflowRecord, rights: Rights) -> WorkflowWhyView:
     """Why it stands where it stands."""
-    asked = [step for step in record.steps if step.state is not StepState.SUCCEEDED]
+    asked = [step for step in record.steps if step.state is not StepState.COMPLETED]
     queues = await _queues(backend) if any(step.state not in ENDED for step in asked) else {}
     workers = await backend.read(Inspector.workers) if queues else []
     around = {name: Surroundings(stats, workers) for name, stats in queues.items()}
@@ -188,8 +188,8 @@ def _whole(record: WorkflowRecord, asked: list[StepRecord]) -> str:
     """One sentence about all of it."""
     still = [step for step in asked if step.state not in ENDED]
     match record.state:
-        case WorkflowState.SUCCEEDED:
-            return f"all that it needed of its {len(record.steps)} steps has succeeded"
+        case WorkflowState.COMPLETED:
+            return f"all that it needed of its {len(record.steps)} steps has completed"
         case WorkflowState.CANCELLED:
             return "it was cancelled"
         case WorkflowState.FAILED:

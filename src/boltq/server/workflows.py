@@ -146,11 +146,11 @@ class Workflows:
             raise Problem("store-unavailable", UNKNOWN_OUTCOME, id=own) from None
 
     async def _state(self, workflow_id: str) -> WorkflowState:
-        """Where a workflow stands that was there already; one that is gone again has succeeded."""
+        """Where a workflow stands that was there already; one that is gone again has completed."""
         try:
             return (await self._backend.ask(lambda flows: flows.summary(workflow_id))).state
         except NotFound:
-            return WorkflowState.SUCCEEDED
+            return WorkflowState.COMPLETED
 
     async def page(self, request: Request) -> Response:
         """List workflows, in each partition the newest first; sub-workflows are among them.
@@ -199,7 +199,7 @@ class Workflows:
 
     async def _output(self, record: WorkflowRecord) -> tuple[str | None, str | None]:
         """What a workflow results in that has ended well, or why there is no such thing."""
-        if record.state is not WorkflowState.SUCCEEDED:
+        if record.state is not WorkflowState.COMPLETED:
             return None, None
         try:
             return await self._backend.ask(lambda flows: flows.output(record)), None

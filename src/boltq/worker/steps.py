@@ -183,7 +183,7 @@ class Steps:
 
     async def _child_ended(self, workflow_id: str) -> Outcome:
         record = await self._workflows.get(workflow_id)
-        if record.state is WorkflowState.SUCCEEDED:
+        if record.state is WorkflowState.COMPLETED:
             return Completed(await self._workflows.output(record))
         if record.state is WorkflowState.CANCELLED:
             return Cancelled("cancelled")
@@ -279,5 +279,5 @@ def _end_by(text: str) -> Outcome:
     state, result, error = end_of(msgspec.json.decode(text, type=Answer))
     if error:
         return Failed(error, retry=False)
-    assert state is StepState.SUCCEEDED  # noqa: S101 - the only other end
+    assert state is StepState.COMPLETED  # noqa: S101 - the only other end
     return Completed(result)

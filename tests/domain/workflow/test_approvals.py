@@ -35,8 +35,8 @@ def test_a_bad_answer_is_named(answer: Answer, pointer: str) -> None:
         (StepState.QUEUED, None, NO, Verdict.KEPT),
         (StepState.WAITING, None, YES, Verdict.TAKEN),
         (StepState.PENDING, YES, YES, Verdict.REPEATED),
-        (StepState.SUCCEEDED, YES, YES, Verdict.REPEATED),
-        (StepState.SUCCEEDED, YES, NO, Verdict.REFUSED),
+        (StepState.COMPLETED, YES, YES, Verdict.REPEATED),
+        (StepState.COMPLETED, YES, NO, Verdict.REFUSED),
         (StepState.PENDING, NO, YES, Verdict.REFUSED),
         (StepState.FAILED, LATE, YES, Verdict.REFUSED),
         (StepState.FAILED, LATE, NO, Verdict.REFUSED),
@@ -52,7 +52,7 @@ def test_a_yes_is_a_result_and_a_no_is_an_error() -> None:
     state, result, error = end_of(
         Answer(decision="approve", by="ann", data=msgspec.Raw(b'{"n":123456789012345678901}'))
     )
-    assert (state, error) == (StepState.SUCCEEDED, None)
+    assert (state, error) == (StepState.COMPLETED, None)
     assert json.loads(result) == {
         "decision": "approve",
         "by": "ann",

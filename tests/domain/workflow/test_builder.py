@@ -108,7 +108,7 @@ def test_a_whole_workflow() -> None:
 def test_dependencies_are_what_is_referred_to() -> None:
     wf = Workflow("w")
     one, two = wf.step("t"), wf.step("t")
-    three = wf.options(when=one.state == "succeeded").step("t", deep=[{"x": (two.result[0]["a b"],)}])
+    three = wf.options(when=one.state == "completed").step("t", deep=[{"x": (two.result[0]["a b"],)}])
     assert (one.id, two.id, three.id) == ("t", "t-2", "t-3")
     assert set(wf.compile().by_id["t-3"].parents) == {"t", "t-2"}
     assert wf.compile().by_id["t-3"].params == '{"deep":[{"x":["{{ steps.t-2.result[0][\\"a b\\"] }}"]}]}'

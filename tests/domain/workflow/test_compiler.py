@@ -72,7 +72,7 @@ def test_references_are_dependencies_when_none_are_given() -> None:
     plan = plan_of(
         {"id": "a"},
         {"id": "b", "params": {"x": "{{ steps.a.result }}"}},
-        {"id": "c", "when": "steps.b.state == 'succeeded'", "params": {"y": ["-{{ steps.a.result.n }}"]}},
+        {"id": "c", "when": "steps.b.state == 'completed'", "params": {"y": ["-{{ steps.a.result.n }}"]}},
         {"id": "d", "map": {"over": "{{ steps.c.result }}"}},
         {"id": "e", "approval": {"prompt": "{{ steps.d.stats.failed }}?"}},
         {"id": "f", "wait": {"until": "{{ steps.e.result.data }}"}},

@@ -13,7 +13,7 @@ SCOPE = Scope(
     ' "o": {"k": null},'
     ' "one": 1.0, "nested": [[1, {"a": true}]], "far": 1e99999999999999999999}',
     steps={
-        "step-1": StepEnd(StepState.SUCCEEDED, '{"ok":true,"rows":[]}'),
+        "step-1": StepEnd(StepState.COMPLETED, '{"ok":true,"rows":[]}'),
         "each": StepEnd(StepState.FAILED, "[]", None, MapStats(10, 8, 2)),
         "off": StepEnd(StepState.SKIPPED),
     },
@@ -58,7 +58,7 @@ SCOPE = Scope(
         ("size(input.o) == 1 and size('äb') == 2 and size([]) == 0", True),
         ("size(steps.step-1.result.rows) == 0", True),
         ("steps.step-1.result.ok", True),
-        ("steps.step-1.state == 'succeeded'", True),
+        ("steps.step-1.state == 'completed'", True),
         ("steps.each.stats.failed > 0", True),
         ("steps.off.result == null", True),
         ("exists(steps.off.result)", False),

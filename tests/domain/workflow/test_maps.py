@@ -76,31 +76,31 @@ def test_how_many_may_fail(failures: int | str, total: int, most: int) -> None:
 
 @pytest.mark.parametrize(("failed", "state"), [(490, OK), (500, OK), (501, FAILED), (510, FAILED)])
 def test_ten_thousand_items_of_which_five_percent_may_fail(failed: int, state: StepState) -> None:
-    stats = MapStats(10_000, succeeded=10_000 - failed, failed=failed)
+    stats = MapStats(10_000, completed=10_000 - failed, failed=failed)
     assert state_of_map(stats, 10_000, "5%") is state
 
 
 def test_a_map_that_has_lost_begins_no_more_and_ends_when_the_rest_has() -> None:
-    stats = MapStats(100, succeeded=10, failed=2)
+    stats = MapStats(100, completed=10, failed=2)
     assert has_lost(stats, 1)
     assert next_items(stats, 20, PlannedMap("[]", None, 1)) == range(20, 20)
     assert state_of_map(stats, 20, 1) is RUNNING
-    assert state_of_map(MapStats(100, succeeded=18, failed=2), 20, 1) is FAILED
+    assert state_of_map(MapStats(100, completed=18, failed=2), 20, 1) is FAILED
 
 
 def test_a_map_that_was_stopped_is_cancelled_unless_it_was_done() -> None:
-    assert state_of_map(MapStats(10, succeeded=3), 5, 0, stopped=True) is RUNNING
-    assert state_of_map(MapStats(10, succeeded=5), 5, 0, stopped=True) is CANCELLED
-    assert state_of_map(MapStats(10, succeeded=9, cancelled=1), 10, 0, stopped=True) is CANCELLED
-    assert state_of_map(MapStats(10, succeeded=10), 10, 0, stopped=True) is OK
-    assert state_of_map(MapStats(10, succeeded=9, cancelled=1), 10, 0) is FAILED
+    assert state_of_map(MapStats(10, completed=3), 5, 0, stopped=True) is RUNNING
+    assert state_of_map(MapStats(10, completed=5), 5, 0, stopped=True) is CANCELLED
+    assert state_of_map(MapStats(10, completed=9, cancelled=1), 10, 0, stopped=True) is CANCELLED
+    assert state_of_map(MapStats(10, completed=10), 10, 0, stopped=True) is OK
+    assert state_of_map(MapStats(10, completed=9, cancelled=1), 10, 0) is FAILED
 
 
 def test_so_many_at_a_time() -> None:
     assert next_items(MapStats(10), 0, PlannedMap("[]", 4)) == range(4)
-    assert next_items(MapStats(10, succeeded=3), 4, PlannedMap("[]", 4)) == range(4, 7)
-    assert next_items(MapStats(10, succeeded=3), 4, PlannedMap("[]")) == range(4, 10)
-    assert next_items(MapStats(10, succeeded=9), 10, PlannedMap("[]", 4)) == range(10, 10)
+    assert next_items(MapStats(10, completed=3), 4, PlannedMap("[]", 4)) == range(4, 7)
+    assert next_items(MapStats(10, completed=3), 4, PlannedMap("[]")) == range(4, 10)
+    assert next_items(MapStats(10, completed=9), 10, PlannedMap("[]", 4)) == range(10, 10)
 
 
 def test_results_stand_in_the_order_of_the_items() -> None:

@@ -27,9 +27,9 @@ from boltq.domain.workflow.states import MapStats, StepState
 SCOPE = Scope(
     input='{"n":2,"at":"2030-01-31T09:30:00Z","rows":[{"id":12345678901234567890},[]],"word":"soon"}',
     steps={
-        "a": StepEnd(StepState.SUCCEEDED, '{"rows":[1,[],{}]}'),
+        "a": StepEnd(StepState.COMPLETED, '{"rows":[1,[],{}]}'),
         "off": StepEnd(StepState.SKIPPED),
-        "m": StepEnd(StepState.SUCCEEDED, "[]", None, MapStats(0)),
+        "m": StepEnd(StepState.COMPLETED, "[]", None, MapStats(0)),
     },
 )
 

@@ -98,7 +98,7 @@ def test_roots_begin_at_once_and_a_diamond_ends_with_one_join() -> None:
     assert look(plan, a=OK, b=OK, c=RUNNING).ready == ()
     assert look(plan, a=OK, b=OK, c=OK).ready == ("d",)
     assert look(plan, a=OK, b=OK, c=OK, d=QUEUED).ready == ()
-    assert look(plan, a=OK, b=OK, c=OK, d=OK).end is WorkflowState.SUCCEEDED
+    assert look(plan, a=OK, b=OK, c=OK, d=OK).end is WorkflowState.COMPLETED
 
 
 def test_a_skipped_parent_is_not_a_failed_one() -> None:
@@ -146,7 +146,7 @@ def test_one_success_does_not_skip_before_the_last_parent_has_ended() -> None:
 def test_an_allowed_failure_does_not_stop_what_follows_nor_fail_the_workflow() -> None:
     plan = plan_of(step("a", allow_failure=True), step("b", "a"), policy="fail_fast")
     assert look(plan, a=FAILED).ready == ("b",)
-    assert look(plan, a=FAILED, b=OK).end is WorkflowState.SUCCEEDED
+    assert look(plan, a=FAILED, b=OK).end is WorkflowState.COMPLETED
     assert first_failure(plan, {"a": FAILED, "b": FAILED}) == "b"
 
 
@@ -202,7 +202,7 @@ def test_finally_runs_after_success_and_on_failure_does_not() -> None:
     assert waits_for(plan, look(plan, a=RUNNING).states, "tidy") == ["a", "cry"]
     found = look(plan, a=OK)
     assert (found.skipped, found.ready, found.end) == (("cry",), ("tidy",), None)
-    assert look(plan, a=OK, cry=SKIPPED, tidy=OK, sweep=OK).end is WorkflowState.SUCCEEDED
+    assert look(plan, a=OK, cry=SKIPPED, tidy=OK, sweep=OK).end is WorkflowState.COMPLETED
     assert look(plan, a=OK, cry=SKIPPED, tidy=OK, sweep=FAILED).end is WorkflowState.FAILED
 
 
@@ -227,7 +227,7 @@ def test_a_cancelled_workflow_stops_and_still_tidies_up() -> None:
 
 def test_a_cancel_that_came_too_late_changes_nothing() -> None:
     plan = plan_of(step("a"))
-    assert look(plan, ending=Ending.CANCELLED, a=OK).end is WorkflowState.SUCCEEDED
+    assert look(plan, ending=Ending.CANCELLED, a=OK).end is WorkflowState.COMPLETED
     assert look(plan, ending=Ending.CANCELLED, a=FAILED).end is WorkflowState.FAILED
 
 
@@ -334,7 +334,7 @@ def test_every_run_ends_and_no_step_begins_twice(run: tuple[Plan, dict[str, Step
     assert len(set(begun)) == len(begun)
     main = plan.group(Group.STEPS)
     broken = any(found.states[s.id] in (FAILED, CANCELLED) and not s.allow_failure for s in main)
-    assert found.end is (WorkflowState.FAILED if broken else WorkflowState.SUCCEEDED)
+    assert found.end is (WorkflowState.FAILED if broken else WorkflowState.COMPLETED)
     assert ("f" in plan.by_id) == ("f" in begun)
     assert ("o" in begun) == ("o" in plan.by_id and broken)
 
@@ -356,7 +356,7 @@ def naive(plan: Plan, ends: dict[str, StepState], name: str) -> tuple[StepState,
     """How a step ends by the words of the rules, and whether that is somebody's failure. By recursion."""
     planned = plan.by_id[name]
     parents = [(naive(plan, ends, parent), plan.by_id[parent].allow_failure) for parent in planned.parents]
-    succeeded = sum(state is OK for (state, _), _ in parents)
+    completed = sum(state is OK for (state, _), _ in parents)
     failed = sum(state is FAILED or (state is CANCELLED and allowed) for (state, _), allowed in parents)
     hurt = any(blame for (_, blame), _ in parents)
     skipped = any(state is SKIPPED for (state, _), _ in parents)
@@ -364,9 +364,9 @@ def naive(plan: Plan, ends: dict[str, StepState], name: str) -> tuple[StepState,
         "all_success": not hurt and not skipped,
         "none_failed": not hurt,
         "all_done": True,
-        "one_success": succeeded >= 1,
+        "one_success": completed >= 1,
         "one_failed": failed >= 1,
-        "at_least": succeeded >= planned.at_least,
+        "at_least": completed >= planned.at_least,
     }[planned.rule]
     if not runs:
         return SKIPPED, hurt

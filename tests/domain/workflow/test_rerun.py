@@ -141,7 +141,7 @@ def test_a_rerun_in_which_all_goes_well_succeeds(case: tuple[Plan, dict[str, Ste
     reset = {name: StepState.PENDING if name in again else state for name, state in states.items()}
     done = run_to_end(plan, reset, dict.fromkeys(states, OK))
     assert set(done.values()) <= ENDED
-    assert advance(plan, done).end is WorkflowState.SUCCEEDED
+    assert advance(plan, done).end is WorkflowState.COMPLETED
     assert all(done[name] is states[name] for name in states if name not in again)
 
 

@@ -30,7 +30,7 @@ INVOICES = """{
     {"id": "send",   "job_type": "mail.bulk", "depends_on": ["each", "review"], "run_if": "none_failed",
      "params": {"ids": "{{ steps.each.results }}"}, "allow_failure": true},
     {"id": "wait",   "type": "wait", "for": "1h", "depends_on": ["send"]},
-    {"id": "ledger", "type": "workflow", "workflow": LEDGER, "input": {"n": "{{ steps.each.stats.succeeded }}"},
+    {"id": "ledger", "type": "workflow", "workflow": LEDGER, "input": {"n": "{{ steps.each.stats.completed }}"},
      "depends_on": ["wait"]}
   ],
   "on_failure": [{"job_type": "slack.notify", "params": {"text": "{{ error.step }}: {{ error.message }}"}}],
@@ -75,7 +75,7 @@ def test_a_form_with_everything_in_it() -> None:
         None,
     )
     assert wait.seconds == "1h"
-    assert by_id["ledger"].params == '{"n": "{{ steps.each.stats.succeeded }}"}'
+    assert by_id["ledger"].params == '{"n": "{{ steps.each.stats.completed }}"}'
     assert by_id["ledger"].workflow is not None
 
 

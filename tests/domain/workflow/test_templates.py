@@ -18,10 +18,10 @@ SCOPE = Scope(
         "a b": {"c.d": 1}, "rows": [ {"id": 1}, {"id": BIG, "x":1e400} ], "0": "zero", "text": "say \\"hi\\"\\n"}
     """.replace("BIG", BIG),
     steps={
-        "fetch": StepEnd(StepState.SUCCEEDED, '{"rows":[1,2],"ok":true}'),
+        "fetch": StepEnd(StepState.COMPLETED, '{"rows":[1,2],"ok":true}'),
         "each": StepEnd(StepState.FAILED, "[1,null]", '{"message":"no"}', MapStats(2, 1, 1)),
         "off": StepEnd(StepState.SKIPPED),
-        "a-1_B": StepEnd(StepState.SUCCEEDED, "7"),
+        "a-1_B": StepEnd(StepState.COMPLETED, "7"),
     },
     workflow={"id": "W", "name": "w"},
     item='{"id":9}',
@@ -47,7 +47,7 @@ SCOPE = Scope(
         ('"{{ steps.each.state }}"', '"failed"'),
         ('"{{ steps.each.results }}"', "[1,null]"),
         ('"{{ steps.each.stats.failed }}"', "1"),
-        ('"{{ steps.each.stats }}"', '{"total":2,"succeeded":1,"failed":1,"cancelled":0}'),
+        ('"{{ steps.each.stats }}"', '{"total":2,"completed":1,"failed":1,"cancelled":0}'),
         ('"{{ steps.each.error.message }}"', '"no"'),
         ('"{{ steps.off.result }}"', "null"),
         ('"{{ item }}"', '{"id":9}'),
@@ -93,7 +93,7 @@ def test_what_was_filled_in_is_not_looked_at_again() -> None:
         ("steps.gone.result", "the step gone has not run"),
         ("steps.off.result.rows", "the step off is skipped and has no result"),
         ("steps.fetch.stats", "not a map"),
-        ("steps.fetch.error.message", "succeeded and has no error"),
+        ("steps.fetch.error.message", "completed and has no error"),
         ("error.step", "no step has failed"),
     ],
 )
@@ -127,7 +127,7 @@ def test_a_small_text_cannot_become_a_huge_one() -> None:
 
 def test_many_references_into_one_large_value_open_it_once() -> None:
     rows = list(range(50_000))
-    scope = Scope(steps={"a": StepEnd(StepState.SUCCEEDED, json.dumps(rows))})
+    scope = Scope(steps={"a": StepEnd(StepState.COMPLETED, json.dumps(rows))})
     template = json.dumps([f"{{{{ steps.a.result[{n}] }}}}" for n in range(2_000)])
     assert json.loads(fill(template, scope)) == rows[:2_000]
 
@@ -197,5 +197,5 @@ def test_escaped_text_stands_for_itself(text: str) -> None:
 def test_any_value_comes_through_a_reference_to_the_byte(value: object) -> None:
     raw = json.dumps(value)
     assert (
-        fill('{"a":"{{ steps.a.result }}"}', Scope(steps={"a": StepEnd(StepState.SUCCEEDED, raw)})) == f'{{"a":{raw}}}'
+        fill('{"a":"{{ steps.a.result }}"}', Scope(steps={"a": StepEnd(StepState.COMPLETED, raw)})) == f'{{"a":{raw}}}'
     )

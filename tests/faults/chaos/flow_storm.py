@@ -145,11 +145,11 @@ def form_of(number: int) -> str:
 
 def wrongs_of(number: int, record: WorkflowRecord) -> list[str]:
     """What stands otherwise than it must."""
-    expected = dict.fromkeys(record.states, StepState.SUCCEEDED)
+    expected = dict.fromkeys(record.states, StepState.COMPLETED)
     if fails(number):
         expected["fall"] = StepState.FAILED
     else:
         expected["cry"] = StepState.SKIPPED
-    end = WorkflowState.FAILED if fails(number) else WorkflowState.SUCCEEDED
+    end = WorkflowState.FAILED if fails(number) else WorkflowState.COMPLETED
     found = [f"{number} {name}: {state}" for name, state in record.states.items() if state is not expected[name]]
     return found if record.state is end else [*found, f"{number}: {record.state}"]

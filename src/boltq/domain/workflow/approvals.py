@@ -68,7 +68,7 @@ def end_of(answer: Answer) -> tuple[StepState, str, JobError | None]:
         {"decision": answer.decision, "by": answer.by, "data": answer.data, "timed_out": answer.timed_out}
     ).decode()
     if answer.decision == "approve":
-        return StepState.SUCCEEDED, result, None
+        return StepState.COMPLETED, result, None
     reason = "nobody answered in time" if answer.timed_out else f"rejected by {answer.by or 'a person'}"
     category = Category.TIMEOUT if answer.timed_out else Category.DATA
     return StepState.FAILED, result, JobError(class_name="Rejected", message=reason, category=category)

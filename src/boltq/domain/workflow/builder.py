@@ -68,12 +68,12 @@ class Step(Generic[R]):
 
     @property
     def state(self) -> Any:
-        """Its state, such as "succeeded"."""
+        """Its state, such as "completed"."""
         return Ref("steps", self.id, "state")
 
     @property
     def stats(self) -> Any:
-        """The counts of a map: `stats.total`, `stats.succeeded`, `stats.failed`, `stats.cancelled`."""
+        """The counts of a map: `stats.total`, `stats.completed`, `stats.failed`, `stats.cancelled`."""
         return Ref("steps", self.id, "stats")
 
     @property

@@ -171,7 +171,7 @@ class ApprovalForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, fro
 
 
 class AtLeastForm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The rule that so many parents must have succeeded."""
+    """The rule that so many parents must have completed."""
 
     EXPECTED: ClassVar[str] = '{"at_least": 2}'
 
@@ -212,7 +212,7 @@ class StepForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=
         ),
     ] = None
     allow_failure: Annotated[
-        bool, msgspec.Meta(description="if it fails, the workflow does not: steps after it run as if it had succeeded")
+        bool, msgspec.Meta(description="if it fails, the workflow does not: steps after it run as if it had completed")
     ] = False
     run_if: Annotated[RunIf, msgspec.Meta(description="how the steps that it depends on must have ended")] = (
         "all_success"

@@ -45,7 +45,7 @@ def tolerated(failures: int | str, total: int) -> int:
 
 
 def state_of_map(stats: MapStats, begun: int, failures: int | str, *, stopped: bool = False) -> StepState:
-    """Where a map stands of which `begun` items have begun; without items it succeeded.
+    """Where a map stands of which `begun` items have begun; without items it completed.
 
     When it has lost more items than it may, or was stopped, no item begins any more, and it ends when those that run
     have ended.
@@ -55,7 +55,7 @@ def state_of_map(stats: MapStats, begun: int, failures: int | str, *, stopped: b
         return StepState.RUNNING
     if stopped and (stats.cancelled or begun < stats.total):
         return StepState.CANCELLED
-    return StepState.FAILED if lost else StepState.SUCCEEDED
+    return StepState.FAILED if lost else StepState.COMPLETED
 
 
 def has_lost(stats: MapStats, failures: int | str) -> bool:
@@ -68,7 +68,7 @@ def count(total: int, states: Iterable[StepState]) -> MapStats:
     found = list(states)
     return MapStats(
         total=total,
-        succeeded=found.count(StepState.SUCCEEDED),
+        completed=found.count(StepState.COMPLETED),
         failed=found.count(StepState.FAILED),
         cancelled=found.count(StepState.CANCELLED),
     )
@@ -94,4 +94,4 @@ def gathered(total: int, results: Mapping[int, str]) -> str:
 
 def items_to_rerun(states: Sequence[StepState]) -> list[int]:
     """The items that begin anew when only what failed is run again, by their numbers."""
-    return [number for number, state in enumerate(states) if state is not StepState.SUCCEEDED]
+    return [number for number, state in enumerate(states) if state is not StepState.COMPLETED]

@@ -52,7 +52,7 @@ class PlannedStep(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True)
     dependents: tuple[str, ...] = ()  # the steps that have it among their parents or awaits
     level: int = 0  # the number of steps on the longest way to it, in its group
     rule: Rule = Rule.ALL_SUCCESS
-    at_least: int = 0  # parents that must have succeeded, for the rule of that name
+    at_least: int = 0  # parents that must have completed, for the rule of that name
     reads: tuple[str, ...] = ()  # the steps whose ends its references need
     when: str | None = None
     map: PlannedMap | None = None

@@ -22,7 +22,7 @@ class Standing(StrEnum):
     """What a step means for those that depend on it."""
 
     OPEN = "open"  # it has not ended
-    GOOD = "good"  # it succeeded
+    GOOD = "good"  # it completed
     TOLERATED = "tolerated"  # it failed or was cancelled, and `allow_failure` says that this does not matter
     BAD = "bad"  # it failed
     LOST = "lost"  # it was cancelled, or skipped because something before it was bad or lost
@@ -82,7 +82,7 @@ def standings(plan: Plan, states: States) -> dict[str, Standing]:
 def standing_of(step: PlannedStep, state: StepState, parents: Iterable[Standing]) -> Standing:
     """What a step means for those that depend on it; `parents` is what its own parents mean for it."""
     match state:
-        case StepState.SUCCEEDED:
+        case StepState.COMPLETED:
             return Standing.GOOD
         case StepState.FAILED | StepState.CANCELLED if step.allow_failure:
             return Standing.TOLERATED
@@ -125,7 +125,7 @@ def outcome(plan: Plan, states: States, ending: Ending | None = None) -> Workflo
     cancelled = any(states[step.id] is StepState.CANCELLED for step in main)
     if ending and cancelled:
         return WorkflowState.CANCELLED if ending is Ending.CANCELLED else WorkflowState.FAILED
-    return WorkflowState.FAILED if any(_fails(step, states) for step in main) else WorkflowState.SUCCEEDED
+    return WorkflowState.FAILED if any(_fails(step, states) for step in main) else WorkflowState.COMPLETED
 
 
 def first_failure(plan: Plan, states: States, group: Group = Group.STEPS) -> str | None:
@@ -239,7 +239,7 @@ class _Round:
         if self._is_open(Group.FINALLY):
             return None
         broken = any(_fails(step, self._states) for step in self._plan.group(Group.FINALLY))
-        return WorkflowState.FAILED if broken and ended is WorkflowState.SUCCEEDED else ended
+        return WorkflowState.FAILED if broken and ended is WorkflowState.COMPLETED else ended
 
     def _leave_out(self, group: Group) -> None:
         for step in self._plan.group(group):

@@ -12,7 +12,7 @@ from boltq.domain.workflow.bounds import MAX_REFERENCE_CHARS, bad_step_id
 
 ROOTS: Final = ("input", "steps", "item", "workflow", "error")
 STEP_PARTS: Final = ("result", "results", "state", "stats", "error")
-STATS_PARTS: Final = ("total", "succeeded", "failed", "cancelled")
+STATS_PARTS: Final = ("total", "completed", "failed", "cancelled")
 WORKFLOW_PARTS: Final = ("id", "name", "state")
 
 

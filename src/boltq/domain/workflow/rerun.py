@@ -42,7 +42,7 @@ def steps_to_rerun(plan: Plan, states: States, mode: RerunMode, from_step: str |
         after = downstream(plan, chosen)
         chosen |= after if mode is RerunMode.FAILED_AND_DOWNSTREAM else _skipped(after, states)
     handlers = {step.id for step in plan.steps if step.group is not Group.STEPS}
-    if not chosen and all(states[handler] in (StepState.SUCCEEDED, StepState.SKIPPED) for handler in handlers):
+    if not chosen and all(states[handler] in (StepState.COMPLETED, StepState.SKIPPED) for handler in handlers):
         return ()
     return tuple(step.id for step in plan.steps if step.id in chosen or step.id in handlers)
 

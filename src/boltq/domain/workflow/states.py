@@ -15,7 +15,7 @@ class StepState(StrEnum):
     QUEUED = "queued"  # its parents allow it: it waits for a worker
     RUNNING = "running"  # its job, its map or its sub-workflow runs
     WAITING = "waiting"  # for a moment, a person, or the next attempt of its job
-    SUCCEEDED = "succeeded"
+    COMPLETED = "completed"
     FAILED = "failed"
     SKIPPED = "skipped"  # `run_if` or `when` said no
     CANCELLED = "cancelled"  # by a person, or by another step's failure
@@ -25,7 +25,7 @@ class WorkflowState(StrEnum):
     """Where a workflow stands."""
 
     RUNNING = "running"
-    SUCCEEDED = "succeeded"
+    COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -34,17 +34,17 @@ class MapStats(msgspec.Struct, frozen=True):
     """How many items a map has, and how they ended."""
 
     total: int
-    succeeded: int = 0
+    completed: int = 0
     failed: int = 0
     cancelled: int = 0
 
     @property
     def ended(self) -> int:
         """How many items have ended."""
-        return self.succeeded + self.failed + self.cancelled
+        return self.completed + self.failed + self.cancelled
 
 
-ENDED: Final = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED})
+ENDED: Final = frozenset({StepState.COMPLETED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED})
 """The states that a step leaves only when the workflow is run again."""
 
 UNSTARTED: Final = frozenset({StepState.PENDING, StepState.QUEUED, StepState.WAITING})
@@ -56,7 +56,7 @@ OF_JOB: Final[dict[JobState, StepState]] = {
     JobState.QUEUED: StepState.QUEUED,
     JobState.RUNNING: StepState.RUNNING,
     JobState.RETRYING: StepState.WAITING,
-    JobState.COMPLETED: StepState.SUCCEEDED,
+    JobState.COMPLETED: StepState.COMPLETED,
     JobState.DEAD: StepState.FAILED,
     JobState.CANCELLED: StepState.CANCELLED,
 }

@@ -14,7 +14,7 @@
 -- inputs number -> the data of an ended step's job where references were filled in
 -- left   number -> for how many steps it still waits: a step that ends counts it down, and decides what waits no more
 -- map:<number>   total, begun, most at a time, bearable: failures, stopped, bytes of results, ahead: items after
---                those that have begun that succeeded in an earlier run
+--                those that have begun that completed in an earlier run
 local flow = { EARLY = { one_success = true, one_failed = true, at_least = true }, MOST = 2000, CLEARED = 200 }
 local opened, changed, left_over -- workflows of this call by id; those in which something happened; steps that may follow
 local stale -- whether it has to be found out anew when the first workflow wants to be looked at
@@ -125,7 +125,7 @@ end
 -- Ends
 
 function flow.standing(step, state)
-  if state == 'succeeded' then return 'good' end
+  if state == 'completed' then return 'good' end
   if step.allowed then return 'tolerated' end
   return state == 'failed' and 'bad' or 'lost'
 end
@@ -141,11 +141,11 @@ function flow.finish(w, n, state, standing, run)
   if step.group == 1 and state == 'cancelled' and not w.lost then set_flow(w, 'lost', 1) end
   if step.group == 3 and fails and not w.untidy then set_flow(w, 'untidy', 1) end
   w.work[#w.work + 1] = { 'tell', n, 1 }
-  if step.kind == 'map' and state ~= 'succeeded' then w.work[#w.work + 1] = { 'halt', n, 1 } end
+  if step.kind == 'map' and state ~= 'completed' then w.work[#w.work + 1] = { 'halt', n, 1 } end
   flow.touch(w)
 end
 
-flow.ENDS = { completed = 'succeeded', dead = 'failed', cancelled = 'cancelled' }
+flow.ENDS = { completed = 'completed', dead = 'failed', cancelled = 'cancelled' }
 flow.ITEMS = { completed = 'good', dead = 'bad', cancelled = 'gone' }
 
 function flow.run_of(id)
@@ -514,7 +514,7 @@ end
 
 local function outcome_of(w)
   if w.ending and w.lost then return w.ending == 'cancelled' and 'cancelled' or 'failed' end
-  return w.broken and 'failed' or 'succeeded'
+  return w.broken and 'failed' or 'completed'
 end
 
 local function enter_group(w, group)
@@ -675,7 +675,7 @@ local function handle(w)
   if #w.work > 0 or is_open(w, 1) then return end
   local outcome = outcome_of(w)
   if w.handlers and flow.has_handlers_left(w, outcome) then return end
-  end_flow(w, (w.untidy and outcome == 'succeeded') and 'failed' or outcome)
+  end_flow(w, (w.untidy and outcome == 'completed') and 'failed' or outcome)
 end
 
 local function carry_out(w)
@@ -939,7 +939,7 @@ local function forget_map(w, n)
   end
 end
 
--- The items of a map that succeeded stay, when there are others. Answers whether there are any.
+-- The items of a map that completed stay, when there are others. Answers whether there are any.
 local function keep_good(w, n)
   local key, jobs_key = map_key(w, n), map_key(w, n, 'jobs')
   local good = flow.numbers(w, 'map:' .. n .. ':good')
@@ -974,7 +974,7 @@ local function note_old(w, n)
   end
 end
 
--- `map`: 0 it is none, 1 all items begin anew, 2 those that succeeded stay.
+-- `map`: 0 it is none, 1 all items begin anew, 2 those that completed stay.
 local function forget_step(w, n, map)
   note_old(w, n)
   for _, part in ipairs({ 'ends', 'inputs', 'results', 'errors', 'answers' }) do

@@ -59,7 +59,7 @@ end
 
 function look.outcome(head)
   if head[4] and head[5] then return head[4] == 'cancelled' and 'cancelled' or 'failed' end
-  return head[6] and 'failed' or 'succeeded'
+  return head[6] and 'failed' or 'completed'
 end
 
 -- What belongs to the phase of a step that has begun before.

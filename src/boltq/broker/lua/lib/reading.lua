@@ -22,7 +22,7 @@ local function read_job(id, fields)
   return row
 end
 
--- How many items of a map succeeded, failed and were cancelled: behind what stands in `numbers`.
+-- How many items of a map completed, failed and were cancelled: behind what stands in `numbers`.
 local function add_item_counts(numbers, id, n)
   for _, part in ipairs({ 'good', 'bad', 'gone' }) do
     numbers[#numbers + 1] = call('SCARD', flow_key(id, 'map:' .. n .. ':' .. part))
