@@ -11,8 +11,15 @@ INSTALL := $(UV) pip install --python $(BIN)/python --require-hashes
 LOCK := $(UV) --no-config pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 ARGS ?=
-# The tests in which the number of partitions makes a difference: run with 4 as well as with 1.
+# Two tests at a time, those of a file in one process. More words win: make test ARGS='-n 0 tests/broker'.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+# Where the number of partitions may make a difference: run with 4 as well as with 1. Of these folders, `make check` runs
+# with 4 what has `partitions` in it, and `make night` also what is said not to mind (the marker `any_partitions`).
 PARTITIONED := tests/broker tests/stories tests/worker tests/server tests/faults
+# What takes long: random lives, storms, the supervisor's many processes, whole programs.
+LONG := tests/docs tests/faults tests/broker/test_machine.py tests/broker/test_flow_machine.py \
+	tests/broker/test_servers.py tests/worker tests/cli/test_dev.py tests/cli/test_bench.py \
+	tests/server/test_schemathesis.py
 
 # Done once for each change of what a stamp depends on.
 VENV_STAMP := $(VENV)/.made
@@ -20,6 +27,9 @@ RUN_STAMP := $(VENV)/.runtime-installed
 DEV_STAMP := $(VENV)/.dev-installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Programs start three times as fast when their modules are compiled: those that we install once, ours at their first use.
+unexport PYTHONDONTWRITEBYTECODE
+COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib
 
 ##@ Run
 .PHONY: dev
@@ -52,7 +62,11 @@ servers: $(DEV_STAMP) ## Fetch the older servers that the tests run against into
 
 .PHONY: test
 test: servers ## Run the tests (some of them: make test ARGS='tests/broker -k claim')
-	$(BIN)/pytest $(ARGS)
+	$(PYTEST) $(ARGS)
+
+.PHONY: quick
+quick: lint servers ## Style, types and the fast tests: two or three minutes
+	$(PYTEST) $(foreach path,$(LONG),--ignore $(path)) -m 'not slow' $(ARGS)
 
 .PHONY: docs
 docs: $(VENV_STAMP) ## Build the documentation into site/
@@ -62,8 +76,13 @@ docs: $(VENV_STAMP) ## Build the documentation into site/
 check: ## Everything that CI runs, in its order; stops at the first failure
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory docs
-	@$(MAKE) --no-print-directory test ARGS='--partitions 4 $(PARTITIONED)'
+	@$(MAKE) --no-print-directory test ARGS='--partitions 4 -m partitioned $(PARTITIONED)'
 	@$(MAKE) --no-print-directory test
+
+.PHONY: night
+night: ## As check, and with 4 partitions also what should not mind their number
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory test ARGS='--partitions 4 -m any_partitions $(PARTITIONED)'
 
 ##@ Maintain
 .PHONY: lock
@@ -101,9 +120,11 @@ $(RUN_STAMP): $(VENV_STAMP) requirements/runtime.txt pyproject.toml
 	@echo 'Installing what BoltQ needs.'
 	@$(INSTALL) -r requirements/runtime.txt
 	@$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@-$(COMPILE)
 	@touch $@
 
 $(DEV_STAMP): $(RUN_STAMP) requirements/dev.txt
 	@echo 'Installing what the checks need.'
 	@$(INSTALL) -r requirements/dev.txt
+	@-$(COMPILE)
 	@touch $@

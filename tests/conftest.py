@@ -35,6 +35,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--chaos-seconds", type=float, default=20.0, help="how long its storm lasts")
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests in which the number of partitions can make a difference."""
+    for item in items:
+        if "partitions" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("any_partitions"):
+            item.add_marker("partitioned")
+
+
 @pytest.fixture(scope="session")
 def partitions(request: pytest.FixtureRequest) -> int:
     """How many partitions each test's namespace has."""

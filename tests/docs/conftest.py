@@ -23,7 +23,7 @@ def environment(**extra: str) -> dict[str, str]:
     """As a user has it who has activated .venv; nothing of BoltQ is set."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("BOLTQ_", "API_", "REDIS_"))}
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    return {**clean, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", **extra}
+    return {**clean, "PATH": path, "PYTHONUNBUFFERED": "1", **extra}
 
 
 @pytest.fixture

@@ -182,7 +182,9 @@ async def test_a_job_is_deleted_unless_it_runs(http, run_one):
     assert "older than the history" in gone.json()["detail"]
 
 
-@pytest.mark.parametrize("job_id", [new_id(0), new_id(1023), "x", "%00"])
+@pytest.mark.parametrize(
+    "job_id", [pytest.param(new_id(0), id="new"), pytest.param(new_id(1023), id="of-another-partition"), "x", "%00"]
+)
 def test_a_job_that_is_not_there(http, job_id):
     path = f"/api/v1/jobs/{job_id}"
     assert http.patch(path, json={"priority": 1}).status_code == 404

@@ -113,7 +113,13 @@ async def test_what_has_ended_cannot_be_cancelled(http, run_one):
 @pytest.mark.parametrize("verb", ["", "/cancel", "/replay", "/retry", "/run-now"])
 @pytest.mark.parametrize(
     "job_id",
-    [new_id(0), new_id(1023), "job_123", "x", "a" * 500, new_id(0).lower(), "8" + new_id(0)[1:], "%00", "é" * 26],
+    [
+        pytest.param(new_id(0), id="new"),
+        pytest.param(new_id(1023), id="of-another-partition"),
+        pytest.param(new_id(0).lower(), id="in-small-letters"),
+        pytest.param("8" + new_id(0)[1:], id="too-large"),
+        *("job_123", "x", "a" * 500, "%00", "é" * 26),
+    ],
 )
 def test_a_job_that_is_not_there(http, verb, job_id):
     path = f"/api/v1/jobs/{job_id}{verb}"

@@ -7,7 +7,8 @@ has no copy of them.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Final
 
@@ -47,11 +48,10 @@ class Library:
     """
 
     def __init__(self, rewrite: Rewrite | None = None) -> None:
-        texts = _read_all(rewrite)
+        texts = {name: rewrite(name, text) for name, text in _texts().items()} if rewrite else _texts()
         body = _body(texts)
         self.name = f"boltq_{hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()[:12]}"
         self.text = f"#!lua name={self.name}\n{body.replace(_NAME, self.name)}"
-        self.verbs = sorted(name for name in texts if "/" not in name)
 
     def call(self, verb: str, prefix: str, now: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The command that runs a script."""
@@ -77,22 +77,25 @@ _SHEBANG: Final = re.compile(r"#!lua(?: flags=([a-z,-]+))?\n")
 _USE: Final = re.compile(r"^--@use (.+)$", re.MULTILINE)
 
 
-def _read_all(rewrite: Rewrite | None) -> dict[str, str]:
-    """Every file under lua/ by its name without the ending; libraries as lib/<name>."""
+_remembered: Final = lru_cache(maxsize=256)  # of each file: whoever makes many brokers does not wait for it again
+
+
+@cache
+def _texts() -> Mapping[str, str]:
+    """Every file under lua/ by its name without the ending; libraries as lib/<name>. Read once a process."""
     folder = files("boltq.broker").joinpath("lua")
     found = {f"{entry.name}": entry for entry in folder.iterdir() if entry.name.endswith(".lua")}
     found |= {f"lib/{entry.name}": entry for entry in folder.joinpath("lib").iterdir() if entry.name.endswith(".lua")}
-    texts = {name: entry.read_text("utf-8") for name, entry in sorted(found.items())}
-    return {name.removesuffix(".lua"): rewrite(name, text) if rewrite else text for name, text in texts.items()}
+    return {name.removesuffix(".lua"): entry.read_text("utf-8") for name, entry in sorted(found.items())}
 
 
-def _body(texts: dict[str, str]) -> str:
+def _body(texts: Mapping[str, str]) -> str:
     shared = [_stripped(texts[f"lib/{name}"]) for name in _in_order(texts, [n[4:] for n in texts if "/" in n])]
     verbs = [_verb(name, texts) for name in texts if "/" not in name]
     return "".join([_constants(), *shared, *verbs])
 
 
-def _in_order(texts: dict[str, str], names: list[str], known: list[str] | None = None) -> list[str]:
+def _in_order(texts: Mapping[str, str], names: Sequence[str], known: list[str] | None = None) -> list[str]:
     """The libraries of these names and all that they use, each after what it uses itself."""
     ordered = [] if known is None else known
     for name in names:
@@ -102,11 +105,12 @@ def _in_order(texts: dict[str, str], names: list[str], known: list[str] | None =
     return ordered
 
 
-def _uses(text: str) -> list[str]:
+@_remembered
+def _uses(text: str) -> Sequence[str]:
     return [name.strip() for line in _USE.findall(text) for name in line.split(",")]
 
 
-def _verb(name: str, texts: dict[str, str]) -> str:
+def _verb(name: str, texts: Mapping[str, str]) -> str:
     """One script as a registered function: the libraries that it uses begin anew, then it runs."""
     shebang = _SHEBANG.match(texts[name])
     flags = ",".join(f"'{flag}'" for flag in (shebang[1] or "").split(",") if flag) if shebang else ""
@@ -119,6 +123,7 @@ def _verb(name: str, texts: dict[str, str]) -> str:
     )
 
 
+@_remembered
 def _stripped(text: str) -> str:
     """Without comments and indents: the server keeps the text."""
     lines = (re.sub(r"(^|\s)--.*$", "", line).strip() for line in text.splitlines())
