@@ -1,5 +1,8 @@
 """Leases: who beats keeps what it holds, and a time in which nobody could beat costs nobody anything."""
 
+from collections.abc import Callable
+
+import pytest
 from machine import LEASE, World
 
 
@@ -109,3 +112,124 @@ async def test_vitals_are_shown(desk) -> None:
     await desk.broker.extend(0, "w", 15_000, 0, '{"busy":3}')
     (worker,) = await desk.inspector.workers()
     assert worker.vitals == {"busy": 3}
+
+
+def after(world: World, awake: dict[str, Callable[[float], bool]], seconds: float = 90) -> float | None:
+    """Lets workers live that are awake at some seconds only. When the running job was taken back; None: never."""
+    (job,) = world.standing("running")
+    beaten = dict.fromkeys(awake, -100.0)
+    for tick in range(round(seconds * 2)):
+        now = tick / 2
+        for worker, is_awake in awake.items():
+            if not is_awake(now):
+                continue
+            if now - beaten[worker] >= LEASE / 3_000:
+                if (0, worker) not in world.workers:
+                    return None  # it was believed dead
+                world.extend(0, worker)
+                beaten[worker] = now
+            world.reap(0, worker)
+            if job.state != "running":
+                return now
+        world.advance(500)
+    return None
+
+
+def begin(world: World, count: int) -> list[str]:
+    """So many workers that have beaten for a while, and one that holds a job and dies just now."""
+    world.submit(world.make(0))
+    workers = [world.register(0, ["r"], None) for _ in range(count)]
+    dead = world.register(0, ["q"], None)
+    world.claim(0, dead, 1)
+    for _ in range(2):
+        for worker in (*workers, dead):
+            world.extend(0, worker)
+        world.advance(LEASE // 3)
+    for worker in (*workers, dead):
+        world.extend(0, worker)
+    return workers
+
+
+def flaps(stopped: float, runs: float, shift: float = 0) -> Callable[[float], bool]:
+    return lambda now: (now + shift) % (stopped + runs) >= stopped
+
+
+@pytest.mark.parametrize("rhythm", [(11, 1), (14, 1), (11, 6), (10.5, 0.5)])
+@pytest.mark.parametrize("beside", ["one", "two at once", "two in turn"])
+def test_neighbours_that_are_held_up_again_and_again_do_not_keep_the_dead_alive(world: World, rhythm, beside) -> None:
+    first, second, healthy = begin(world, 3)
+    awake = {first: flaps(*rhythm), healthy: lambda _: True}
+    if beside != "one":
+        awake[second] = flaps(*rhythm, shift=0 if beside == "two at once" else rhythm[0] / 2)
+    assert LEASE / 1_000 <= after(world, awake) <= LEASE / 1_000 + 2
+
+
+def test_two_that_are_held_up_in_turn_are_enough_to_know_who_is_dead(world: World) -> None:
+    first, second = begin(world, 2)
+    awake = {first: flaps(6, 6), second: flaps(6, 6, shift=6)}
+    assert LEASE / 1_000 <= after(world, awake) <= LEASE / 1_000 + 2
+
+
+def test_one_that_is_alone_and_held_up_keeps_the_dead_alive_for_a_while_only(world: World) -> None:
+    (alone,) = begin(world, 1)
+    back = after(world, {alone: flaps(11, 1)})
+    assert back is not None
+    assert back <= 3 * 12
+
+
+def test_after_a_gap_for_all_nobody_who_lives_is_believed_dead(world: World) -> None:
+    """Also when one that has just come beats first, and the others come back late and one after the other."""
+    first, second = begin(world, 2)
+    (job,) = world.standing("running")
+    world.advance(60_000)  # all were stopped, or the store was away
+    new = world.register(0, ["r"], None)
+    world.extend(0, new)
+    world.advance(900)
+    world.extend(0, first)
+    world.reap(0, first)
+    world.advance(4_000)
+    world.extend(0, new)
+    world.reap(0, new)
+    world.extend(0, second)
+    world.extend(0, job.holder)
+    assert job.state == "running"
+
+
+def test_a_store_that_comes_and_goes_costs_nobody_a_lease(world: World) -> None:
+    first, second = begin(world, 2)
+    (job,) = world.standing("running")
+    for turn in range(4):
+        world.advance(20_000)
+        world.extend(0, first)  # in the moment in which it is there only one gets through, and that looks for the dead
+        world.reap(0, first)
+        if turn % 2:
+            world.extend(0, job.holder)
+    assert (job.state, (0, second) in world.workers) == ("running", False)
+
+
+def test_a_new_worker_does_not_lengthen_the_lease_of_the_one_it_replaces(world: World) -> None:
+    begin(world, 0)
+    (job,) = world.standing("running")
+    world.advance(3_000)
+    new = world.register(0, ["q"], None)
+    for _ in range(3):
+        world.extend(0, new)
+        world.advance(4_100)
+    assert job.state == "running"
+    world.reap(0, new)
+    assert job.state == "queued"
+
+
+def test_a_packet_that_was_late_is_no_jump_of_the_clock(world: World) -> None:
+    """Its sender counted the time until it was sent; a third one beat all the while."""
+    late, healthy = begin(world, 2)
+    (job,) = world.standing("running")
+    for step in range(31):
+        world.advance(500)
+        if step % 10 == 9:
+            world.extend(0, healthy)
+        if step % 14 == 13:
+            world.workers[0, late].beat_mono = world.mono - 5_000
+            world.extend(0, late)
+    world.reap(0, healthy)
+    assert job.state == "queued"

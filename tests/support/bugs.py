@@ -51,7 +51,7 @@ LUA_BUGS = [
         (
             (
                 "reap.lua",
-                "  if seen[1] then\n    grant_grace()\n    return answer(0, 0, NOW + 1000)\n  end\n",
+                "  if seen[1] then\n    grace.grant()\n    return answer(0, 0, NOW + 1000)\n  end\n",
                 "",
             ),
         ),
@@ -111,8 +111,8 @@ LUA_BUGS = [
         (
             (
                 "lib/grace.lua",
-                "local function grant_grace()\n",
-                "local function grant_grace()\n  if true then return end\n",
+                "function grace.grant()\n",
+                "function grace.grant()\n  if true then return end\n",
             ),
         ),
         "clocks",

@@ -101,6 +101,7 @@ class Worker:
     beat_at: int
     ends: int
     beat_mono: int
+    graces: int = 0  # that it was granted since its last beat
     idle: int = 0  # jobs that it sleeps for; 0: awake
     alive: bool = True  # it beats; the store does not know
     lost: set[str] = field(default_factory=set)  # jobs whose claim's answer it never got
@@ -144,6 +145,7 @@ class World:
         self.mono = 0  # time as it really passes
         self.stepped = False  # the clock was set back: history may be out of order
         self.seen = dict.fromkeys(range(partitions), 0)
+        self.heard = dict.fromkeys(range(partitions), 0)  # when a worker beat that had beaten before
         self.jobs: dict[str, Job] = {}
         self.gone: set[str] = set()
         self.workers: dict[tuple[int, str], Worker] = {}
@@ -715,15 +717,15 @@ class World:
         clock_was_set = self.now < self.seen[partition] - HOLD
         now = self.read_clock(partition)
         here = [one for (home, _), one in self.workers.items() if home == partition]
-        by_server = now - worker.beat_at
-        if (
-            clock_was_set
-            or elapsed > LEASE * 2 / 3
-            or (elapsed > 0 and by_server - elapsed > LEASE / 3)
-            or max(one.ends for one in here) > now + LEASE
-        ):
+        silence = self._silence(partition, worker, now)
+        jumped = elapsed > 0 and now - worker.beat_at - elapsed > LEASE / 3
+        if clock_was_set or max(one.ends for one in here) > now + LEASE:
+            self._begin_leases_anew(partition, now)
+        elif silence > LEASE * 2 / 3 or (jumped and silence > LEASE * 2 / 5):
             self._grant_grace(partition, now)
-        worker.ends, worker.beat_at, worker.beat_mono = now + LEASE, now, self.mono
+        worker.ends, worker.beat_at, worker.beat_mono, worker.graces = now + LEASE, now, self.mono, 0
+        if elapsed > 0:
+            self.heard[partition] = now
         stop = {job.id for job in self.held_by(partition, name) if job.cancel}
         must(set(beat.cancelled) == stop, f"{name} shall stop {stop}: {beat}")
         others = [one.ends for one in here if one is not worker]
@@ -731,14 +733,29 @@ class World:
         self.read_mail(partition)
         self.compare()
 
+    def _silence(self, partition: int, worker: Worker, now: int) -> int:
+        """For how long nobody was heard, as far as this worker can say."""
+        return now - max(self.heard[partition], worker.since if worker.since <= now else 0)
+
     def _grant_grace(self, partition: int, now: int) -> None:
+        """A full lease for all; for those who were not heard since the last time a third of one; then nothing."""
         REACHED["grace"] += 1
+        for (home, _), one in self.workers.items():
+            if home == partition and one.graces < 2:
+                one.ends = max(one.ends, now + (LEASE // 3 if one.graces else LEASE))
+                one.beat_at = now
+                one.graces += 1
+
+    def _begin_leases_anew(self, partition: int, now: int) -> None:
+        REACHED["leases anew"] += 1
+        self.heard[partition] = now
         for (home, _), one in self.workers.items():
             if home == partition:
                 one.ends, one.beat_at = now + LEASE, now
 
     def reap(self, partition: int, name: str) -> None:
         reaped = self.run(self.broker.reap(partition, name))
+        clock_was_set = self.now < self.seen[partition] - HOLD
         now = self.read_clock(partition)
         asker = self.workers.get((partition, name))
         here = {key: one for key, one in self.workers.items() if key[0] == partition}
@@ -750,8 +767,13 @@ class World:
             must(reaped.taken_back == 0, "after a restart nobody is judged")
         elif asker and 0 <= now - asker.since < 2_000:
             must(reaped.taken_back == 0, "one that has just come takes nothing back")
-        elif (asker and asker.ends < now) or max((one.ends for one in here.values()), default=0) > now + LEASE:
+        elif clock_was_set or max((one.ends for one in here.values()), default=0) > now + LEASE:
+            self._begin_leases_anew(partition, now)
+            must(reaped.taken_back == 0, "after the clock was set back nobody is judged")
+        elif asker and self._silence(partition, asker, now) > LEASE * 2 / 3:
             self._grant_grace(partition, now)
+            must(reaped.taken_back == 0, "after a time in which nobody was heard nobody is judged")
+        elif asker and asker.ends < now:
             must(reaped.taken_back == 0, "who asks late judges nobody")
         else:
             for key in [key for key, one in here.items() if one.ends < now]:

@@ -1,24 +1,27 @@
 #!lua flags=allow-oom
 -- extend: a worker lives; its lease, which covers all that it holds, begins anew.
---   ARGV     now, worker, lease in ms, ms since its last beat by its own clock (0: unknown), vitals (JSON)
+--   ARGV     now, worker, lease in ms, ms since its last beat by its own clock (0: it is the first), vitals (JSON)
 --   returns  msgpack of [ids to cancel, when the first other lease ends or 0, 1 when a sweep is due, now, wish]
 --   refuses  UNKNOWN_WORKER: it was reaped, and holds nothing any more
 --@use grace, words
 local worker, lease, elapsed = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local known = call('HMGET', worker_key(worker), 'beat_at', 'wish')
+local known = call('HMGET', worker_key(worker), 'beat_at', 'wish', 'since')
 if not known[1] then refuse('UNKNOWN_WORKER', worker) end
 
--- It could not beat for long, or the clock says so though it did: nobody could, or the clock jumped.
-local by_server = NOW - tonumber(known[1])
-if clock_was_set or elapsed > lease * 2 / 3 or (elapsed > 0 and by_server - elapsed > lease / 3) then
-  grant_grace()
-elseif leases_are_too_long() then
-  grant_grace()
+-- Nobody was heard for long, not even who beats now: nobody could, or the clock jumped (a jump shows earlier, by its clock).
+local silence = grace.silence(known[3])
+local jumped = elapsed > 0 and NOW - known[1] - elapsed > lease / 3
+if clock_was_set or grace.is_too_long() then
+  grace.begin_anew()
+elseif silence > lease * 2 / 3 or (jumped and silence > lease * 2 / 5) then
+  grace.grant()
 end
 
-tell_missed(worker)
+grace.tell_missed(worker)
 call('ZADD', workers_key, NOW + lease, worker)
-call('HSET', worker_key(worker), 'beat_at', NOW, 'lease', lease, 'vitals', ARGV[5])
+call('HSET', worker_key(worker), 'beat_at', NOW, 'lease', lease, 'vitals', ARGV[5], 'graces', 0)
+-- The first beat of one that has just come is no sign that others could have beaten before.
+if elapsed > 0 then call('HSET', partition_key, 'heard', NOW) end
 
 local cancels = call('SMEMBERS', cancels_key(worker))
 for i = #cancels, 1, -1 do

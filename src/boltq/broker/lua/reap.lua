@@ -15,23 +15,29 @@ local function answer(taken, more, again)
 end
 
 local seen = call('HMGET', partition_key, 'run_id', 'sweep')
-local here = run_id()
+local here = grace.run_id()
 if seen[1] ~= here then
   call('HSET', partition_key, 'run_id', here)
   if seen[1] then
-    grant_grace()
+    grace.grant()
     return answer(0, 0, NOW + 1000)
   end
 end
-local since = tonumber(call('HGET', worker_key(ARGV[2]), 'since'))
+local asker = call('HMGET', worker_key(ARGV[2]), 'since', 'lease')
+local since = tonumber(asker[1])
 if since and NOW >= since and NOW - since < FRESH_MS then return answer(0, 0, since + FRESH_MS) end
 
--- Who asks has beaten a moment ago: if its own lease is over as well, the clock jumped in between.
+-- Who asks has beaten a moment ago: if nobody was heard for long even so, the clock jumped in between, or nobody could
+-- beat. If others were heard, and its own lease is over, it alone was held up, and judges nobody.
 local own = tonumber(call('ZSCORE', workers_key, ARGV[2]))
-if own and own < NOW or leases_are_too_long() then
-  grant_grace()
-  return answer(0, 0, NOW + 1000)
+local silent = own and grace.silence(since) > (tonumber(asker[2]) or 15000) * 2 / 3
+local was_set = clock_was_set or grace.is_too_long()
+if was_set then
+  grace.begin_anew()
+elseif silent then
+  grace.grant()
 end
+if was_set or silent or (own and own < NOW) then return answer(0, 0, NOW + 1000) end
 
 local gone = call('ZRANGE', workers_key, '-inf', '(' .. NOW, 'BYSCORE', 'LIMIT', 0, MOST_WORKERS)
 for i = 1, #gone do

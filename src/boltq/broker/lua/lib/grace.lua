@@ -1,26 +1,57 @@
 --@use clock, mail
+-- Whether a lease that has run out can be trusted to have run out: not after a time in which nobody could beat.
+local grace = {}
+
+do
+-- Of a lease, for a worker that was not heard since the grace before; after that it had its chances, and gets none.
+local SHARES = { 1, 1 / 3 }
+
 -- A sleeper that was passed over while its lease had run out shall look for what came meanwhile.
-local function tell_missed(worker)
+function grace.tell_missed(worker)
   if call('HDEL', worker_key(worker), 'missed') == 1 then post(worker, { 'look' }) end
 end
 
--- After a time in which nobody could beat, no lease can be trusted to have run out: each gets a full one again.
-local function grant_grace()
-  local ids = call('ZRANGE', workers_key, 0, -1)
-  for i = 1, #ids do
-    local lease = call('HGET', worker_key(ids[i]), 'lease')
-    call('ZADD', workers_key, 'XX', NOW + (tonumber(lease) or 15000), ids[i])
-    call('HSET', worker_key(ids[i]), 'beat_at', NOW)
-    tell_missed(ids[i])
+local function begin_lease(worker, ends)
+  call('ZADD', workers_key, 'XX', ends, worker)
+  call('HSET', worker_key(worker), 'beat_at', NOW)
+  grace.tell_missed(worker)
+end
+
+-- Nobody could beat: the lost time counts for no lease.
+function grace.grant()
+  local rows = call('ZRANGE', workers_key, 0, -1, 'WITHSCORES')
+  for i = 1, #rows, 2 do
+    local known = call('HMGET', worker_key(rows[i]), 'lease', 'graces')
+    local times = (tonumber(known[2]) or 0) + 1
+    if SHARES[times] then
+      call('HSET', worker_key(rows[i]), 'graces', times)
+      begin_lease(rows[i], math.max(tonumber(rows[i + 1]), NOW + math.floor((tonumber(known[1]) or 15000) * SHARES[times])))
+    end
+  end
+end
+
+-- The clock was set back: what ends by the old one says nothing.
+function grace.begin_anew()
+  call('HSET', partition_key, 'heard', NOW)
+  for _, id in ipairs(call('ZRANGE', workers_key, 0, -1)) do
+    begin_lease(id, NOW + (tonumber(call('HGET', worker_key(id), 'lease')) or 15000))
   end
 end
 
 -- A lease that ends later than a full one from now was given before the clock was set back.
-local function leases_are_too_long()
+function grace.is_too_long()
   local last = call('ZRANGE', workers_key, -1, -1, 'WITHSCORES')
   if not last[1] then return false end
   return tonumber(last[2]) > NOW + (tonumber(call('HGET', worker_key(last[1]), 'lease')) or 15000)
 end
 
+-- For how long nobody was heard, as far as a worker can say that is here since then. One who lives is heard three times a
+-- lease; so a worker that was held up proves nothing while others were heard.
+function grace.silence(since)
+  local here, heard = tonumber(since) or NOW, tonumber(call('HGET', partition_key, 'heard')) or 0
+  return NOW - math.max(here <= NOW and here or 0, heard)
+end
+
 -- The server's own name for this run of it; a new one means that it was down.
-local function run_id() return string.match(call('INFO', 'server'), 'run_id:(%x+)') or '' end
+function grace.run_id() return string.match(call('INFO', 'server'), 'run_id:(%x+)') or '' end
+end
