@@ -12,32 +12,10 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from apis import PROGRAM, raw
 
 from boltq.server.protocol import MAX_HEAD_BYTES, BoundedProtocol
 from boltq.server.serve import CannotListen, listen
-
-PROGRAM = """
-import sys
-from boltq.server.serve import run
-from boltq.settings import Settings
-run(Settings(api_port=0), sys.argv[1])
-"""
-
-
-def raw(url: str, request: bytes) -> bytes:
-    """Everything that the server says to these bytes, until it hangs up or falls silent."""
-    parts = urlsplit(url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=5) as line:
-        line.sendall(request)
-        answer = b""
-        try:
-            while chunk := line.recv(65_536):
-                answer += chunk
-                if b"\r\n\r\n" in answer:
-                    line.settimeout(0.3)
-        except TimeoutError:
-            pass
-        return answer
 
 
 def head(size: int) -> bytes:

@@ -1,12 +1,22 @@
 """APIs for tests: a real uvicorn, in a thread with a loop of its own."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from boltq.server.serve import serve
 from boltq.settings import Settings
+
+PROGRAM = """
+import sys
+from boltq.server.serve import run
+from boltq.settings import Settings
+run(Settings(api_port=0), sys.argv[1])
+"""
+"""Runs an API on a free port; its argument is the store's URL."""
 
 
 @contextmanager
@@ -48,3 +58,19 @@ def running_api(store: str, **settings) -> Iterator[str]:
         thread.join(20)
         assert not thread.is_alive()
         assert not errors, errors
+
+
+def raw(url: str, request: bytes) -> bytes:
+    """Everything that the server says to these bytes, until it hangs up or falls silent."""
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=5) as line:
+        line.sendall(request)
+        answer = b""
+        try:
+            while chunk := line.recv(65_536):
+                answer += chunk
+                if b"\r\n\r\n" in answer:
+                    line.settimeout(0.3)
+        except TimeoutError:
+            pass
+        return answer

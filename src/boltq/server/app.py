@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib import metadata
+from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,6 +29,7 @@ from boltq.server.docs_page import docs_routes
 from boltq.server.first_version import FirstVersion
 from boltq.server.guard import SECURITY_HEADERS, Guard
 from boltq.server.health import Health
+from boltq.server.held import give_back
 from boltq.server.job_actions import JobActions
 from boltq.server.job_types import JobTypes
 from boltq.server.jobs import Jobs
@@ -133,6 +135,7 @@ class Front:
                     caller.check(right)  # before anything is read
                 await quick(caller, headers, scope["query_string"], receive, send)
             else:
+                _check_path(scope)
                 scope["app"] = self  # makes the router raise what it refuses
                 await self._router(scope, receive, _secured(send))
         except Gone:
@@ -141,6 +144,8 @@ class Front:
             problem = problem_of(error) or _broken(error, request_id)
             problem.members["request_id"] = request_id
             await problem.response()(scope, receive, _secured(send))
+        finally:
+            give_back(scope)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -182,6 +187,15 @@ class _OfPath:
         if call.scope:
             caller_of(request).check(call.scope)
         return await call.endpoint(request)
+
+
+def _check_path(scope: Scope) -> None:
+    """Raise the Problem of a path that is no text: the server has put signs in place of what it could not read."""
+    if "\ufffd" in scope["path"]:
+        try:
+            unquote_to_bytes(scope["raw_path"]).decode()
+        except UnicodeDecodeError:
+            raise Problem("bad-request", "the path is not UTF-8: percent-encode its bytes in that encoding") from None
 
 
 def _not_allowed(methods: Iterable[str]) -> Problem:

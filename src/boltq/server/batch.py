@@ -133,7 +133,7 @@ def _pieces(body: bytes) -> list[msgspec.Raw]:
     """The jobs of a batch, unread. Raises Problem and InvalidJob when it is none."""
     body = body.removeprefix(BOM)
     try:
-        pieces = _DECODER.decode(body).jobs
+        pieces = _DECODER.decode(body).jobs  # as they are: what of them is no text is the matter of each
     except msgspec.ValidationError as error:
         raise InvalidJob([pointed(error)]) from None
     except RecursionError:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.types import Receive
 
 from boltq.domain import limits
+from boltq.domain.errors import InvalidJob
 from boltq.domain.workflow.reading import mistakes_in
 from boltq.server.guard import Headers
 from boltq.server.problems import Problem, escaped, invalid
@@ -35,7 +36,7 @@ async def read_body(headers: Headers, receive: Receive, most: int = MAX_BYTES) -
     It is counted as it comes: Content-Length is only believed when it says too much.
     """
     stated = headers.get(b"content-length", b"0")
-    if len(stated) > 6 and int(stated) > most:  # noqa: PLR2004 - a shorter number is small enough
+    if len(stated) > 6 and _more_than(stated, most):  # noqa: PLR2004 - a shorter number is small enough
         raise _too_large(most)
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -53,15 +54,23 @@ async def read_body(headers: Headers, receive: Receive, most: int = MAX_BYTES) -
     return body
 
 
-def check_depth(body: bytes) -> None:
-    """Raise Problem when brackets are nested deeper than MAX_DEPTH. No decoder may see the body before that."""
+def check_readable(body: bytes) -> None:
+    """Raise Problem when brackets are nested deeper than MAX_DEPTH, InvalidJob or Problem when it is not UTF-8.
+
+    No decoder may see the body before that: some look at the text only where they make values of it.
+    """
     if body.count(b"{") + body.count(b"[") > limits.MAX_DEPTH and _depth(body) > limits.MAX_DEPTH:
         raise Problem("invalid", f"nested deeper than {limits.MAX_DEPTH}", errors=[("", "nested too deeply")])
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise malformed(error, body) from None
 
 
 def decode_small(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """A small body that may be left out; its mistakes are raised as a Problem."""
-    check_depth(body)
+    check_readable(body)
     try:
         form = decoder.decode(body or b"{}")
     except msgspec.ValidationError as error:
@@ -86,17 +95,18 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 
-def malformed(error: ValueError, body: bytes) -> Problem:
-    """The problem of a body that is no JSON, with the place."""
+def malformed(error: ValueError, body: bytes) -> Problem | InvalidJob:
+    """What to raise about a body that is no JSON: with the field where only its text is none, else with the place."""
     if not body.strip():
         return Problem("malformed-json", "the body is empty: send a JSON object")
-    if isinstance(error, UnicodeDecodeError):
-        return Problem("malformed-json", f"the body is not UTF-8: {error.reason}")
+    if places := _no_text(body):
+        return InvalidJob([(at, NO_TEXT) for at in places])
     found = re.search(r"\(byte (\d+)\)", str(error))
-    at = int(found.group(1)) if found else len(body)
+    at = error.start if isinstance(error, UnicodeDecodeError) else int(found.group(1)) if found else len(body)
     line, column = body.count(b"\n", 0, at) + 1, at - body.rfind(b"\n", 0, at)
     reason = re.sub(r"^JSON is malformed: | \(byte \d+\)$", "", str(error))
     reason = "the body ends too early" if reason == "Input data was truncated" else reason
+    reason = "the body is not UTF-8" if isinstance(error, UnicodeDecodeError) else reason
     return Problem("malformed-json", f"{reason}, at line {line}, column {column}", line=line, column=column)
 
 
@@ -124,6 +134,11 @@ def repeated_in(text: bytes, values: Any) -> str | None:
     return _place_of_repeat(text)
 
 
+NO_TEXT: Final = (
+    "not UTF-8: send the body in that encoding (PowerShell 5: -Body ([Text.Encoding]::UTF8.GetBytes($json)))"
+)
+_MOST_PLACES: Final = 30
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _NAMED: Final = re.compile(r"(unknown|missing required) field `(.*)`", re.DOTALL)
 _KEY: Final = re.compile(rb'"([^"]*)"\s*:')
 _BRACKETS: Final = b"[]{}"
@@ -177,6 +192,38 @@ def _repeats(value: Any, at: str) -> Iterator[str]:
     elif isinstance(value, list):
         for number, item in enumerate(value):
             yield from _repeats(item, f"{at}/{number}")
+
+
+def _no_text(body: bytes) -> list[str]:
+    """The places of keys and texts that nobody can read, in what is good JSON otherwise; none where it is not."""
+    try:
+        text = body.decode("utf-8", "surrogateescape")
+        pairs = json.loads(text, object_pairs_hook=_Pairs, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return []
+    return list(islice(_unreadable(pairs, ""), _MOST_PLACES))
+
+
+def _unreadable(value: Any, at: str) -> Iterator[str]:
+    """The places of what has half of a character, or a byte that is none (which stands as such a half)."""
+    if isinstance(value, str) and _SURROGATE.search(value):
+        yield at
+    elif isinstance(value, _Pairs):
+        for name, item in value:
+            place = f"{at}/{escaped(name.encode('utf-8', 'replace').decode())}"
+            if _SURROGATE.search(name):
+                yield place
+            else:
+                yield from _unreadable(item, place)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _unreadable(item, f"{at}/{number}")
+
+
+def _more_than(digits: bytes, most: int) -> bool:
+    """Whether a number of any length is larger."""
+    digits = digits.lstrip(b"0")
+    return len(digits) > len(str(most)) or int(digits or b"0") > most
 
 
 def _plain(reason: str) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
 from boltq.domain.job import NO_SPEC, NewJob, Priority, Spec
-from boltq.server.body import BOM, check_depth, malformed, pointed, repeated_in, repeated_key
+from boltq.server.body import BOM, check_readable, malformed, pointed, repeated_in, repeated_key
 from boltq.server.guard import Headers
 from boltq.server.problems import escaped
 
@@ -121,7 +121,7 @@ class FormReader:
     def read(self, body: bytes, headers: Headers) -> Asked:
         """The job that is asked for. Raises InvalidJob, or Problem for what is no JSON."""
         body = body.removeprefix(BOM)
-        check_depth(body)
+        check_readable(body)
         mistakes: Mistakes = []
         form = self._decoded(body, mistakes)
         self._check_repeats(body, form, mistakes)

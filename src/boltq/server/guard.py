@@ -20,7 +20,8 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 OWN_SITES: Final = frozenset({None, b"same-origin", b"none"})  # of Sec-Fetch-Site; no header: not a browser
 ONE_ONLY: Final = (
-    b"host", b"origin", b"sec-fetch-site", b"authorization", b"content-type", b"content-length", b"idempotency-key",
+    b"host", b"origin", b"sec-fetch-site", b"authorization", b"content-type", b"content-length", b"content-encoding",
+    b"idempotency-key",
 )  # fmt: skip
 
 SECURITY_HEADERS: Final = (
@@ -77,8 +78,12 @@ class Guard:
                 "wrong-host",
                 f"Host {_shown(host)} is not a name of this server; BOLTQ_ALLOWED_HOSTS has its other names",
             )
+        if b"transfer-encoding" in headers and unknown_coding(raw):
+            raise Problem("unknown-coding", "the only transfer coding here is chunked")
         if method in SAFE_METHODS:
             return
+        if b"content-encoding" in headers:
+            _check_packing(headers[b"content-encoding"])
         if b"origin" in headers or b"sec-fetch-site" in headers:
             self._check_site(headers, host)
         if headers.get(b"content-type") != b"application/json":
@@ -112,6 +117,13 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def unknown_coding(raw: RawHeaders) -> bool:
+    """Whether a body comes in a transfer coding besides chunks, which are the last where there are any."""
+    stated = b",".join(value for name, value in raw if name == b"transfer-encoding")
+    codings = [coding.strip().lower() for coding in stated.split(b",")] if stated else []
+    return bool(codings) and codings != [b"chunked"] and b"chunked" not in codings[:-1]
+
+
 def _is_address(name: bytes) -> bool:
     try:
         ipaddress.ip_address(name.decode("latin-1").removeprefix("[").removesuffix("]"))
@@ -132,6 +144,13 @@ def _check_type(headers: Headers) -> None:
     charsets = {text.partition(b"=")[2].strip(b'"') for text in parameters if text.startswith(b"charset=")}
     if charsets - {b"utf-8", b"utf8", b"us-ascii"}:
         raise Problem("not-json", "the character set of JSON is UTF-8")
+
+
+def _check_packing(stated: bytes) -> None:
+    """A body has to come as it is: what is unpacked may be a thousand times as large."""
+    if stated.strip().lower() not in {b"", b"identity"}:
+        detail = f"Content-Encoding is {_shown(stated)}: send the body as it is"
+        raise Problem("packed", detail, headers={"Accept-Encoding": "identity"})
 
 
 def _has_no_body(headers: Headers) -> bool:

@@ -26,11 +26,19 @@ class ReasonForm(msgspec.Struct, forbid_unknown_fields=True):
 
 def reason_of(request: Request, stated: str | None) -> str:
     """The reason that the body states, or else the header X-BoltQ-Reason; "" for none. Raises InvalidJob."""
-    header = request.headers.get("x-boltq-reason", "")
+    header = _stated(request)
     for reason in (stated, header):
         if reason and (bad := limits.bad_text(reason, limits.MAX_REASON_CHARS)):
             raise InvalidJob([("/reason", bad)])
     return header if stated is None else stated
+
+
+def _stated(request: Request) -> str:
+    """What the header says: in UTF-8, as clients write it that can write more than ASCII."""
+    try:
+        return request.headers.get("x-boltq-reason", "").encode("latin-1").decode()
+    except UnicodeDecodeError:
+        raise InvalidJob([("/reason", "the header X-BoltQ-Reason is not UTF-8")]) from None
 
 
 async def read_reason(request: Request) -> str:

@@ -230,12 +230,13 @@ def _common(call: Call) -> Iterator[str]:
     """The kinds that need not be listed with each call."""
     yield from ("bad-request", "unauthorized", "wrong-host", "head-too-large")
     yield from ("too-many-failures", "too-many-connections", "internal", "store-unavailable")
+    yield "unknown-coding"
     if call.scope:
         yield from ("forbidden", "store-unfit")
     if call.method not in SAFE_METHODS:
         yield from ("cross-site", "not-json")
     if call.body:
-        yield from ("malformed-json", "too-large", "invalid")
+        yield from ("malformed-json", "too-large", "invalid", "packed", "too-many-bodies")
     if call.query:
         yield "invalid"
     if "{" in call.path:

@@ -1,15 +1,19 @@
-"""The HTTP protocol of uvicorn, with bounds: on the size of a request's head, and on the time that it may take."""
+"""The HTTP protocol of uvicorn, with bounds: on the size of a request's head, trailers and body, and on its time."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+import httptools
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from boltq.server.guard import SECURITY_HEADERS, SECURITY_LINES
+from boltq.server.complaints import Complaints
+from boltq.server.guard import SECURITY_HEADERS, SECURITY_LINES, unknown_coding
+from boltq.server.held import FREE_BYTES, Bodies, give_back
 from boltq.server.problems import Problem
-from boltq.server.stamps import WRITE_WHOLE, Stamped, request_id_of, server_time
+from boltq.server.stamps import SAID_ALL, WRITE_WHOLE, Stamped, request_id_of, server_time
 
 MAX_CONNECTIONS: Final = 10_000
 MAX_HEAD_BYTES: Final = 16 << 10
@@ -21,44 +25,143 @@ class HeadTooLarge(Exception):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection. `bodies` and `complaints` are those of the server."""
 
     _fed = 0  # bytes read since the last request's head was complete, without those that began with some of its body
+    _loose = 0  # bytes read since the last piece of a body that has not ended: lengths of chunks, trailers
     _chunk = 0  # bytes of the last read
+    _body = 0  # bytes of the body that arrives
+    _trailers = 0  # bytes of the headers behind it
+    _large = False  # whether that is why the parser was stopped
+    _hung_up = False  # nothing more is read; what was asked before is still answered
     _watched: Any = None  # the unfinished request that the last patrol saw
 
+    def __init__(self, *args: Any, bodies: Bodies, complaints: Complaints, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._bodies, self._complaints = bodies, complaints
+
     def data_received(self, data: bytes) -> None:
-        """Count what may be an unfinished head; behind the end of a body it may begin anywhere."""
+        """Count what may be an unfinished head, or trailers; behind the end of a body a head may begin anywhere."""
+        if self._hung_up:
+            return
         self._chunk = len(data)
-        if not self._in_body():
+        if self._in_body():
+            self._loose += len(data)
+        else:
             self._fed += len(data)
-        super().data_received(data)
-        if self._fed > MAX_HEAD_BYTES and self._in_head():
-            self.send_400_response("")
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():  # to anything else it is not changed: it is answered as it came
+                self.handle_websocket_upgrade()
+        except httptools.HttpParserError as error:
+            self._refuse(self._broken(error))
+        else:
+            self._check_size()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header of the head. Behind the body they are counted, and passed over: nobody has judged them."""
+        if not self._in_head():
+            self._trailers += len(name) + len(value) + 4
+            if self._trailers > MAX_HEAD_BYTES:
+                self._large = True
+                raise HeadTooLarge
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Start the request, if its head is not too large. The exact size is asked for only when it may be."""
         if max(self._fed, self._chunk) > MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES:
+            self._large = True
             raise HeadTooLarge
-        self._fed = 0
+        self._fed = self._loose = self._body = self._trailers = 0
         if len(self.connections) > MAX_CONNECTIONS:
             self.app = _crowded  # of this connection, which ends with the answer
         super().on_headers_complete()
         scope: Any = self.scope
         scope[WRITE_WHOLE] = partial(_write_whole, self.cycle)  # its task has not begun
 
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, or too much of it, and hang up."""
-        if self.transport.is_closing():
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece of the body that somebody still wants, if there is room for it."""
+        self._loose = 0
+        cycle = self.cycle
+        if cycle.response_complete or cycle.disconnected:
             return
-        large = max(self._fed, self._chunk) > MAX_HEAD_BYTES and self._in_head()
-        problem = (
-            Problem("head-too-large", f"the request line and the headers may have {MAX_HEAD_BYTES} bytes together")
-            if large
-            else Problem("bad-request", msg)
-        )
-        self.transport.write(_last_words(problem))
-        self.transport.close()
+        self._body += len(body)
+        if self._body > FREE_BYTES and not self._bodies.take(cycle.scope, min(len(body), self._body - FREE_BYTES)):
+            self._refuse(Problem("too-many-bodies", f"bodies may have {self._bodies.most >> 20} MiB together"))
+            return
+        super().on_body(body)
+
+    def eof_received(self) -> bool:  # type: ignore[override] # the server's own never keeps a connection
+        """The client says nothing more. What it has asked for it still gets; True keeps the connection for that."""
+        _, cycle = self._current()
+        if self._hung_up or cycle is None or cycle.response_complete:
+            return self._hung_up
+        if cycle.more_body:
+            self._say_no(Problem("bad-request", "the body ended before it was complete"))
+        else:
+            cycle.keep_alive = False
+            cycle.scope[SAID_ALL] = self._hung_up = True
+            cycle.message_event.set()  # wakes who waits to see whether the client leaves
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of requests that have not begun."""
+        for cycle, _ in self.pipeline:
+            scope: Any = cycle.scope
+            give_back(scope)
+        super().connection_lost(exc)
+
+    def _check_size(self) -> None:
+        too_large = self._in_head() if self._fed > MAX_HEAD_BYTES else self._loose > MAX_HEAD_BYTES and self._in_body()
+        if too_large:
+            self._large = True
+            self._refuse(self._broken(ValueError()))
+
+    def _broken(self, error: Exception) -> Problem:
+        """What is wrong with bytes that the parser does not take."""
+        if self._large:
+            return Problem(
+                "head-too-large", f"the request line and the headers may have {MAX_HEAD_BYTES} bytes together"
+            )
+        if unknown_coding(self.headers or ()):
+            return Problem("unknown-coding", "the only transfer coding here is chunked")
+        why = str(error) if not isinstance(error, httptools.HttpParserCallbackError) else "its address cannot be read"
+        return Problem("bad-request", f"this is no HTTP request: {why}")
+
+    def _refuse(self, problem: Problem) -> None:
+        """Say no to what no client of HTTP would send, and tell the log who did."""
+        if not self._hung_up and not self.transport.is_closing():
+            self._complaints.tell(self.client, problem.status, str(problem))
+            self._say_no(problem)
+
+    def _say_no(self, problem: Problem) -> None:
+        """Refuse the request that arrives, once those before it have their answers, and hang up."""
+        self._hung_up = True
+        _, cycle = self._current()
+        if cycle is None or cycle.response_complete:
+            self._part(problem)
+        elif self._in_head():  # behind a request that is under way
+            cycle.on_response = _after(cycle.on_response, partial(self._part, problem))
+        elif self.pipeline and self.pipeline[0][0] is cycle:  # it has not begun, and begins as this answer
+            cycle.keep_alive = False
+            self.pipeline[0] = (cycle, _saying(problem))
+        else:
+            started = cycle.response_started
+            cycle.disconnected, cycle.body = True, bytearray()
+            cycle.message_event.set()
+            self._part(None if started else problem)
+
+    def _part(self, problem: Problem | None) -> None:
+        if not self.transport.is_closing():
+            if problem:
+                self.transport.write(_last_words(problem))
+            self.transport.close()
 
     def patrol(self) -> None:
         """Hang up on a request that was unfinished at the last patrol already."""
@@ -118,15 +221,35 @@ async def patrol(connections: set[Any]) -> None:
 async def _crowded(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers for the application when there are too many connections."""
     problem = Problem("too-many-connections", f"there may be {MAX_CONNECTIONS} at once; try again soon")
-    problem.headers |= {name.decode(): value.decode() for name, value in SECURITY_HEADERS} | {"connection": "close"}
-    await problem.response()(scope, receive, Stamped(send, request_id_of({})))
+    await _saying(problem)(scope, receive, send)
+
+
+def _saying(problem: Problem) -> Any:
+    """An application that says no to everything."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        give_back(scope)
+        problem.headers |= {name.decode(): value.decode() for name, value in SECURITY_HEADERS} | {"connection": "close"}
+        problem.members["request_id"] = request_id = request_id_of({})
+        await problem.response()(scope, receive, Stamped(send, request_id))
+
+    return answer
+
+
+def _after(first: Callable[[], None], then: Callable[[], None]) -> Callable[[], None]:
+    def both() -> None:
+        first()
+        then()
+
+    return both
 
 
 def _last_words(problem: Problem) -> bytes:
     problem.members["request_id"] = request_id = request_id_of({})
     body = problem.content()
+    own = "".join(f"{name.lower()}: {value}\r\n" for name, value in problem.headers.items())
     head = (
         f"HTTP/1.1 {problem.status} {problem.document()['title']}\r\ncontent-type: application/problem+json\r\n"
-        f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\nx-server-time: {server_time().decode()}\r\n"
+        f"content-length: {len(body)}\r\nx-request-id: {request_id}\r\nx-server-time: {server_time().decode()}\r\n{own}"
     )
     return head.encode() + SECURITY_LINES + b"connection: close\r\n\r\n" + body

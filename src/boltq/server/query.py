@@ -4,9 +4,9 @@ from functools import cache, reduce
 from operator import or_
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from urllib.parse import parse_qsl
 
 import msgspec
-from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from boltq.domain import limits
@@ -30,17 +30,20 @@ def read_query(request: Request, kind: type[T]) -> T:
 
     Raises InvalidJob with a pointer to each parameter that is wrong.
     """
-    return read_params(request.query_params, kind)
+    return read_params(request.scope["query_string"], kind)
 
 
-def read_params(params: QueryParams, kind: type[T]) -> T:
+def read_params(query: bytes, kind: type[T]) -> T:
     """As read_query, for who has no request."""
     fields = _fields(kind)
     given: dict[str, list[str]] = {}
-    for name, value in params.multi_items():
-        given.setdefault(name, []).append(value)
     found: dict[str, Any] = {}
     mistakes: list[tuple[str, str]] = []
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="surrogateescape"):
+        if _is_text(name) and _is_text(value):
+            given.setdefault(name, []).append(value)
+        else:
+            mistakes.append((f"/{escaped(_shown(name))}", "not UTF-8: percent-encode its bytes in that encoding"))
     for name, values in given.items():
         try:
             hint = _known(fields, name)
@@ -48,10 +51,20 @@ def read_params(params: QueryParams, kind: type[T]) -> T:
                 found[name] = _converted(hint, texts)
         except ValueError as error:  # msgspec.ValidationError is one
             mistakes.append((f"/{escaped(name)}", _reason(error, fields.get(name))))
-    mistakes += [(f"/{name}", "required") for name in _required(kind) if name not in found]
+    named = {at for at, _ in mistakes}
+    mistakes += [(at, "required") for name in _required(kind) if name not in found and (at := f"/{name}") not in named]
     if mistakes:
         raise InvalidJob(mistakes)
     return kind(**found)
+
+
+def _is_text(text: str) -> bool:
+    """Whether all bytes of it were UTF-8."""
+    return text.isascii() or _shown(text) == text
+
+
+def _shown(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 @cache

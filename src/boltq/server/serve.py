@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
@@ -16,7 +17,9 @@ from starlette.types import ASGIApp
 
 from boltq.broker.broker import Broker
 from boltq.server.app import create_app
+from boltq.server.complaints import Complaints
 from boltq.server.guard import is_loopback
+from boltq.server.held import Bodies
 from boltq.server.protocol import PATIENCE_SECONDS, BoundedProtocol, patrol
 from boltq.server.token import Token, token_of
 from boltq.settings import Settings
@@ -153,9 +156,10 @@ def _relax_collector() -> None:
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
+    protocol: Any = partial(BoundedProtocol, bodies=Bodies(), complaints=Complaints())
     return uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=protocol,
         ws="websockets-sansio",
         ws_max_size=MAX_SOCKET_MESSAGE,
         ws_per_message_deflate=False,  # costs megabytes a socket

@@ -13,6 +13,7 @@ from starlette.types import Message, Send
 from boltq.server.guard import Headers
 
 WRITE_WHOLE: Final = "boltq.write"  # where a request's scope has the server's way to write a whole answer
+SAID_ALL: Final = "boltq.said_all"  # True in a request's scope: its client sends nothing more, and still listens
 ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
-from starlette.datastructures import QueryParams
 from starlette.types import Receive, Send
 
 from boltq.domain.errors import InvalidJob, NotFound, StoreUnavailable
@@ -64,7 +63,7 @@ class SubmitJob:
 
     async def __call__(self, caller: Caller, headers: Headers, query: bytes, receive: Receive, send: Send) -> None:
         """Answer one request. Raises Problem, Gone, and what nobody raises on purpose."""
-        wish = read_params(QueryParams(query.decode("latin-1")), SubmitQuery) if query else _PLAIN
+        wish = read_params(query, SubmitQuery) if query else _PLAIN
         body = await read_body(headers, receive)
         if wish.dry_run:
             await send_json(send, 200, as_json(await self._dry_run(caller, body, headers)))

@@ -13,7 +13,7 @@ from boltq.domain.workflow.mistakes import Mistake, raise_if_any
 from boltq.domain.workflow.plan import Plan, all_steps
 from boltq.domain.workflow.uses import needs_filling
 from boltq.server.backend import Backend
-from boltq.server.body import BOM, check_depth, malformed, repeated_in, repeated_key
+from boltq.server.body import BOM, check_readable, malformed, repeated_in, repeated_key
 from boltq.server.forms import Mistakes, read_key
 from boltq.server.guard import Headers
 from boltq.server.published import misfits
@@ -28,7 +28,7 @@ def read_workflow(body: bytes, headers: Headers) -> WorkflowForm:
     Raises InvalidJob with a pointer to each mistake, and Problem for what is no JSON.
     """
     body = body.removeprefix(BOM)
-    check_depth(body)
+    check_readable(body)
     values = _values(body)
     form = read_form(body)
     mistakes: Mistakes = []
