@@ -10,7 +10,7 @@ from boltq.broker.broker import Broker, Verdict
 from boltq.broker.calls import Settling
 from boltq.broker.events import Watch, follow
 from boltq.domain.errors import NotFound
-from boltq.domain.job import NewJob
+from boltq.domain.job import NewJob, Submitted
 
 
 def test_every_state_but_running(world: World) -> None:
@@ -83,3 +83,32 @@ async def test_it_is_told_and_who_waits_for_its_end_hears_of_it(desk) -> None:
         if moved.to == "deleted":
             break
     assert told[-1] == ("scheduled", "deleted", [job_id])
+
+
+@pytest.mark.parametrize("state", ["queued", "scheduled", "retrying", "dead", "cancelled", "completed"])
+async def test_the_key_of_what_has_not_completed_is_free_again(desk, state) -> None:
+    def job() -> NewJob:
+        return NewJob(type="x", data="{}", idempotency_key="k", delay=60_000 if state == "scheduled" else 0)
+
+    await desk.worker()
+    (first,) = await desk.broker.submit([job()])
+    if state in {"retrying", "dead", "completed"}:
+        await desk.settle(await desk.claim(), state, 60_000, "{}")
+    elif state == "cancelled":
+        await desk.broker.cancel([first.id])
+    assert await desk.states(first.id) == [state]
+    assert await desk.broker.delete([first.id]) == [Verdict(first.id, "deleted", "deleted")]
+    (again,) = await desk.broker.submit([job()])
+    assert again == (Submitted(first.id, created=False) if state == "completed" else Submitted(again.id))
+    assert (again.id == first.id) is (state == "completed")
+
+
+async def test_the_key_of_another_job_is_not_freed(desk) -> None:
+    """The first use was forgotten, and somebody else has the key now."""
+    job = {"type": "x", "data": "{}", "idempotency_key": "k"}
+    (first,) = await desk.broker.submit([NewJob(**job)])
+    await desk.broker.redis.delete(desk.key("idem:k"))
+    (second,) = await desk.broker.submit([NewJob(**job)])
+    assert second.created
+    await desk.broker.delete([first.id])
+    assert await desk.broker.submit([NewJob(**job)]) == [Submitted(second.id, created=False)]

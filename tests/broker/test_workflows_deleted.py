@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from flows import form_of, step
+from flows import form_of, plan_of, step
 from hands import Hands, all_keys, begin
 
 from boltq.broker.audit import audit
@@ -183,3 +183,21 @@ async def test_a_sub_workflow_lives_as_long_as_the_workflow_that_it_is_part_of(v
         await hands.work()
         assert hands.ran == [{}, {}, {"x": 7}]
         assert await audit(broker, pauses=()) == []
+
+
+@pytest.mark.parametrize("state", ["completed", "failed", "cancelled"])
+async def test_the_key_of_one_that_has_not_completed_is_free_again(broker: Broker, state: str) -> None:
+    form = form_of(step("a"))
+    plan, workflows = plan_of(form), Workflows(broker)
+    run = await workflows.submit(plan, form, key="k")
+    if state == "cancelled":
+        await workflows.cancel(run.id)
+    else:
+        does = fails if state == "failed" else lambda **_: 1
+        hands = await Hands(broker, broker.layout.of_id(run.id), {"t": does}).register()
+        await hands.finish(run.id)
+    assert (await workflows.summary(run.id)).state == state
+    await workflows.delete(run.id)
+    again = await workflows.submit(plan, form, key="k")
+    assert again.created is (state != "completed")
+    assert (again.id == run.id) is (state == "completed")

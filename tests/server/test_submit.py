@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from boltq.domain import limits
+from boltq.domain.outcome import Completed
 from boltq.server.body import MAX_BYTES
 
 JSON = {"Content-Type": "application/json"}
@@ -268,10 +269,6 @@ def test_what_only_looks_like_a_repeat_is_accepted(http, body):
         (b'{"type":"echo","data":{"a":Infinity}}', (1, 28)),
         (b"{'type':'echo'}", (1, 2)),
         (b'{"type":"echo","data":{"a":01}}', None),
-        (b'{"type":"echo","data":{"a":"\\ud800"}}', None),
-        (b'{"type":"echo","data":{"a":"\\udc00 and more of it"}}', None),
-        (b'{"type":"\xff"}', None),
-        (b'{"\xff":1}', None),
         (b"", None),
         (b"   ", None),
         (b"type=echo", None),
@@ -284,6 +281,19 @@ def test_malformed_json_is_told_where(http, body, place):
     assert problem["type"] == "urn:boltq:problem:malformed-json"
     if place:
         assert (problem["line"], problem["column"]) == place, problem
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (b'{"type":"echo","data":{"a":"\\ud800"}}', "/data/a"),
+        (b'{"type":"echo","data":{"a":"\\udc00 and more of it"}}', "/data/a"),
+        (b'{"type":"\xff"}', "/type"),
+        (b'{"\xff":1}', "/?"),
+    ],
+)
+def test_a_text_that_is_none_is_told_where(http, body, pointer):
+    assert list(mistakes(post(http, body))) == [pointer]
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"x"', b"1", b"null", b"true"])
@@ -302,7 +312,7 @@ def test_numbers_that_no_worker_could_read_are_refused(http, number):
 
 
 def test_data_that_is_not_utf8_is_refused(http):
-    assert post(http, b'{"type":"echo","data":{"a":"\xff"}}').status_code in {400, 422}
+    assert post(http, b'{"type":"echo","data":{"a":"\xff"}}').status_code == 422
 
 
 # Limits, at the limit and one beyond
@@ -438,6 +448,52 @@ def test_the_answer_to_a_repeat_tells_how_the_job_stands_now(http):
     job = post(http, body).json()["id"]
     http.post(f"/api/v1/jobs/{job}/cancel")
     assert post(http, body).json()["state"] == "cancelled"
+
+
+async def test_what_is_not_there_is_never_called_completed(http, run_one):
+    """Its key is free again when it has not completed; when it has, nobody knows any more how it ended."""
+    for end in ("delete it", "complete it, then delete it"):
+        body = {"type": "echo", "queue": f"gone-{end[0]}", "idempotency_key": f"order-{end}"}
+        job = post(http, body).json()["id"]
+        if end != "delete it":
+            await run_one("gone-c", Completed("1"))
+        assert http.delete(f"/api/v1/jobs/{job}").status_code in {200, 204}
+        calls = [post(http, body)] if end == "delete it" else []
+        calls += [post(http, body), http.post("/api/v1/jobs/batch", json={"jobs": [body]})]
+        if end == "delete it":
+            assert calls[0].status_code == 201
+            assert calls[0].json()["id"] != job
+            assert calls[1].json()["state"] == "queued"
+            assert calls[2].json()["items"][0]["state"] == "queued"
+            continue
+        assert calls[0].status_code == 200
+        for answer in (calls[0].json(), calls[1].json()["items"][0]):
+            assert (answer["id"], answer["created"], answer["state"]) == (job, False, None)
+            assert ["no longer kept" in warning for warning in answer["warnings"]][-1:] == [True]
+
+
+async def test_nor_in_the_words_of_the_first_version(http, run_one):
+    body = {"type": "echo", "queue": "gone-first", "idempotency_key": "order-first"}
+    job = post(http, body, path="/submit").json()["id"]
+    await run_one("gone-first", Completed("1"))
+    assert http.delete(f"/api/v1/jobs/{job}").status_code in {200, 204}
+    answer = post(http, body, path="/submit").json()
+    assert (answer["id"], answer["created"], answer["status"]) == (job, False, "unknown")
+
+
+async def test_nor_is_a_workflow(http, run_one):
+    body = {"name": "gone", "queue": "gone-steps", "idempotency_key": "w", "steps": [{"job_type": "echo"}]}
+    workflow = http.post("/api/v1/workflows", json=body).json()["id"]
+    await run_one("gone-steps", Completed("1"))
+    assert http.delete(f"/api/v1/workflows/{workflow}").status_code in {200, 204}
+    answer = http.post("/api/v1/workflows", json=body)
+    assert answer.status_code == 200
+    assert (answer.json()["id"], answer.json()["state"]) == (workflow, None)
+    assert "no longer kept" in answer.json()["warnings"][-1]
+    again = http.post("/api/v1/workflows", json=body | {"idempotency_key": "v"}).json()["id"]
+    assert http.post(f"/api/v1/workflows/{again}/cancel").status_code == 200
+    assert http.delete(f"/api/v1/workflows/{again}").status_code in {200, 204}
+    assert http.post("/api/v1/workflows", json=body | {"idempotency_key": "v"}).json()["state"] == "running"
 
 
 def test_the_same_key_for_another_job_is_a_conflict(http):

@@ -554,6 +554,8 @@ class World:
             REACHED[f"deleted {job.state}"] += 1
             left = self.raw.exists(*(self.key(job.partition, f"{kind}:{job.id}") for kind in ("job", "log", "runs")))
             must(not left, f"{left} keys of {job.id} are left")
+            if job.state != "completed":
+                self.keys = {key: used for key, used in self.keys.items() if used[0] != job.id}
             del self.jobs[job.id]
             self.gone.add(job.id)
 

@@ -262,7 +262,10 @@ class Broker:
         return await self._many("run_now", ids)
 
     async def delete(self, ids: Sequence[Item]) -> list[Verdict]:
-        """Delete jobs for ever, with their logs and past runs; not running ones. An idempotency key stays used."""
+        """Delete jobs for ever, with their logs and past runs; not running ones.
+
+        The idempotency key of one that has completed stays used; that of any other is free again.
+        """
         return await self._many("delete", ids)
 
     async def amend(

@@ -168,7 +168,9 @@ class Workflows:
         return await self._steer(workflow_id, "resume")
 
     async def delete(self, workflow_id: str) -> None:
-        """Forget a workflow that has ended, with its jobs and its sub-workflows; its idempotency key stays used.
+        """Forget a workflow that has ended, with its jobs and its sub-workflows.
+
+        The idempotency key of one that has completed stays used; that of any other is free again.
 
         It is gone at once; when this is broken off, workers clear away what is left. Raises NotFound, Conflict.
         """

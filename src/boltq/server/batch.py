@@ -22,7 +22,7 @@ from boltq.server.forms import FormReader, JobForm, stated_key
 from boltq.server.guard import Headers
 from boltq.server.problems import UNKNOWN_OUTCOME, Problem, problem_of
 from boltq.server.shapes import MistakeView
-from boltq.server.submit import first_state
+from boltq.server.submit import GONE, first_state
 
 T = TypeVar("T")
 
@@ -41,7 +41,9 @@ class BatchItem(msgspec.Struct, kw_only=True):
 
     index: int
     id: str | UnsetType = UNSET
-    state: JobState | UnsetType = UNSET
+    state: Annotated[
+        JobState | UnsetType | None, msgspec.Meta(description="null: it was there already, and is no longer kept")
+    ] = UNSET
     created: Annotated[bool, msgspec.Meta(description="false: the job was there already")] | UnsetType = UNSET
     warnings: list[str] | UnsetType = UNSET
     code: Annotated[str, msgspec.Meta(description="the kind of problem")] | UnsetType = UNSET
@@ -116,10 +118,10 @@ class Batch:
         there = await self._states([v.id for v in answers if isinstance(v, Submitted) and not v.created])
         return [_item(index, one, verdicts.get(index), there) for index, one in enumerate(asked)]
 
-    async def _states(self, ids: list[str]) -> dict[str, JobState]:
-        """Where jobs stand that were there already; those that are gone again have been completed."""
+    async def _states(self, ids: list[str]) -> dict[str, JobState | None]:
+        """Where jobs stand that were there already; None: gone again, and nobody knows how it ended."""
         found = await self._backend.read(lambda inspector: inspector.jobs(ids)) if ids else []
-        return {job_id: job.state if job else JobState.COMPLETED for job_id, job in zip(ids, found, strict=True)}
+        return {job_id: job.state if job else None for job_id, job in zip(ids, found, strict=True)}
 
 
 class _Pieces(msgspec.Struct, forbid_unknown_fields=True):
@@ -181,7 +183,7 @@ def _item(
     index: int,
     asked: tuple[NewJob, list[str]] | Exception,
     verdict: Submitted | Refused | None,
-    there: dict[str, JobState],
+    there: dict[str, JobState | None],
 ) -> BatchItem:
     if isinstance(asked, Exception):
         return _refusal(index, asked)
@@ -189,6 +191,7 @@ def _item(
         return _refusal(index, verdict or Refused("not submitted"))
     job, warnings = asked
     state = first_state(job) if verdict.created else there[verdict.id]
+    warnings += [GONE] if state is None else []
     return BatchItem(index=index, id=verdict.id, state=state, created=verdict.created, warnings=warnings)
 
 

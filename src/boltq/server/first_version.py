@@ -1,5 +1,7 @@
 """The first version's two calls, POST /submit and GET /status?id=, kept for whoever uses them."""
 
+from typing import Final
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,16 +19,18 @@ from boltq.server.calls import Call
 from boltq.server.query import read_query
 from boltq.server.why import explain
 
+UNKNOWN: Final = "unknown"  # the status of a job whose record is no longer kept
+
 
 def submitted(
     _job: NewJob,
     job_id: str,
-    state: JobState,
+    state: JobState | None,
     created: bool,  # noqa: FBT001
     _warnings: list[str],
 ) -> shapes.FirstSubmittedView:
     """The answer of POST /submit."""
-    return shapes.FirstSubmittedView(job_id=job_id, id=job_id, status=state, created=created)
+    return shapes.FirstSubmittedView(job_id=job_id, id=job_id, status=state or UNKNOWN, created=created)
 
 
 class StatusQuery(msgspec.Struct):

@@ -27,7 +27,7 @@ class SubmittedView(msgspec.Struct, kw_only=True):
     type: str
     queue: str
     priority: str
-    state: JobState
+    state: Annotated[JobState | None, msgspec.Meta(description="null: it was there already, and is no longer kept")]
     created: Annotated[bool, msgspec.Meta(description="false: the job was there already")]
     warnings: list[str] = []
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from starlette.types import Receive, Send
@@ -23,7 +23,7 @@ from boltq.server.guard import Headers
 from boltq.server.problems import UNKNOWN_OUTCOME, Problem
 from boltq.server.query import read_params
 
-Answer = Callable[[NewJob, str, JobState, bool, list[str]], msgspec.Struct]  # job, id, state, created, warnings
+Answer = Callable[[NewJob, str, JobState | None, bool, list[str]], msgspec.Struct]  # job, id, state, created, warnings
 
 PROBLEMS = ("too-large", "conflict", "queue-full", "store-full")
 
@@ -74,10 +74,12 @@ class SubmitJob:
             submitted = await self._backend.submit(job)
         except StoreUnavailable:
             raise Problem("store-unavailable", UNKNOWN_OUTCOME, id=job.id) from None
+        state: JobState | None
         if submitted.created:
             status, state = 201, first_state(job)
         else:
             status, state = 200, await self._state(submitted.id)
+            warnings += [GONE] if state is None else []
         answer = self._answer(job, submitted.id, state, submitted.created, warnings)
         await send_json(send, status, as_json(answer), b"/api/v1/jobs/" + submitted.id.encode())
 
@@ -99,18 +101,18 @@ class SubmitJob:
             return refused(error.errors)
         return await accepted(self._backend, caller, job, warnings)
 
-    async def _state(self, job_id: str) -> JobState:
-        """Where a job stands that was there already; one that is gone again has been completed."""
+    async def _state(self, job_id: str) -> JobState | None:
+        """Where a job stands that was there already; None when it is gone again, and nobody knows how it ended."""
         try:
             return (await self._backend.read(lambda inspector: inspector.job(job_id))).state
         except NotFound:
-            return JobState.COMPLETED
+            return None
 
 
 def submitted(
     job: NewJob,
     job_id: str,
-    state: JobState,
+    state: JobState | None,
     created: bool,  # noqa: FBT001
     warnings: list[str],
 ) -> shapes.SubmittedView:
@@ -132,5 +134,6 @@ def first_state(job: NewJob) -> JobState:
     return JobState.SCHEDULED if waits else JobState.QUEUED
 
 
+GONE: Final = "it was submitted before, and its record is no longer kept: how it ended is not known"
 _PLAIN = SubmitQuery()
 _WORDS = [priority.word for priority in Priority]

@@ -25,7 +25,9 @@ class WorkflowSubmittedView(msgspec.Struct, kw_only=True):
 
     id: str
     name: str
-    state: WorkflowState
+    state: Annotated[
+        WorkflowState | None, msgspec.Meta(description="null: it was there already, and is no longer kept")
+    ]
     created: Annotated[bool, msgspec.Meta(description="false: the workflow was there already")]
     steps: Annotated[int, msgspec.Meta(description="those of sub-workflows included")]
     warnings: list[str] = []

@@ -28,7 +28,7 @@ from boltq.server.jobs import Since, read_since
 from boltq.server.problems import UNKNOWN_OUTCOME, Problem
 from boltq.server.query import Cursor, Limit, NoQuery, read_query
 from boltq.server.shapes import Rights
-from boltq.server.submit import PROBLEMS, SubmitQuery
+from boltq.server.submit import GONE, PROBLEMS, SubmitQuery
 from boltq.server.waiters import Wait
 from boltq.server.workflow_dry_run import (
     WorkflowDryRunView,
@@ -106,13 +106,14 @@ class Workflows:
         form, plan = await self._read(caller, body, headers)
         found = await self._store(form, plan, body.removeprefix(BOM).decode())
         unserved = await unserved_of(self._backend, plan) if found.created else []
+        state = WorkflowState.RUNNING if found.created else await self._state(found.id)
         view = views.WorkflowSubmittedView(
             id=found.id,
             name=form.name,
-            state=WorkflowState.RUNNING if found.created else await self._state(found.id),
+            state=state,
             created=found.created,
             steps=len(all_steps(plan)),
-            warnings=warnings_of(unserved),
+            warnings=[*warnings_of(unserved), *([GONE] if state is None else [])],
         )
         answer = json_response(view, 201 if found.created else 200)
         answer.headers["Location"] = f"{PATH}/{found.id}"
@@ -145,12 +146,12 @@ class Workflows:
         except StoreUnavailable:
             raise Problem("store-unavailable", UNKNOWN_OUTCOME, id=own) from None
 
-    async def _state(self, workflow_id: str) -> WorkflowState:
-        """Where a workflow stands that was there already; one that is gone again has completed."""
+    async def _state(self, workflow_id: str) -> WorkflowState | None:
+        """Where a workflow stands that was there already; None: it is gone again, and nobody knows how it ended."""
         try:
             return (await self._backend.ask(lambda flows: flows.summary(workflow_id))).state
         except NotFound:
-            return WorkflowState.COMPLETED
+            return None
 
     async def page(self, request: Request) -> Response:
         """List workflows, in each partition the newest first; sub-workflows are among them.

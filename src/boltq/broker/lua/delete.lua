@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- delete: jobs are gone for ever, record, log, runs and index, in whatever state they are but running;
--- not jobs of a workflow that have not ended.
+-- not jobs of a workflow that have not ended. The idempotency key of what has not completed is free again.
 --   ARGV     now, msgpack of [id, since or 0]*
 --   returns  msgpack of a word for each: deleted, AGAIN (this call has searched enough: ask again), NOT_FOUND,
 --            CHANGED <state>, CONFLICT <state> <workflow>
@@ -15,6 +15,11 @@ for _, state in ipairs({ 'scheduled', 'retrying', 'dead', 'cancelled' }) do
   leave[state] = function(id, route) push(noted('ZREM', index_key(route.queue, state)), id) end
 end
 
+local function free(key, id)
+  local used = call('GET', idem_key(key))
+  if used and string.match(used, '^%S+') == id then call('DEL', idem_key(key)) end
+end
+
 local function delete(id, state, job)
   local route = route_of(job[3])
   if not leave[state] or (job[6] and MOVES[state].cancelled) then return conflict(state, job[6]) end
@@ -24,6 +29,7 @@ local function delete(id, state, job)
     searched = searched + size
   end
   leave[state](id, route, job)
+  if job[7] and state ~= 'completed' then free(job[7], id) end
   call('UNLINK', job_key(id), log_key(id), runs_key(id))
   announce(id, route, state, 'deleted')
   return 'deleted'
@@ -32,7 +38,7 @@ end
 local verdicts = {}
 for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
   local id = item[1]
-  local job = call('HMGET', job_key(id), 'state', 'since', 'route', 'parked', 'ghost', 'flow')
+  local job = call('HMGET', job_key(id), 'state', 'since', 'route', 'parked', 'ghost', 'flow', 'key')
   verdicts[i] = refusal(job[1], job[2], item[2]) or delete(id, job[1], job)
 end
 commit()

@@ -23,6 +23,7 @@ if key ~= '' then
   call('SET', idem_key('workflow\n' .. key), new[1] .. ' ' .. digest, 'PX', keep)
 end
 flow.create(new)
+if key ~= '' then call('HSET', flow_key(new[1]), 'key', key) end -- to free it with the workflow: see flow_delete.lua
 flow.go_on()
 count_births()
 commit()

@@ -32,6 +32,7 @@ for i = 1, #jobs do
       call('SET', idem_key(job[9]), job[1] .. ' ' .. job[10], 'PX', keep)
     end
     create(job, route)
+    if job[9] ~= '' then call('HSET', job_key(job[1]), 'key', job[9]) end -- to free it with the job: see delete.lua
   end
 end
 count_births()
