@@ -2,6 +2,8 @@
 
 import asyncio
 import http.client
+import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -68,6 +70,7 @@ def test_every_route_and_method(client, api, path, method):
         assert (status({"Content-Type": kind}) == 415) is (method in GUARDED), kind
     own = [{}, {"Host": f"localhost:{port}"}, {"Host": "[::1]"}, {"Host": "LOCALHOST"}]
     own += [{"Origin": api}, {"Origin": api, "Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}]
+    own += [{"Origin": "http://localhost:5173", "Sec-Fetch-Site": "same-origin"}]  # behind a development server
     for headers in own:
         assert status(headers) not in {403, 415, 421, 500}, headers
 
@@ -145,6 +148,65 @@ def test_what_loopback_is(host, expected):
 def check(guard, method="POST", **headers):
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     guard.check(method, dict(raw), raw)
+
+
+HERE, PAGE, FOE = "queue.example:8080", "http://queue.example:8080", "https://evil.example"
+
+VERDICTS = [
+    # the browser says | the origin | allowed
+    (None, None, True),
+    ("same-origin", None, True),
+    ("none", None, True),
+    ("same-origin", PAGE, True),
+    ("same-origin", FOE, True),
+    ("same-origin", "null", True),
+    ("none", FOE, True),
+    ("cross-site", None, False),
+    ("cross-site", PAGE, False),
+    ("same-site", PAGE, False),
+    ("Same-Origin", PAGE, False),
+    ("nonsense", None, False),
+    ("cross-site", "https://app.example", True),
+    ("same-site", "https://APP.example", True),
+    ("cross-site", "https://app.example.evil.example", False),
+    (None, PAGE, True),
+    (None, PAGE.upper(), True),
+    (None, "https://queue.example:8080", True),
+    (None, "http://queue.example", False),
+    (None, "http://queue.example:8081", False),
+    (None, FOE, False),
+    (None, "https://app.example", True),
+    (None, "null", False),
+    (None, "ftp://queue.example:8080", False),
+    ("", PAGE, True),
+    ("", FOE, False),
+    ("", None, True),
+    (None, "", True),
+    ("cross-site", "", False),
+]
+
+
+@pytest.mark.parametrize(("site", "origin", "allowed"), VERDICTS)
+@pytest.mark.parametrize("method", METHODS)
+def test_who_is_of_this_site(method, site, origin, allowed):
+    """As Go's http.CrossOriginProtection judges; but an origin must be one of HTTP."""
+    guard = Guard.of_bind("0.0.0.0", origins=["https://app.example"])
+    said = {"sec_fetch_site": site, "origin": origin}
+    headers = {name: value for name, value in said.items() if value is not None}
+    if allowed or method not in GUARDED:
+        check(guard, method, host=HERE, content_type="application/json", **headers)
+        return
+    with pytest.raises(Problem, match="BOLTQ_ALLOWED_ORIGINS") as caught:
+        check(guard, method, host=HERE, content_type="application/json", **headers)
+    assert (caught.value.kind, caught.value.status) == ("cross-site", 403)
+    if origin and "://" in origin:
+        assert repr(origin) in str(caught.value)
+
+
+def test_the_proxy_of_the_docs_keeps_the_port():
+    """Or a page's own origin would not fit the Host any more."""
+    page = (Path(__file__).parents[2] / "docs/howto/security.md").read_text()
+    assert re.findall(r"proxy_set_header Host (\S+);", page) == ["$http_host"]
 
 
 def test_a_server_for_other_machines_answers_to_any_name_but_not_to_other_sites():

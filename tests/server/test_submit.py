@@ -425,6 +425,24 @@ def test_anything_else_is_refused(http, kind):
     assert answer.json()["type"] == "urn:boltq:problem:not-json"
 
 
+def test_the_other_word_is_named_where_it_stands(http):
+    """In each form the pointer leads to what was sent, and the hint to what is known."""
+    first = post(http, {"type": "echo", "data": {"a": 1}}, path="/submit")
+    assert mistakes(first) == {"/data": "unknown field; did you mean payload?"}
+    both = post(http, {"type": "echo", "data": {"a": 1}, "payload": []}, path="/submit")
+    assert mistakes(both) == {"/data": "unknown field; did you mean payload?", "/payload": "must be a JSON object"}
+    ours = post(http, {"type": "echo", "payload": {"a": 1}, "data": []})
+    assert mistakes(ours) == {"/payload": "unknown field; did you mean data?", "/data": "must be a JSON object"}
+    batch = http.post("/api/v1/jobs/batch", json={"jobs": [{"type": "echo", "kwargs": {}}]}).json()["items"][0]
+    assert batch["errors"] == [{"pointer": "/jobs/0/kwargs", "detail": "unknown field; did you mean data?"}]
+    steps = {"name": "n", "steps": [{"job_type": "echo", "data": {}}, {"job_type": "echo", "payload": {}}]}
+    assert mistakes(http.post("/api/v1/workflows", json=steps)) == {
+        "/steps/0/data": "unknown field; did you mean params?",
+        "/steps/1/payload": "unknown field; did you mean params?",
+    }
+    assert mistakes(http.get("/api/v1/jobs?sate=dead")) == {"/sate": "unknown parameter; did you mean state?"}
+
+
 # Idempotency
 
 

@@ -1,7 +1,7 @@
 """What a submission says: its body as a struct, and the reader that makes a job of it or names every mistake."""
 
-import difflib
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -9,6 +9,7 @@ import msgspec
 
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
+from boltq.domain.hints import unknown
 from boltq.domain.job import NO_SPEC, NewJob, Priority, Spec
 from boltq.server.body import BOM, check_readable, malformed, pointed, repeated_in, repeated_key
 from boltq.server.guard import Headers
@@ -125,7 +126,9 @@ class FormReader:
         mistakes: Mistakes = []
         form = self._decoded(body, mistakes)
         self._check_repeats(body, form, mistakes)
-        data, values = read_data(form.data, mistakes)
+        of_data: Mistakes = []
+        data, values = read_data(form.data, of_data)
+        mistakes += self._named(of_data)
         if not mistakes and (plain := self._plain(form, data, headers)):
             return Asked(plain, values)
         job = self._job(form, data, headers, mistakes)
@@ -133,11 +136,15 @@ class FormReader:
             job.check()
         except InvalidJob as error:
             known = {pointer for pointer, _ in mistakes}
-            mistakes += [mistake for mistake in error.errors if mistake[0] not in known]
+            mistakes += [mistake for mistake in self._named(error.errors) if mistake[0] not in known]
         if mistakes:
-            raise InvalidJob([(_DATA_POINTER.sub(f"/{self.data_name}", at), why) for at, why in mistakes])
+            raise InvalidJob(mistakes)
         self._remember(job)
         return Asked(job, values)
+
+    def _named(self, mistakes: Iterable[tuple[str, str]]) -> Mistakes:
+        """Mistakes of a job, at the place where its data stand in this form."""
+        return [(_DATA_POINTER.sub(f"/{self.data_name}", at), why) for at, why in mistakes]
 
     def _plain(self, form: JobForm, data: str, headers: Headers) -> NewJob | None:
         """The job, when it is of the usual kind and its names have been checked before; None: look at it closely."""
@@ -187,15 +194,10 @@ class FormReader:
             if known := self._fields.get(key):
                 _take(piece, key, known, good, mistakes)
             else:
-                mistakes.append((f"/{escaped(key)}", self._unknown(key)))
+                mistakes.append((f"/{escaped(key)}", unknown(key, self._fields)))
         if "type" not in pieces:
             mistakes.append(("/type", "required: the job type"))
         return self._form(**good)
-
-    def _unknown(self, key: str) -> str:
-        close = {"data": self.data_name, "payload": self.data_name}.get(key)
-        close = close or next(iter(difflib.get_close_matches(key, self._fields, n=1, cutoff=0.5)), None)
-        return f"unknown field; did you mean {close}?" if close else f"unknown field; known: {', '.join(self._fields)}"
 
     def _check_repeats(self, body: bytes, form: JobForm, mistakes: Mistakes) -> None:
         around = body if form.data is NO_DATA else body.replace(form.data, b"0", 1)

@@ -18,7 +18,7 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
-OWN_SITES: Final = frozenset({None, b"same-origin", b"none"})  # of Sec-Fetch-Site; no header: not a browser
+OWN_SITES: Final = frozenset({b"same-origin", b"none"})  # of Sec-Fetch-Site
 ONE_ONLY: Final = (
     b"host", b"origin", b"sec-fetch-site", b"authorization", b"content-type", b"content-length", b"content-encoding",
     b"idempotency-key",
@@ -84,8 +84,8 @@ class Guard:
             return
         if b"content-encoding" in headers:
             _check_packing(headers[b"content-encoding"])
-        if b"origin" in headers or b"sec-fetch-site" in headers:
-            self._check_site(headers, host)
+        if b"sec-fetch-site" in headers or b"origin" in headers:
+            self._check_site(headers.get(b"origin"), headers.get(b"sec-fetch-site"), host)
         if headers.get(b"content-type") != b"application/json":
             _check_type(headers)
 
@@ -97,16 +97,19 @@ class Guard:
             name = host.lower()
         return name in self._names or (self._addresses and _is_address(name))
 
-    def _check_site(self, headers: Headers, host: bytes) -> None:
-        origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site")
-        if origin is not None:
-            scheme, _, place = origin.lower().partition(b"://")
-            if self.invites(origin):
-                return
-            if scheme not in {b"http", b"https"} or place != host.lower():
-                raise Problem("cross-site", f"Origin {_shown(origin)} is not this server's own")
-        if site not in OWN_SITES:
-            raise Problem("cross-site", f"Sec-Fetch-Site is {_shown(site or b'')}")
+    def _check_site(self, origin: bytes | None, site: bytes | None, host: bytes) -> None:
+        """As Go's http.CrossOriginProtection does: what the browser says of itself counts before the Origin.
+
+        Behind a proxy that changes the Host, only the browser knows whether the page and the API are of one site, and
+        no page can change what it says.
+        """
+        if site in OWN_SITES or (origin and self.invites(origin)):
+            return
+        if site:
+            raise _of_another_site(f"Sec-Fetch-Site is {_shown(site)}", origin)
+        scheme, _, place = (origin or b"").lower().partition(b"://")
+        if origin and (scheme not in {b"http", b"https"} or place != host.lower()):
+            raise _of_another_site(f"Origin {_shown(origin)} is not this server's own, {_shown(host)}", origin)
 
 
 def is_loopback(host: str) -> bool:
@@ -162,6 +165,11 @@ def _check_repeats(raw: RawHeaders) -> None:
     for name in ONE_ONLY:
         if names.count(name) > 1:
             raise Problem("bad-request", f"the header {name.decode()} is there more than once")
+
+
+def _of_another_site(why: str, origin: bytes | None) -> Problem:
+    site = _shown(origin) if origin and b"://" in origin else "its site"
+    return Problem("cross-site", f"{why}; if {site} may call this API, list it in BOLTQ_ALLOWED_ORIGINS")
 
 
 def _shown(value: bytes) -> str:

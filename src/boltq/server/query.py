@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
+from boltq.domain.hints import unknown
 from boltq.domain.workflow.reading import plain, words_of
 from boltq.server.problems import escaped
 
@@ -89,7 +90,7 @@ def _required(kind: type[msgspec.Struct]) -> list[str]:
 
 def _known(fields: dict[str, Any], name: str) -> Any:
     if name not in fields:
-        raise ValueError(f"unknown parameter; known: {', '.join(fields) or 'none'}")
+        raise ValueError(unknown(name, fields, "parameter"))
     return fields[name]
 
 

@@ -221,7 +221,7 @@ class _Compiler:
 
     def _unknown(self, step_id: str) -> str:
         many = len(self._mistakes) > bounds.MAX_MISTAKES  # nobody will read the rest
-        close = [] if many else difflib.get_close_matches(step_id[:100], self._drafts, n=1, cutoff=0.5)
+        close = [] if many else difflib.get_close_matches(step_id[:100], self._drafts, n=1, cutoff=0.6)
         return f"there is no step {step_id[:100]!r}" + (f"; did you mean {close[0]}?" if close else "")
 
     # Edges

@@ -1,6 +1,5 @@
 """Reads JSON into a struct, or says everything that does not fit, each thing with its JSON pointer."""
 
-import difflib
 import re
 from collections.abc import Iterator
 from enum import StrEnum
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get
 
 import msgspec
 
+from boltq.domain.hints import unknown
 from boltq.domain.workflow.bounds import MAX_MISTAKES
 from boltq.domain.workflow.mistakes import InvalidWorkflow, Mistake, escaped, raise_if_any
 
@@ -88,7 +88,7 @@ def _in_object(pieces: dict[str, msgspec.Raw], kind: type[msgspec.Struct], at: s
             yield from _in_value(piece, fields[name].type, f"{at}/{name}")
         else:
             absent: dict[str, str] = getattr(kind, "ABSENT", {})
-            yield f"{at}/{escaped(name)}", absent.get(name) or _unknown(name, list(fields))
+            yield f"{at}/{escaped(name)}", absent.get(name) or unknown(name, list(fields))
     yield from ((f"{at}/{name}", "required") for name, field in fields.items() if field.required and name not in pieces)
 
 
@@ -110,11 +110,6 @@ def _opened(piece: bytes, kind: Any) -> Any:
         return msgspec.json.decode(piece, type=kind)
     except msgspec.ValidationError:
         return None
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    close = next(iter(difflib.get_close_matches(name[:100], known, n=1, cutoff=0.5)), None)
-    return f"unknown field; did you mean {close}?" if close else f"unknown field; known: {', '.join(known)}"
 
 
 @cache
