@@ -149,3 +149,15 @@ async def test_a_call_that_broke_off_leaves_nothing_to_the_next(desk) -> None:
     assert await desk.states(*ids) == ["running", "running"]
     assert (await desk.settle(jobs)).refused == []
     assert await audit(desk.broker, pauses=()) == []
+
+
+async def test_the_names_of_a_part_that_nobody_else_uses_do_not_count(valkey, namespace) -> None:
+    """Lua allows 200 names in one piece of code, and the parts have more than that together."""
+
+    def with_names(name: str, text: str) -> str:
+        own = "\n".join(f"local own_{i}, other_{i} = {i}, {i}" for i in range(60))
+        return f"{text}\n{own}\n" if name in {"lib/moves.lua", "lib/claims.lua"} else text
+
+    async with Broker(valkey, namespace=namespace, rewrite=with_names) as broker:
+        await broker.submit([NewJob(type="x")])
+        assert sum((await Inspector(broker).counts()).values()) == 1

@@ -90,9 +90,48 @@ def _texts() -> Mapping[str, str]:
 
 
 def _body(texts: Mapping[str, str]) -> str:
-    shared = [_stripped(texts[f"lib/{name}"]) for name in _in_order(texts, [n[4:] for n in texts if "/" in n])]
+    order = [f"lib/{name}" for name in _in_order(texts, [n[4:] for n in texts if "/" in n])]
+    words = {name: _words(text) for name, text in texts.items()}
+    used = {name: frozenset().union(*(words[other] for other in texts if other != name)) for name in order}
+    shared = [_part(texts[name], _locals(texts[name]) & (used[name] | {f"begin_{name[4:]}"})) for name in order]
     verbs = [_verb(name, texts) for name in texts if "/" not in name]
     return "".join([_constants(), *shared, *verbs])
+
+
+_FUNCTION: Final = re.compile(r"^local function (\w+)", re.MULTILINE)
+_NAMES: Final = re.compile(r"^local (?!function )([\w, ]+?)(?= *(?:=|--|$))", re.MULTILINE)
+
+
+@_remembered
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", _stripped(text)))
+
+
+@_remembered
+def _locals(text: str) -> frozenset[str]:
+    """The names that a file defines for itself and for others: those at the beginning of a line."""
+    lists = [name.strip() for names in _NAMES.findall(text) for name in names.split(",")]
+    return frozenset([*_FUNCTION.findall(text), *lists])
+
+
+@_remembered
+def _part(text: str, shared: frozenset[str]) -> str:
+    """A library as a block of its own, so that only what others use counts: Lua allows 200 names in one piece."""
+
+    def function(found: re.Match[str]) -> str:
+        return found[0] if found[1] not in shared else found[0].removeprefix("local ")
+
+    def names(found: re.Match[str]) -> str:
+        listed = [name.strip() for name in found[1].split(",")]
+        if shared.isdisjoint(listed):
+            return found[0]
+        own = [name for name in listed if name not in shared]
+        has_values = found.string[found.end() :].lstrip(" ").startswith("=")
+        return (f"local {', '.join(own)}\n" if own else "") + (found[1] if has_values else "")
+
+    inside = _NAMES.sub(names, _FUNCTION.sub(function, text))
+    outside = f"local {','.join(sorted(shared))}\n" if shared else ""
+    return f"{outside}do\n{_stripped(inside)}end\n"
 
 
 def _in_order(texts: Mapping[str, str], names: Sequence[str], known: list[str] | None = None) -> list[str]:
