@@ -1,8 +1,9 @@
 """The auditor: is every job in exactly one place, does its record say so, do all counts agree? It changes nothing.
 
 It reads page by page and not at one instant, so on a live system a job may move between two reads. What looks wrong is
-looked at again, twice, after a pause; only what is wrong in the same way each time is reported. A count is judged only
-if nothing moved while it was taken. All ids of one partition are kept in memory at once: about 0.3 GB a million jobs.
+looked at again, twice, after a pause; only what is wrong in the same way each time is reported, of a job that has not
+moved meanwhile: one that goes round and round may be met between two places each time. A count is judged only if
+nothing moved while it was taken. All ids of one partition are kept in memory at once: about 0.3 GB a million jobs.
 
 Legal, though it may look wrong: a queue's set of idle workers may name workers that are gone or awake (whoever asks
 them drops them); a running job may be held by a worker that is gone while a sweep is under way (`sweep` is set).
@@ -46,16 +47,15 @@ async def audit(broker: Broker, *, pauses: Sequence[float] = PAUSES) -> list[Fin
         if not found:
             break
         await asyncio.sleep(pause)
-        again = {_identity(finding) for finding in await _look(broker)}
-        found = [finding for finding in found if _identity(finding) in again]
-    return sorted(found)
+        again = {identity for identity, _ in await _look(broker)}
+        found = [(identity, finding) for identity, finding in found if identity in again]
+    return sorted(finding for _, finding in found)
 
 
-def _identity(finding: Finding) -> tuple[str, str, str]:
-    return finding.code, finding.place, finding.id
+_Identity = tuple[str, str, str, str]  # code, place, job and where it stands: what is the same in each look
 
 
-async def _look(broker: Broker) -> list[Finding]:
+async def _look(broker: Broker) -> list[tuple[_Identity, Finding]]:
     partitions = range(broker.layout.partitions)
     try:
         looks = await asyncio.gather(*(_Partition(broker, partition).look() for partition in partitions))
@@ -116,7 +116,7 @@ class _Partition:
         self.keys: set[str] = set()
         self.workers: dict[str, int] = {}
 
-    async def look(self) -> list[Finding]:
+    async def look(self) -> list[tuple[_Identity, Finding]]:
         await self._read_keys()
         (partition, ends, names, newest) = await self._pipeline(
             ("HGETALL", "partition"), ("ZRANGE", "workers", 0, -1, "WITHSCORES"), ("SMEMBERS", "queues"), _NEWEST
@@ -132,7 +132,12 @@ class _Partition:
         await self._check_sleepers()
         states = {job_id: record.state for job_id, record in self.records.items()}
         await audit_workflows(self.keys, states, self._pipeline, self._report)
-        return self.found
+        return [((one.code, one.place, one.id, self._standing(one.id)), one) for one in self.found]
+
+    def _standing(self, job_id: str) -> str:
+        """What differs as soon as a job has moved."""
+        record = self.records.get(job_id)
+        return f"{record.n} {record.since}" if record else ""
 
     def _report(self, code: str, place: str, job_id: str, text: str) -> None:
         self.found.append(Finding(code, self.prefix + place, job_id, text))
