@@ -86,3 +86,19 @@ async def test_a_wait_ends_in_time_whatever_it_was_doing(broker: Broker) -> None
             with pytest.raises(WaitTimeout):
                 await watch.end_of(answer.id, micros / 1e6)
     await watch.close()
+
+
+async def test_a_wait_that_is_cancelled_ends_whatever_it_was_doing(broker: Broker) -> None:
+    (answer,) = await broker.submit([NewJob(type="echo")])
+    watch = Watch(broker)
+    await asyncio.wait({asyncio.create_task(watch.end_of(answer.id, 0.1))})
+    for micros in range(0, 1_500, 3):
+        waiting = asyncio.create_task(watch.end_of(answer.id))
+        await asyncio.sleep(micros / 1e6)
+        waiting.cancel()
+        done, _ = await asyncio.wait({waiting}, timeout=10)
+        waiting.cancel()  # so that a failure is seen, and does not hang
+        await asyncio.wait({waiting})
+        assert done, f"it went on, cancelled after {micros} microseconds"
+        assert waiting.cancelled()
+    await watch.close()

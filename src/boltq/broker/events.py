@@ -98,14 +98,15 @@ class Watch:
 
     async def _ended(self, any_id: str, look: "_Look[T]", timeout: float | None, what: str) -> T:
         try:
-            async with asyncio.timeout(timeout) as bound:
-                return await self._end_of(any_id, look, bound)
+            async with asyncio.timeout(timeout):
+                return await self._end_of(any_id, look)
         except TimeoutError as error:
             if isinstance(error, WaitTimeout):
                 raise
             raise WaitTimeout(f"{what} {any_id} has not ended within {timeout:g} s; it goes on") from None
 
-    async def _end_of(self, job_id: str, look: "_Look[T]", bound: asyncio.Timeout) -> T:
+    async def _end_of(self, job_id: str, look: "_Look[T]") -> T:
+        cancels = _cancels()
         ended = asyncio.Event()
         self._ends.setdefault(job_id, []).append(ended)
         try:
@@ -115,8 +116,8 @@ class Watch:
                 found = await look(job_id)
                 if found is not None:
                     return found
-                if bound.expired():  # and redis-py has swallowed its cancel, which may come with a reply
-                    raise TimeoutError
+                if _cancels() > cancels:  # and redis-py has swallowed it: it may come with a reply
+                    raise asyncio.CancelledError
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_AGAIN):
                         await ended.wait()
@@ -163,3 +164,9 @@ class Watch:
                 reader.cancel()
             _, readers = await asyncio.wait(readers, timeout=0.1)
         await asyncio.gather(*self._readers.values(), return_exceptions=True)
+
+
+def _cancels() -> int:
+    """How often the task that runs has been told to end, by others or by a timeout around it."""
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
