@@ -6,6 +6,7 @@ import httpx
 import pytest
 from waiting import eventually
 
+from boltq.broker.inspector import Inspector
 from boltq.server import backend
 
 SCHEMA = {
@@ -33,6 +34,10 @@ async def publish(http, desk, schemas: dict) -> str:
 
 def submit(http, job_type, data, path="/api/v1/jobs", name="data"):
     return http.post(path, json={"type": job_type, "queue": "typed", name: data})
+
+
+def submit_workflow(http, form):
+    return http.post("/api/v1/workflows", json=form)
 
 
 def mistakes(answer) -> dict:
@@ -116,3 +121,128 @@ async def test_strict_mode_refuses_a_type_that_nobody_published(valkey, serving,
         monkeypatch.setattr(backend, "LOOK_AGAIN_SECONDS", 1_000.0)  # it asks by itself when a type is new
         await publish(http, desk, {"newcomer": {"type": "object"}})
         await eventually(lambda: submit(http, "newcomer", {}).status_code == 201)
+
+
+# Workers come and go
+
+
+OLD = {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"], "additionalProperties": False}
+NEW = {"type": "object", "properties": {"address": {"type": "string"}}, "required": ["address"]}
+
+
+async def come(desk, worker: str, lease_ms: int = 600_000, **schemas) -> None:
+    types = [(name, json.dumps({"schema": schema})) for name, schema in schemas.items()]
+    about = {"info": "{}", "queues": ["typed"], "types": list(schemas), "lease_ms": lease_ms}
+    for partition in range(desk.layout.partitions):
+        await desk.register(partition, worker, **about, schemas=types)
+
+
+async def heard_of(http, name: str) -> None:
+    """Until the API knows a type that is new: it looks for it once a second."""
+    dry = {"type": name, "queue": "typed"}
+    await eventually(lambda: not http.post("/api/v1/jobs?dry_run=true", json=dry).json()["warnings"])
+
+
+async def go(desk, worker: str) -> None:
+    for partition in range(desk.layout.partitions):
+        await desk.retire(partition, worker, lost=False)
+
+
+@pytest.fixture
+def slow_api(valkey, serving, api_namespace, desk, monkeypatch):
+    """An API that does not look by itself while the test runs."""
+    monkeypatch.setattr(backend, "LOOK_AGAIN_SECONDS", 1_000.0)
+    with serving(valkey, namespace=api_namespace) as url, httpx.Client(base_url=url, timeout=20) as client:
+        yield client
+
+
+def everywhere(http, name: str, data: dict) -> list[bool]:
+    """Whether each way to submit takes these data."""
+    step = {"name": "n", "steps": [{"job_type": name, "queue": "typed", "params": data}]}
+    batch = http.post("/api/v1/jobs/batch", json={"jobs": [{"type": name, "queue": "typed", "data": data}] * 2})
+    waiting = http.post("/api/v1/jobs", json={"type": name, "queue": "typed", "data": data, "delay_seconds": 999})
+    dry = http.post("/api/v1/jobs?dry_run=true", json={"type": name, "data": data})
+    taken = [
+        submit(http, name, data).status_code == 201,
+        submit(http, name, data, "/submit", "payload").status_code == 201,
+        waiting.status_code == 201,
+        http.post("/api/v1/workflows", json=step).status_code == 201,
+        batch.json()["rejected"] == 0,
+        dry.json()["valid"],
+    ]
+    if waiting.status_code == 201:
+        amended = http.patch(f"/api/v1/jobs/{waiting.json()['id']}", json={"data": data})
+        taken.append(amended.status_code == 200)
+    return taken
+
+
+async def test_a_deploy_that_renames_a_parameter_refuses_nothing_good(slow_api, desk):
+    """The API knows the old version, and the new one counts from the first request on."""
+    await come(desk, "old-1", renamed=OLD)
+    await heard_of(slow_api, "renamed")
+    assert set(everywhere(slow_api, "renamed", {"to": "ann"})) == {True}
+    assert set(everywhere(slow_api, "renamed", {"address": "ann"})) == {False}
+    await come(desk, "new-1", renamed=NEW)
+    assert set(everywhere(slow_api, "renamed", {"address": "ann"})) == {True}
+    assert set(everywhere(slow_api, "renamed", {"to": "ann"})) == {True}, "the old worker lives"
+    assert set(everywhere(slow_api, "renamed", {})) == {False}
+    await go(desk, "old-1")
+    assert set(everywhere(slow_api, "renamed", {"address": "ann"})) == {True}
+    assert everywhere(slow_api, "renamed", {})[0] is False, "a refusal has it look again"
+    assert set(everywhere(slow_api, "renamed", {"to": "ann"})) == {False}
+
+
+async def test_a_schema_of_workers_that_are_gone_does_not_count(slow_api, desk):
+    await come(desk, "last-1", left=OLD)
+    await heard_of(slow_api, "left")
+    assert submit(slow_api, "left", {}).status_code == 422
+    await go(desk, "last-1")
+    assert set(everywhere(slow_api, "left", {"address": 1})) == {True}
+
+
+async def test_nor_does_that_of_one_whose_lease_has_run_out(slow_api, desk):
+    await come(desk, "dying-1", lease_ms=4_000, dying=OLD)
+    await heard_of(slow_api, "dying")
+    assert submit(slow_api, "dying", {}).status_code == 422
+    await eventually(lambda: submit(slow_api, "dying", {}).status_code == 201, seconds=20)
+
+
+async def test_one_that_takes_anything_is_enough(slow_api, desk):
+    await come(desk, "strict-1", mixed=OLD)
+    await heard_of(slow_api, "mixed")
+    assert submit(slow_api, "mixed", {}).status_code == 422
+    await come(desk, "loose-1", mixed={"type": "object"})
+    assert submit(slow_api, "mixed", {}).status_code == 201
+    await go(desk, "loose-1")
+    await come(desk, "other-1", other={"type": "object"})
+    await eventually(lambda: submit(slow_api, "other", {}).json()["warnings"] == [])
+
+
+async def test_a_type_that_has_just_come_is_not_refused(valkey, serving, desk, api_namespace, monkeypatch):
+    monkeypatch.setattr(backend, "LOOK_AGAIN_SECONDS", 1_000.0)
+    with (
+        serving(valkey, namespace=api_namespace, strict_types=True) as url,
+        httpx.Client(base_url=url, timeout=20) as http,
+    ):
+        step = {"name": "n", "steps": [{"job_type": "fresh", "queue": "typed"}]}
+        assert list(mistakes(submit(http, "fresh", {}))) == ["/type"]
+        assert list(mistakes(submit_workflow(http, step))) == ["/steps/0/job_type"]
+        await come(desk, "fresh-1", fresh={"type": "object"})
+        assert submit(http, "fresh", {}).status_code == 201
+        assert submit_workflow(http, step).status_code == 201
+
+
+async def test_a_batch_of_bad_jobs_looks_once(slow_api, desk, monkeypatch):
+    looks = []
+    read = Inspector.published
+
+    def counted(inspector, known):
+        looks.append(known)
+        return read(inspector, known)
+
+    await come(desk, "counted-1", counted=OLD)
+    await heard_of(slow_api, "counted")
+    assert submit(slow_api, "counted", {}).status_code == 422
+    monkeypatch.setattr(Inspector, "published", counted)
+    answer = slow_api.post("/api/v1/jobs/batch", json={"jobs": [{"type": "counted"}] * 500}).json()
+    assert (answer["rejected"], len(looks)) == (500, 1)

@@ -71,7 +71,7 @@ _SORTED: Final = ("blocked", "scheduled", "retrying", "dead", "cancelled")
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _KNOWN: Final = re.compile(
-    rf"partition|queues|workers|types|events|audit|ops|api_keys|job:\w+|log:\w+|runs:\w+|queue:{_NAME}"
+    rf"partition|queues|workers|types|releases|events|audit|ops|api_keys|job:\w+|log:\w+|runs:\w+|queue:{_NAME}"
     rf"|queue:{_NAME}:(?:ready:[012]|parked|parked:{_NAME}|running|blocked|scheduled|retrying|completed|dead|cancelled)"
     rf"|workflows:(?:all|ended|due|gone)|workflow:\w+(?::[a-z]+(?::\d+(?::[a-z]+)?)?)?"
     rf"|idle:{_NAME}|worker:.+|cancels:.+|mail:.+"

@@ -1,6 +1,6 @@
 """The reading half: one job, queue statistics, workers, recent series; lists are in `search.py`. It changes nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -72,6 +72,13 @@ class TaskInfo(msgspec.Struct, kw_only=True):
     about: dict[str, Any]
 
 
+class Published(msgspec.Struct, kw_only=True):
+    """What workers have published: by all that ever were here, and by those that live."""
+
+    types: list[TaskInfo]  # each as it was published last
+    releases: dict[str, dict[str, str] | None]  # digest -> job type -> JSON of it; None: the caller knows it
+
+
 class Bucket(msgspec.Struct):
     """What happened in one stretch of time: `counts` is queue -> what -> number (see lua/series.lua)."""
 
@@ -134,6 +141,14 @@ class Inspector(Search):
         """Every job type that a worker has published, with its JSON Schema."""
         _, rows = await self._read("workers", 0)
         return [TaskInfo(name=name, about=msgspec.json.decode(about)) for name, about in sorted(rows)]
+
+    async def published(self, known: Iterable[str]) -> Published:
+        """The job types that workers have published, and what those publish that live; only what is not `known`."""
+        rows, releases = await self._read("published", 0, pack(sorted(known)))
+        return Published(
+            types=[TaskInfo(name=name, about=msgspec.json.decode(about)) for name, about in sorted(rows)],
+            releases={release: None if about == "" else dict(about) for release, about in releases},
+        )
 
     async def series(self, *, seconds: int = 10, buckets: int = 60) -> list[Bucket]:
         """The last buckets of 10 s (an hour is kept) or 60 s (a day is kept), oldest first; empty ones are left out."""

@@ -21,7 +21,7 @@ from boltq.domain.workflow.bounds import MAX_SPREAD
 MAX_EVENTS = 10_000
 MAX_EVENT_BYTES = 8 << 20
 MAX_PROMOTED = 200  # of one state, queue and call: a burst of due jobs must not hold up the server
-MAX_TYPES = 1_000
+MAX_TYPES = 1_000  # and half as many different sets of them, of workers that are here
 SWEEP_MS = 60_000
 SERIES = ((10, 3_900), (60, 90_000))  # seconds a bucket, seconds kept
 

@@ -84,8 +84,9 @@ class Batch:
         pieces = _pieces(await read_body(headers, request.receive, MAX_BATCH_BYTES))
         caller, key, own = caller_of(request), _batch_key(headers), _own_headers(headers)
         asked: list[tuple[NewJob, list[str]] | Exception] = []
+        began = self._backend.types.now()
         for index, piece in enumerate(pieces):
-            asked.append(await self._read(caller, bytes(piece), own, key and f"{key}:{index}"))
+            asked.append(await self._read(caller, bytes(piece), own, key and f"{key}:{index}", began))
             if not index % AT_A_TIME:
                 await asyncio.sleep(0)
         items = await self._submit(asked)
@@ -93,7 +94,7 @@ class Batch:
         return json_response(BatchView(accepted, len(items) - accepted, items))
 
     async def _read(
-        self, caller: Caller, piece: bytes, headers: Headers, key: str
+        self, caller: Caller, piece: bytes, headers: Headers, key: str, began: float
     ) -> tuple[NewJob, list[str]] | Exception:
         """The job that an item asks for, and warnings; or why it is refused."""
         try:
@@ -101,7 +102,7 @@ class Batch:
             job, values = self._reader.read(piece, headers)
             caller.check(Scope.SUBMIT, job.queue)
             strict = self._backend.settings.strict_types
-            warnings = await self._backend.types.check(job.type, values, strict=strict)
+            warnings = await self._backend.types.check(job.type, values, strict=strict, asked=began)
         except (InvalidJob, Problem) as error:
             return error
         job.created_by = caller.author

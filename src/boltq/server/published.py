@@ -19,10 +19,10 @@ FRESH_SECONDS: Final = 1.0  # a type that is not known is looked for again after
 
 
 class PublishedType(msgspec.Struct, frozen=True):
-    """A job type as some worker has published it. `checker` None: any data will do."""
+    """A job type as workers have published it. `checkers`: one for each version that live workers have."""
 
-    about: dict[str, Any]
-    checker: jsonschema_rs.Validator | None = None
+    about: dict[str, Any]  # as it was published last
+    checkers: tuple[jsonschema_rs.Validator, ...] = ()  # empty: any data will do
 
 
 class PublishedTypes:
@@ -31,8 +31,14 @@ class PublishedTypes:
     def __init__(self, inspector: Inspector) -> None:
         self._inspector = inspector
         self._types: dict[str, PublishedType] = {}
-        self._read_at = -FRESH_SECONDS
+        self._releases: dict[str, dict[str, str]] = {}
+        self._checkers: dict[tuple[str, str], jsonschema_rs.Validator | None] = {}  # of (type, JSON)
+        self._read_at = -FRESH_SECONDS  # when the last reading began that has ended
         self._reading: asyncio.Task[None] | None = None
+
+    def now(self) -> float:
+        """The moment, for `asked`."""
+        return asyncio.get_running_loop().time()
 
     def get(self, name: str) -> PublishedType | None:
         """A type that is known already."""
@@ -41,46 +47,89 @@ class PublishedTypes:
     async def find(self, name: str) -> PublishedType | None:
         """A type; one that is not known yet is looked for, but not more often than every second."""
         found = self._types.get(name)
-        if found is None and asyncio.get_running_loop().time() - self._read_at >= FRESH_SECONDS:
-            await self._shared_refresh()
+        if found is None and await self._look_since(self.now() - FRESH_SECONDS):
             found = self._types.get(name)
         return found
 
-    async def check(self, name: str, values: dict[str, Any], *, strict: bool, at: str = "data") -> list[str]:
+    async def check(
+        self, name: str, values: dict[str, Any], *, strict: bool, at: str = "data", asked: float | None = None
+    ) -> list[str]:
         """Warnings about a job of that type with these data. Raises InvalidJob with a pointer to each mistake.
 
-        `strict`: a type that no worker has published is refused. `at`: what the data are called where they stand.
+        Data are good when a live worker has a version of the type that takes them; a type of which no live worker has a
+        version takes any. What is known may be old, so before it refuses anything it looks again, unless it has since
+        `asked`. `strict`: a type that no worker has published is refused. `at`: what the data are called.
         """
-        published = await self.find(name)
-        if published is None:
+        asked = self.now() if asked is None else asked
+        if not await self.is_known(name, strict=strict, asked=asked):
             if strict:
                 raise InvalidJob([("/type", f"no worker has published the job type {name}")])
             return [f"no worker has published the job type {name}: the job waits for one that does"]
-        if published.checker and (mistakes := misfits(published.checker, values, at)):
+        if mistakes := await self.misfits(name, values, at, asked):
             raise InvalidJob(mistakes)
         return []
 
+    async def is_known(self, name: str, *, strict: bool, asked: float) -> bool:
+        """Whether a worker has published a type; it looks again before it says no to who is `strict`."""
+        found = await self.find(name)
+        if found is None and strict and await self._look_since(asked):
+            found = self._types.get(name)
+        return found is not None
+
+    async def misfits(self, name: str, values: dict[str, Any], at: str, asked: float) -> Mistakes:
+        """Every place where the data do not fit; empty when they do, or when the store cannot be asked."""
+        found = self._misfits(name, values, at)
+        if not found or not await self._look_since(asked):
+            return []
+        return self._misfits(name, values, at)
+
+    def _misfits(self, name: str, values: dict[str, Any], at: str) -> Mistakes:
+        published = self._types.get(name)
+        first: Mistakes = []
+        for checker in published.checkers if published else ():
+            found = misfits(checker, values, at)
+            if not found:
+                return []
+            first = first or found
+        return first
+
     async def refresh(self) -> None:
         """Read the published types. Raises StoreError."""
-        tasks = await self._inspector.tasks()
-        self._types = {task.name: self._published(task) for task in tasks}
-        self._read_at = asyncio.get_running_loop().time()
+        begun = self.now()
+        found = await self._inspector.published(self._releases)
+        self._releases = {
+            release: types if types is not None else self._releases[release]
+            for release, types in found.releases.items()
+        }
+        self._types = self._versions(found.types)
+        self._read_at = begun
 
-    async def _shared_refresh(self) -> None:
-        """One reading for all who wait; when the store does not answer, what was known before has to do."""
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self.refresh())
-        try:
-            await asyncio.shield(self._reading)
-        except StoreError:
-            self._read_at = asyncio.get_running_loop().time()
+    def _versions(self, tasks: list[TaskInfo]) -> dict[str, PublishedType]:
+        """Each type with what live workers check its data by; a schema is compiled once."""
+        texts = {(name, text) for types in self._releases.values() for name, text in types.items()}
+        self._checkers = {key: self._checkers[key] if key in self._checkers else _checker(*key) for key in texts}
+        versions: dict[str, list[jsonschema_rs.Validator | None]] = {}
+        last = {task.name: task.about for task in tasks}
+        for (name, text), checker in self._checkers.items():
+            place = 0 if msgspec.json.decode(text) == last.get(name) else len(versions.get(name, ()))
+            versions.setdefault(name, []).insert(place, checker)
+        return {name: PublishedType(about, _all_of(versions.get(name, []))) for name, about in last.items()}
 
-    def _published(self, task: TaskInfo) -> PublishedType:
-        """The type; its schema is compiled again only when it has changed."""
-        known = self._types.get(task.name)
-        if known is not None and known.about == task.about:
-            return known
-        return PublishedType(task.about, _checker(task))
+    async def _look_since(self, moment: float) -> bool:
+        """Have a reading that began at that moment or later, one for all who wait; False: the store does not answer."""
+        while self._read_at < moment:
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.create_task(self.refresh())
+            try:
+                await asyncio.shield(self._reading)
+            except StoreError:
+                return False
+        return True
+
+
+def _all_of(checkers: list[jsonschema_rs.Validator | None]) -> tuple[jsonschema_rs.Validator, ...]:
+    """None when one of them takes anything."""
+    return tuple(checker for checker in checkers if checker) if all(checkers) else ()
 
 
 def misfits(checker: jsonschema_rs.Validator, values: dict[str, Any], at: str = "data") -> Mistakes:
@@ -96,8 +145,8 @@ _ABOUT_PEOPLE: Final = {"title", "description", "$schema"}  # keywords that chec
 _REASON_CHARS: Final = 300
 
 
-def _checker(task: TaskInfo) -> jsonschema_rs.Validator | None:
-    schema = task.about.get("schema")
+def _checker(name: str, about: str) -> jsonschema_rs.Validator | None:
+    schema = msgspec.json.decode(about).get("schema")
     if not isinstance(schema, dict):
         return None
     if {key: value for key, value in schema.items() if key not in _ABOUT_PEOPLE}.items() <= _TRIVIAL.items():
@@ -105,7 +154,7 @@ def _checker(task: TaskInfo) -> jsonschema_rs.Validator | None:
     try:
         return jsonschema_rs.validator_for(schema, offline=True)  # a schema cannot make us fetch anything
     except ValueError as error:
-        log.warning("the schema of job type %s cannot be used, so its data are not checked: %s", task.name, error)
+        log.warning("the schema of job type %s cannot be used, so its data are not checked: %s", name, error)
         return None
 
 

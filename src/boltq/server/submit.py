@@ -89,7 +89,7 @@ class SubmitJob:
         caller.check(Scope.SUBMIT, job.queue)
         types = self._backend.types
         published = types.get(job.type)
-        if published and not published.checker:
+        if published and not published.checkers:
             return job, []
         strict = self._backend.settings.strict_types
         return job, await types.check(job.type, values, strict=strict, at=self._reader.data_name)

@@ -16,7 +16,6 @@ from boltq.server.backend import Backend
 from boltq.server.body import BOM, check_readable, malformed, repeated_in, repeated_key
 from boltq.server.forms import Mistakes, read_key
 from boltq.server.guard import Headers
-from boltq.server.published import misfits
 
 MAX_BYTES: Final = MAX_WORKFLOW_BYTES
 """Of the whole body."""
@@ -46,9 +45,10 @@ async def check_types(backend: Backend, form: WorkflowForm, only: Container[str]
     that nobody has published are one where the settings say so.
     """
     mistakes: list[Mistake] = []
+    began = backend.types.now()
     for at, step in _job_steps(form, ""):
         if only is None or at in only:
-            mistakes += await _misfits(backend, at, step)
+            mistakes += await _misfits(backend, at, step, began)
     raise_if_any(mistakes)
 
 
@@ -81,11 +81,10 @@ def _job_steps(form: WorkflowForm, at: str) -> Iterator[tuple[str, StepForm]]:
             yield from _job_steps(step.workflow, f"{at}{place}/workflow")
 
 
-async def _misfits(backend: Backend, at: str, step: StepForm) -> list[Mistake]:
-    published = await backend.types.find(step.job_type or "")
-    if published is None:
-        strict = backend.settings.strict_types
-        return [(f"{at}/job_type", f"no worker has published the job type {step.job_type}")] if strict else []
-    if published.checker is None or needs_filling(step):
+async def _misfits(backend: Backend, at: str, step: StepForm, began: float) -> list[Mistake]:
+    types, name, strict = backend.types, step.job_type or "", backend.settings.strict_types
+    if not await types.is_known(name, strict=strict, asked=began):
+        return [(f"{at}/job_type", f"no worker has published the job type {name}")] if strict else []
+    if needs_filling(step):
         return []
-    return [(at + pointer, why) for pointer, why in misfits(published.checker, decoded(step.params), "params")]
+    return [(at + pointer, why) for pointer, why in await types.misfits(name, decoded(step.params), "params", began)]

@@ -15,5 +15,13 @@ end
 for _, type in ipairs(cmsgpack.unpack(ARGV[7])) do
   if call('HLEN', types_key) < MAX_TYPES then call('HSET', types_key, type[1], type[2]) end
 end
+-- What it publishes is stored once for all workers that publish the same, and goes with the last of them. Of one that
+-- comes when there are very many, nobody knows it: its jobs are not checked by it.
+local release = redis.sha1hex(ARGV[7])
+if call('HEXISTS', rare_key('releases'), release) == 1 or call('HLEN', rare_key('releases')) < MAX_TYPES then
+  call('HSET', rare_key('releases'), release, ARGV[7])
+  call('HINCRBY', rare_key('releases'), '#' .. release, 1)
+  call('HSET', worker_key(worker), 'release', release)
+end
 call('HSET', partition_key, 'clock', NOW)
 return 1

@@ -5,18 +5,21 @@ local P -- the prefix "{namespace:number}:"; the braces keep a partition in one 
 local partition_key -- HASH   clock, event_bytes, run_id, swept_at, logs, runs, and the stored settings
 local queues_key -- SET    names of queues seen
 local workers_key -- ZSET   worker -> when its lease runs out
-local types_key -- HASH   job type -> JSON: its schema, its description
+local types_key -- HASH   job type -> JSON: its schema, its description; as it was published last
 local events_key -- STREAM one entry for each call: the moves that it made
-local api_keys_key -- HASH   id of an API key -> msgpack: see domain/api_keys.py; in the first partition only
-local audit_key -- STREAM who did what, the newest; in the first partition only
-local ops_key -- ZSET   bulk operation -> when it began; in the first partition only
 
 local function begin_keys(keys, argv)
   ARGV, call, P = argv, redis.call, keys[1]
   partition_key, queues_key, workers_key = P .. 'partition', P .. 'queues', P .. 'workers'
-  types_key, events_key, api_keys_key = P .. 'types', P .. 'events', P .. 'api_keys'
-  audit_key, ops_key = P .. 'audit', P .. 'ops'
+  types_key, events_key = P .. 'types', P .. 'events'
 end
+
+-- Those that few calls need:
+--   releases  HASH   digest -> msgpack of [type, JSON]* as workers publish it that are here; #digest -> how many do
+--   api_keys  HASH   id of an API key -> msgpack: see domain/api_keys.py; in the first partition only, as the rest
+--   audit     STREAM who did what, the newest
+--   ops       ZSET   bulk operation -> when it began
+local function rare_key(name) return P .. name end
 
 -- HASH  state, route, data, spec, at, since, expires | n: deliveries, tries: attempts that counted,
 --       lost: runs whose worker was lost, worker, took | result, error, reason, cancel, progress | tags, by: who

@@ -43,6 +43,10 @@ local function scan_running(queue, cursor, is_lost, back)
 end
 
 local function forget_worker(id)
+  local release = call('HGET', worker_key(id), 'release')
+  if release and call('HINCRBY', rare_key('releases'), '#' .. release, -1) < 1 then
+    call('HDEL', rare_key('releases'), release, '#' .. release)
+  end
   call('ZREM', workers_key, id)
   call('UNLINK', worker_key(id), cancels_key(id), mail_key(id))
 end
