@@ -17,10 +17,9 @@ from boltq.broker.flows import WorkflowRecord
 from boltq.broker.inspector import Inspector
 from boltq.broker.store import Store
 from boltq.broker.submitter import Submitter
-from boltq.broker.workflows import Workflows
+from boltq.broker.workflows import OwnId, Workflows
 from boltq.domain.context import JobContext
 from boltq.domain.errors import InvalidJob, JobCancelled, JobFailed, WorkflowCancelled
-from boltq.domain.ids import new_id
 from boltq.domain.job import JobRecord, NewJob
 from boltq.domain.limits import bad_name
 from boltq.domain.options import Options, Seconds, When, seconds_of
@@ -453,9 +452,9 @@ class BoltQ:
         plan = compile_workflow(form)
         line = await self.line()
         home = line.broker.layout.of_key(form.idempotency_key) if form.idempotency_key else line.broker.layout.next()
-        own = new_id(home)
+        own = OwnId(home)
         text, key = form_json(form), form.idempotency_key or ""
-        answer = await repeated(lambda: line.workflows.submit(plan, text, key=key, workflow_id=own))
+        answer = await repeated(lambda: own.submit(line.workflows, plan, text, key=key))
         return WorkflowRun(self, answer.id, created=answer.created)
 
     def submit_workflow_sync(self, workflow: AnyWorkflow, *, idempotency_key: str | None = None) -> WorkflowRun:

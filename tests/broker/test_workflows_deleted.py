@@ -35,7 +35,9 @@ def rich_form(items: int = 3) -> str:
 async def left_over(broker: Broker, hands: Hands) -> list[str]:
     """The keys that tell of workflows or jobs, once the worker has left."""
     await broker.retire(hands.home, hands.name, lost=False)
-    return [key for key in await all_keys(broker) if key not in STAYS and not key.startswith(("series:", "idle:"))]
+    return [
+        key for key in await all_keys(broker) if key not in STAYS and not key.startswith(("series:", "idle:", "gone:"))
+    ]
 
 
 async def test_nothing_of_a_deleted_workflow_is_left(broker: Broker) -> None:

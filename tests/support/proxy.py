@@ -17,6 +17,9 @@ class Proxy:
         self._target = urlsplit(target).path
         self._word = b""
         self._to_lose = 0
+        self._to_withhold: tuple[bytes, int] = (b"", 0)
+        self._to_delay: tuple[bytes, int, float] = (b"", 0, 0.0)
+        self.late = 0  # requests that arrived after their sender had given up
         self._ends: set[asyncio.StreamWriter] = set()
         self._ways: set[asyncio.Task[None]] = set()
 
@@ -24,14 +27,22 @@ class Proxy:
         """The next answers to requests with this word in them are lost, each with its connection."""
         self._word, self._to_lose = word.encode(), times
 
+    def withhold_answers(self, word: str, times: int) -> None:
+        """The next answers to requests with this word never come, and their connections stay open."""
+        self._to_withhold = (word.encode(), times)
+
+    def delay_requests(self, word: str, times: int, seconds: float) -> None:
+        """The next requests with this word arrive so much later, though their sender has given up: as TCP may do."""
+        self._to_delay = (word.encode(), times, seconds)
+
     async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, until either side ends it or its answer is to be lost."""
         there, back = await asyncio.open_unix_connection(self._target)
-        cut, ends = asyncio.Event(), (writer, back)
+        cut, held, ends = asyncio.Event(), asyncio.Event(), (writer, back)
         self._ends.update(ends)
         ways = [
-            asyncio.create_task(self._requests(reader, back, cut)),
-            asyncio.create_task(self._answers(there, writer, cut)),
+            asyncio.create_task(self._requests(reader, back, cut, held)),
+            asyncio.create_task(self._answers(there, writer, cut, held)),
         ]
         self._ways.update(ways)
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -45,21 +56,43 @@ class Proxy:
             end.close()
         await asyncio.gather(*self._ways, *(end.wait_closed() for end in self._ends), return_exceptions=True)
 
-    async def _requests(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, cut: asyncio.Event) -> None:
+    async def _requests(
+        self, reader: asyncio.StreamReader, back: asyncio.StreamWriter, cut: asyncio.Event, held: asyncio.Event
+    ) -> None:
         while piece := await reader.read(1 << 16):
             if self._to_lose and self._word in piece:
                 self._to_lose -= 1
                 cut.set()
+            if self._to_withhold[1] and self._to_withhold[0] in piece:
+                self._to_withhold = (self._to_withhold[0], self._to_withhold[1] - 1)
+                held.set()
+            if self._to_delay[1] and self._to_delay[0] in piece:
+                self._to_delay = (self._to_delay[0], self._to_delay[1] - 1, self._to_delay[2])
+                self._ways.add(asyncio.create_task(self._arrive(piece, self._to_delay[2])))
+                continue
             back.write(piece)
             await back.drain()
 
-    async def _answers(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: asyncio.Event) -> None:
+    async def _answers(
+        self, there: asyncio.StreamReader, writer: asyncio.StreamWriter, cut: asyncio.Event, held: asyncio.Event
+    ) -> None:
         while piece := await there.read(1 << 16):
             if cut.is_set():
                 self.lost += 1
                 return
+            if held.is_set():
+                self.lost += 1
+                continue
             writer.write(piece)
             await writer.drain()
+
+    async def _arrive(self, piece: bytes, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        reader, writer = await asyncio.open_unix_connection(self._target)
+        writer.write(piece)
+        await reader.read(1 << 16)
+        writer.close()
+        self.late += 1
 
 
 @asynccontextmanager

@@ -250,8 +250,10 @@ def a_restart(world: World) -> None:
     world.extend(0, second)
     world.advance(4_900)
     world.extend(0, first)
+    world.advance(4_900)
+    world.extend(0, first)
     world.restart()
-    world.advance(11_000)  # the server was away; the lease of the second is over, the first's is not
+    world.advance(6_000)  # the server was away; the lease of the second is over, the first's is not
     world.reap(0, first)
     world.quiesce()
 

@@ -58,3 +58,55 @@ async def test_a_submission_whose_answer_is_lost_is_one_job(boltq_app, valkey, t
     assert len({job.id for job in jobs}) == 50
     [queue] = await (await boltq_app.line()).inspector.queues()
     assert queue.queued == 50
+
+
+@pytest.fixture
+def short_sighted(boltq_app, valkey):
+    """The same application, in a store that keeps hardly any history."""
+    return replace(boltq_app.settings, keep_completed=50)
+
+
+async def _is_idle(inspector) -> bool:
+    return not sum(queue.queued + queue.running for queue in await inspector.queues())
+
+
+async def run_once(app, worker, runs, proxy, submit) -> None:
+    """What `submit` submits runs once, though hundreds of jobs end meanwhile and its record is long gone."""
+    async with worker(app, slots=4):
+        submitting = asyncio.create_task(submit())
+        await eventually(lambda: runs, seconds=20)
+        while not (submitting.done() and proxy.lost + proxy.late):
+            before = runs.total()
+            await app.submit_many([app.job_of("count", {"n": 1_000}) for _ in range(200)])
+            await eventually(lambda: runs.total() >= before + 200)  # noqa: B023
+            await asyncio.sleep(0.1)
+        await submitting
+        line = await app.line()
+        await eventually(lambda: _is_idle(line.inspector))
+
+
+@pytest.mark.parametrize("what", ["withheld", "late"])
+async def test_a_repeat_that_comes_when_the_record_is_gone_runs_nothing_twice(
+    boltq_app, short_sighted, worker, valkey, tmp_path, what
+):
+    """The answer comes never, or the first try arrives when its sender has given up and the repeat has been run."""
+    runs: Counter[int] = Counter()
+    async with proxy_before(valkey, tmp_path) as proxy, BoltQ(settings=short_sighted) as near:
+
+        @near.task
+        async def count(n: int) -> None:
+            runs[n] += 1
+
+        async with BoltQ(settings=replace(short_sighted, redis_addr=proxy.address)) as distant:
+            await distant.line()
+            if what == "withheld":
+                proxy.withhold_answers("_submit", 1)
+            else:
+                proxy.delay_requests("_submit", 1, 7.0)
+
+            async def submit():
+                return await asyncio.gather(*(distant.submit("count", {"n": n}) for n in range(20)))
+
+            await run_once(near, worker, runs, proxy, submit)
+    assert proxy.lost + proxy.late == 1
+    assert {n: times for n, times in runs.items() if n < 1_000} == dict.fromkeys(range(20), 1)

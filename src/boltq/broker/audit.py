@@ -76,7 +76,7 @@ _KNOWN: Final = re.compile(
     rf"|workflows:(?:all|ended|due|gone)|workflow:\w+(?::[a-z]+(?::\d+(?::[a-z]+)?)?)?"
     rf"|idle:{_NAME}|worker:.+|cancels:.+|mail:.+"
 )
-_PASSING: Final = re.compile(r"series:\d+:\d+|idem:.+|op:op_\w+(?::items)?", re.DOTALL)
+_PASSING: Final = re.compile(r"series:\d+:\d+|gone:\w+|idem:.+|op:op_\w+(?::items)?", re.DOTALL)
 
 
 class _Record(msgspec.Struct):

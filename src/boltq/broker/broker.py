@@ -14,8 +14,17 @@ from boltq.broker.calls import Beat, Call, Claim, Reaped, Settlement, Settling
 from boltq.broker.connect import connect, connect_sync
 from boltq.broker.scripts import Library, Rewrite, is_known, is_unknown, translate
 from boltq.domain import limits
-from boltq.domain.errors import BoltQError, Conflict, InvalidJob, NotFound, QueueFull, Refused, StoreUnavailable
-from boltq.domain.ids import MAX_PARTITIONS, new_id, partition_of
+from boltq.domain.errors import (
+    BoltQError,
+    Conflict,
+    InvalidJob,
+    NotFound,
+    QueueFull,
+    Refused,
+    StoreUnavailable,
+    UnknownOutcome,
+)
+from boltq.domain.ids import MAX_PARTITIONS, catch_up, new_id, partition_of
 from boltq.domain.job import NewJob, Submitted, bad_data, bad_tags, bad_time
 
 T = TypeVar("T")
@@ -39,6 +48,9 @@ class Knobs(msgspec.Struct, frozen=True):
 
 Item = str | tuple[str, int]
 """A job's id; or that and its JobRecord.since, as a fence: a job that has moved meanwhile is left alone (CHANGED)."""
+
+Submission = Submitted | Refused | UnknownOutcome
+"""What became of one job of a batch."""
 
 REFUSED: Final = frozenset({"NOT_FOUND", "CONFLICT", "CHANGED", "FULL"})
 
@@ -177,22 +189,37 @@ class Broker:
 
     # Submitting
 
-    async def submit(self, jobs: Sequence[NewJob]) -> list[Submitted | Refused]:
+    async def submit(self, jobs: Sequence[NewJob]) -> list[Submission]:
         """Store new jobs. The answer has one item for each, in order: a Submitted, or the refusal (not raised).
 
         Jobs without an id get one. May be repeated after StoreUnavailable with the same objects: an id that is
-        there already is answered with `created` false. Raises StoreUnavailable, StoreFull.
+        there already, or was, is answered with `created` false; one that is older than the store remembers with
+        UnknownOutcome (not raised). Raises StoreUnavailable, StoreFull.
         """
-        answers: list[Submitted | Refused] = [Submitted("")] * len(jobs)
+        named = {job.id for job in jobs if job.id}
+        answers: list[Submission] = [Submitted("")] * len(jobs)
+        late: list[int] = []
         for partition, places in self._places(jobs).items():
             for chunk in _chunks(jobs, places):
                 batch = [jobs[place] for place in chunk]
                 verdicts = await self.send(calls.submit(batch, partition))
                 for place in chunk:
                     answers[place] = Submitted(jobs[place].id)
-                for index, word, job_id in verdicts:
-                    answers[chunk[index]] = _answer(word, job_id, batch[index])
+                for index, word, about in verdicts:
+                    answers[chunk[index]] = _answer(word, about, batch[index])
+                    if word == "FORGOTTEN" and batch[index].id not in named:
+                        late.append(chunk[index])
+        if late:
+            await self._submit_anew(jobs, late, answers)
         return answers
+
+    async def _submit_anew(self, jobs: Sequence[NewJob], late: Sequence[int], answers: list[Submission]) -> None:
+        """Our clock is far behind. Nobody has sent these ids before, so there are no such jobs: they take new ones."""
+        for place in late:
+            jobs[place].id = new_id(self.layout.of_id(jobs[place].id))
+        again = await self.submit([jobs[place] for place in late])
+        for place, answer in zip(late, again, strict=True):
+            answers[place] = answer
 
     def _places(self, jobs: Sequence[NewJob]) -> dict[int, Sequence[int]]:
         """Which of the jobs go to which partition; gives ids to those that have none."""
@@ -431,6 +458,8 @@ async def repeated(call: Callable[[], Awaitable[T]], pauses: Iterable[float] = R
     for pause in pauses:
         try:
             return await call()
+        except UnknownOutcome:
+            raise
         except StoreUnavailable:
             await asyncio.sleep(pause)
     return await call()
@@ -480,15 +509,27 @@ def _check_replay(new: NewJob, home: int) -> None:
         raise InvalidJob([("/id", "not in the partition of the job that is replayed")])
 
 
-def _answer(word: str, job_id: str, job: NewJob) -> Submitted | Refused:
+def _answer(word: str, about: str, job: NewJob) -> Submission:
+    """`about`: the id of the job that is there; the store's time, for an id that it has forgotten."""
     if word in {"EXISTS", "DUPLICATE"}:
-        return Submitted(job_id, created=False)
+        return Submitted(about, created=False)
     if word == "FULL":
         return QueueFull(f"queue {job.queue} is full")
-    return Conflict(f"idempotency key {job.idempotency_key!r} was used for another job ({job_id})")
+    if word == "FORGOTTEN":
+        return forgotten(f"job {job.id}", int(about))
+    return Conflict(f"idempotency key {job.idempotency_key!r} was used for another job ({about})")
 
 
-def raise_if_refused(answer: Submitted | Refused) -> Submitted:
+def forgotten(what: str, now: int) -> UnknownOutcome:
+    """Why the repeat of an old submission is refused; ids that are made from now on are young enough."""
+    catch_up(now)
+    return UnknownOutcome(
+        f"{what} was submitted too long ago to know whether it was there before: look whether it was done,"
+        " and repeat submissions with an idempotency key"
+    )
+
+
+def raise_if_refused(answer: Submission) -> Submitted:
     """The answer, or its refusal raised."""
     if isinstance(answer, BoltQError):
         raise answer

@@ -48,7 +48,7 @@ class Library:
     """
 
     def __init__(self, rewrite: Rewrite | None = None) -> None:
-        texts = {name: rewrite(name, text) for name, text in _texts().items()} if rewrite else _texts()
+        texts = {name: rewrite(f"{name}.lua", text) for name, text in _texts().items()} if rewrite else _texts()
         body = _body(texts)
         self.name = f"boltq_{hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()[:12]}"
         self.text = f"#!lua name={self.name}\n{body.replace(_NAME, self.name)}"
@@ -95,7 +95,7 @@ def _body(texts: Mapping[str, str]) -> str:
     used = {name: frozenset().union(*(words[other] for other in texts if other != name)) for name in order}
     shared = [_part(texts[name], _locals(texts[name]) & (used[name] | {f"begin_{name[4:]}"})) for name in order]
     verbs = [_verb(name, texts) for name in texts if "/" not in name]
-    return "".join([_constants(), *shared, *verbs])
+    return _numbered("".join([_constants(), *shared, *verbs]))
 
 
 _FUNCTION: Final = re.compile(r"^local function (\w+)", re.MULTILINE)
@@ -169,22 +169,32 @@ def _stripped(text: str) -> str:
     return "\n".join(line for line in lines if line) + "\n"
 
 
+NUMBERS: Final = {
+    "MAX_EVENTS": MAX_EVENTS,
+    "MAX_EVENT_BYTES": MAX_EVENT_BYTES,
+    "MAX_PROMOTED": MAX_PROMOTED,
+    "MAX_TYPES": MAX_TYPES,
+    "MAX_LOG_LINES": limits.MAX_LOG_LINES,
+    "MAX_RESULT_BYTES": limits.MAX_RESULT_BYTES,
+    "MAX_RUNS": limits.MAX_RUNS,
+    "MAX_REPLAYS": limits.MAX_REPLAYS,
+    "MAX_SPREAD": MAX_SPREAD,
+    "SWEEP_MS": SWEEP_MS,
+    "MAX_REMEMBERED": limits.MAX_REMEMBERED,
+    "REMEMBERED_MS": limits.ID_MEMORY_MS,
+}
+"""What the scripts call these bounds. Each stands in their text as a number: Lua allows 200 names in one text."""
+
+_NUMBER: Final = re.compile(rf"\b(?:{'|'.join(NUMBERS)})\b")
+
+
+def _numbered(body: str) -> str:
+    return _NUMBER.sub(lambda found: str(NUMBERS[found[0]]), body)
+
+
 def _constants() -> str:
-    numbers = {
-        "MAX_EVENTS": MAX_EVENTS,
-        "MAX_EVENT_BYTES": MAX_EVENT_BYTES,
-        "MAX_PROMOTED": MAX_PROMOTED,
-        "MAX_TYPES": MAX_TYPES,
-        "MAX_LOG_LINES": limits.MAX_LOG_LINES,
-        "MAX_RESULT_BYTES": limits.MAX_RESULT_BYTES,
-        "MAX_RUNS": limits.MAX_RUNS,
-        "MAX_REPLAYS": limits.MAX_REPLAYS,
-        "MAX_SPREAD": MAX_SPREAD,
-        "SWEEP_MS": SWEEP_MS,
-    }
     series = ",".join(f"{{{seconds},{keep}}}" for seconds, keep in SERIES)
-    lines = [f"local {name}={value}" for name, value in numbers.items()]
-    return "\n".join([*lines, f"local SERIES={{{series}}}", _moves()]) + "\n"
+    return "\n".join([f"local SERIES={{{series}}}", _moves()]) + "\n"
 
 
 def _moves() -> str:

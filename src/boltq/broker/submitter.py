@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from boltq.broker.broker import Broker, repeated
 from boltq.domain import limits
-from boltq.domain.errors import Refused
+from boltq.domain.errors import BoltQError
 from boltq.domain.job import NewJob, Submitted
 
 Waiting = tuple[NewJob, "asyncio.Future[Submitted]"]
@@ -56,7 +56,7 @@ class Submitter:
         for (_, future), answer in zip(batch, answers, strict=True):
             if future.done():
                 continue
-            if isinstance(answer, Refused):
+            if isinstance(answer, BoltQError):
                 future.set_exception(answer)
             else:
                 future.set_result(answer)

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from boltq.broker.broker import Broker
+from boltq.broker.broker import Broker, forgotten
 from boltq.broker.calls import Call, pack
 from boltq.broker.cursors import unwrapped, wrapped
 from boltq.broker.flows import (
@@ -26,7 +26,7 @@ from boltq.broker.flows import (
     workflow_record,
 )
 from boltq.broker.inspector import Inspector
-from boltq.domain.errors import Conflict, InvalidJob, NotFound, QueueFull
+from boltq.domain.errors import Conflict, InvalidJob, NotFound, QueueFull, UnknownOutcome
 from boltq.domain.ids import new_id
 from boltq.domain.job import Submitted
 from boltq.domain.limits import MAX_BATCH_BYTES, MAX_PAGE
@@ -64,6 +64,30 @@ class WorkflowPage(msgspec.Struct, frozen=True):
     cursor: str | None
 
 
+class OwnId:
+    """The id under which one workflow is submitted until the store answers, so that repeats make no second one.
+
+    When the store finds the very first try too old, because our clock is far behind, the workflow takes a new id:
+    nobody has sent the old one before.
+    """
+
+    def __init__(self, home: int) -> None:
+        self.id = new_id(home)
+        self._home = home
+        self._was_sent = False
+
+    async def submit(self, workflows: "Workflows", plan: Plan, form: str, *, key: str, means: str = "") -> Submitted:
+        """See Workflows.submit."""
+        was_sent, self._was_sent = self._was_sent, True
+        try:
+            return await workflows.submit(plan, form, key=key, workflow_id=self.id, means=means)
+        except UnknownOutcome:
+            if was_sent:
+                raise
+        self.id = new_id(self._home)
+        return await workflows.submit(plan, form, key=key, workflow_id=self.id, means=means)
+
+
 class Workflows:
     """The workflows of a namespace."""
 
@@ -77,7 +101,8 @@ class Workflows:
         """Store a new workflow; `form` is its JSON text. May be repeated with the same id or key.
 
         `means`: the same form in one spelling, by which a key's second use is compared with its first; else `form`.
-        Raises Conflict for a key that was used otherwise, QueueFull, StoreError.
+        Raises Conflict for a key that was used otherwise, QueueFull, StoreError; UnknownOutcome for an id that is older
+        than the store remembers.
         """
         layout = self._broker.layout
         home = layout.of_id(workflow_id) if workflow_id else layout.of_key(key) if key else layout.next()
@@ -88,6 +113,8 @@ class Workflows:
             raise QueueFull(f"queue {found.decode()} is full")
         if word == b"CONFLICT":
             raise Conflict(f"idempotency key {key!r} was used for another workflow ({found.decode()})")
+        if word == b"FORGOTTEN":
+            raise forgotten(f"workflow {workflow_id}", int(found))
         return Submitted(found.decode(), created=word == b"CREATED")
 
     async def get(self, workflow_id: str, *, form: bool = False) -> WorkflowRecord:

@@ -11,6 +11,7 @@ BoltQError
 │   └── QueueFull       the queue has reached its limit
 ├── StoreError          the store cannot do its work now
 │   ├── StoreUnavailable  not reachable, or it did not answer: the call may have been carried out
+│   │   └── UnknownOutcome  an earlier try of a submission may have been carried out, and the store cannot know any more
 │   ├── StoreFull       out of memory: nothing was written
 │   └── StoreUnfit      too old, evicts keys, or does not persist
 ├── JobFailed           `job.result()`: the job ended dead
@@ -67,6 +68,13 @@ class StoreError(BoltQError):
 
 class StoreUnavailable(StoreError):
     """The store is not reachable or did not answer: the call may or may not have been carried out."""
+
+
+class UnknownOutcome(StoreUnavailable):
+    """A submission was repeated whose id is older than the store remembers: its job may have run, and be gone since.
+
+    Nothing was done now. Look whether it was done; an idempotency key is kept for longer than an id.
+    """
 
 
 class StoreFull(StoreError):

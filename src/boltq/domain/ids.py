@@ -36,6 +36,12 @@ class IdMaker:
             self._count = count + 1
         return f"{self._head}{_TRIPLES[count >> 15]}{_TRIPLES[count & 0x7FFF]}{PARTITION_CODES[partition]}"
 
+    def catch_up(self, millisecond: int) -> None:
+        """Make no id of that time or before: our clock is behind that of the store."""
+        with self._lock:
+            if millisecond >= self._millisecond:
+                self._begin(millisecond + 1)
+
     def _begin(self, millisecond: int) -> None:
         self._millisecond = millisecond
         self._head = _encode(millisecond, 10) + _encode(secrets.randbits(40), 8)
@@ -48,6 +54,7 @@ def _encode(number: int, length: int) -> str:
 
 _maker = IdMaker()
 new_id = _maker.make
+catch_up = _maker.catch_up
 if hasattr(os, "register_at_fork"):  # a forked child must not repeat its parent's ids
     os.register_at_fork(after_in_child=_maker.__init__)  # type: ignore[misc]
 

@@ -21,6 +21,8 @@ MAX_PAGE = 200
 MAX_TAGS = 10  # a job
 MAX_NAME_CHARS = 100  # of who submitted a job, or paused a queue
 MAX_REASON_CHARS = 500  # why a queue is paused
+ID_MEMORY_MS = 120_000  # how old an id may be for the store to know that its job was there and is gone
+MAX_REMEMBERED = 500_000  # ids of such jobs, a partition: about 30 MB
 MAX_RUNS = 20  # past runs that are kept of a job
 MAX_REPLAYS = 20  # ids of its replays that a job remembers
 

@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
+from boltq.broker.broker import Submission
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob, Refused, StoreUnavailable
 from boltq.domain.job import NewJob, Submitted
@@ -183,7 +184,7 @@ def _own_headers(headers: Headers) -> Headers:
 def _item(
     index: int,
     asked: tuple[NewJob, list[str]] | Exception,
-    verdict: Submitted | Refused | None,
+    verdict: Submission | None,
     there: dict[str, JobState | None],
 ) -> BatchItem:
     if isinstance(asked, Exception):

@@ -7,9 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from boltq.broker.flows import StepData, WorkflowRecord
+from boltq.broker.workflows import OwnId
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob, NotFound, StoreUnavailable
-from boltq.domain.ids import new_id
 from boltq.domain.job import Submitted
 from boltq.domain.outcome import DataError
 from boltq.domain.scopes import Scope
@@ -138,13 +138,11 @@ class Workflows:
         """Safe to repeat, since it has an id before it is stored."""
         self._backend.check_room()
         layout, key = self._backend.broker.layout, form.idempotency_key or ""
-        own, means = new_id(layout.of_key(key) if key else layout.next()), as_json(form) if key else ""
+        own, means = OwnId(layout.of_key(key) if key else layout.next()), as_json(form) if key else ""
         try:
-            return await self._backend.ask(
-                lambda flows: flows.submit(plan, text, key=key, workflow_id=own, means=means)
-            )
+            return await self._backend.ask(lambda flows: own.submit(flows, plan, text, key=key, means=means))
         except StoreUnavailable:
-            raise Problem("store-unavailable", UNKNOWN_OUTCOME, id=own) from None
+            raise Problem("store-unavailable", UNKNOWN_OUTCOME, id=own.id) from None
 
     async def _state(self, workflow_id: str) -> WorkflowState | None:
         """Where a workflow stands that was there already; None: it is gone again, and nobody knows how it ended."""

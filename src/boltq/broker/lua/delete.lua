@@ -4,9 +4,9 @@
 --   ARGV     now, msgpack of [id, since or 0]*
 --   returns  msgpack of a word for each: deleted, AGAIN (this call has searched enough: ask again), NOT_FOUND,
 --            CHANGED <state>, CONFLICT <state> <workflow>
---@use claims
+--@use claims, memory
 local MOST_SEARCHED = 500000 -- ids of lists of completed jobs
-local searched = 0
+local searched, gone = 0, {}
 
 local leave = {}
 function leave.queued(id, route, job) withdraw(id, route, job[4], job[5]) end
@@ -32,6 +32,7 @@ local function delete(id, state, job)
   if job[7] and state ~= 'completed' then free(job[7], id) end
   call('UNLINK', job_key(id), log_key(id), runs_key(id))
   announce(id, route, state, 'deleted')
+  gone[#gone + 1] = id
   return 'deleted'
 end
 
@@ -41,5 +42,6 @@ for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
   local job = call('HMGET', job_key(id), 'state', 'since', 'route', 'parked', 'ghost', 'flow', 'key')
   verdicts[i] = refusal(job[1], job[2], item[2]) or delete(id, job[1], job)
 end
+if #gone > 0 then memory.keep(gone) end
 commit()
 return cmsgpack.pack(verdicts)

@@ -3,8 +3,8 @@
 --            begins at once, 'early': it may not wait for all of them, or ''], text, [id, route, data, spec, and only where
 --            there are any: tags]]*]; idempotency key or '', digest. Info is the msgpack that the
 --            steps are stored as: see lib/flow.lua
---   returns  a word and the workflow's id: CREATED, EXISTS, DUPLICATE, CONFLICT, FULL
---@use flow
+--   returns  a word and the workflow's id: CREATED, EXISTS, DUPLICATE, CONFLICT, FULL; FORGOTTEN and now: see submit.lua
+--@use flow, memory
 local new, key, digest = cmsgpack.unpack(ARGV[2]), ARGV[3], ARGV[4]
 if call('EXISTS', flow_key(new[1])) == 1 then return { 'EXISTS', new[1] } end
 if key ~= '' then
@@ -14,6 +14,8 @@ if key ~= '' then
     return { was == digest and 'DUPLICATE' or 'CONFLICT', id }
   end
 end
+local word = memory.word(new[1])
+if word then return { word, word == 'EXISTS' and new[1] or string.format('%d', NOW) } end
 for _, row in ipairs(new[3]) do
   local queue = route_of(row[4][2]).queue
   if is_full(queue) then return { 'FULL', queue } end

@@ -1,6 +1,7 @@
 -- replay_as: a new job is made from one that has ended, which stays as it is; each knows of the other.
 --   ARGV     now, msgpack of [id, since or 0, the new job (see submit.lua, without a key)]*
---   returns  msgpack of a word for each: replayed <state of the new job> (also when it is there already), NOT_FOUND,
+--   returns  msgpack of a word for each: replayed <state of the new job> (also when it is there already; gone:
+--            its record was pruned since), NOT_FOUND,
 --            CHANGED <state>, CONFLICT <state>, EXISTS <state> (another job has the new id), FULL
 --@use births
 local ENDED = { completed = true, dead = true, cancelled = true }
@@ -17,6 +18,7 @@ local function replay_as(id, since, new)
   local no = refusal(job[1], job[2], since)
   if no then return no end
   if not ENDED[job[1]] then return 'CONFLICT ' .. job[1] end
+  if string.find(job[4] or '', new[1], 1, true) then return 'replayed gone' end -- and its record was pruned since
   local route = route_of(new[2])
   if is_full(route.queue) then return 'FULL' end
   local state = create(new, route)

@@ -1,8 +1,9 @@
 -- submit: new jobs -> queued, or scheduled when they have a time.
 --   ARGV     now, msgpack of [id, route, data, spec, delay, run_at, expires_in, expires_at, idempotency key, digest,
 --            and only where there are any: tags, who]*
---   returns  msgpack of [index, word, id]* for each that was not created: EXISTS, DUPLICATE, CONFLICT, FULL
---@use births
+--   returns  msgpack of [index, word, id]* for each that was not created: EXISTS, DUPLICATE, CONFLICT, FULL; FORGOTTEN
+--            (instead of the id: now): a job with this old id may have been there, and be gone
+--@use births, memory
 local jobs = cmsgpack.unpack(ARGV[2])
 local verdicts = {}
 
@@ -23,6 +24,8 @@ for i = 1, #jobs do
   elseif job[9] ~= '' then
     word, id = earlier_use(job[9], job[10])
   end
+  word = word or memory.word(job[1])
+  if word == 'FORGOTTEN' then id = string.format('%d', NOW) end
   if not word and is_full(route.queue) then word = 'FULL' end
   if word then
     verdicts[#verdicts + 1] = { i - 1, word, id or job[1] }

@@ -549,6 +549,7 @@ function flow.bury(id, jobs)
   call('ZREM', flows_key('ended'), id)
   call('ZREM', flows_key('due'), id)
   call('RPUSH', flows_key('gone'), id)
+  memory.keep({ id })
   opened[id], stale = nil, true
 end
 

@@ -2,7 +2,6 @@
 -- Whether a lease that has run out can be trusted to have run out: not after a time in which nobody could beat.
 local grace = {}
 
-do
 -- Of a lease, for a worker that was not heard since the grace before; after that it had its chances, and gets none.
 local SHARES = { 1, 1 / 3 }
 
@@ -54,4 +53,3 @@ end
 
 -- The server's own name for this run of it; a new one means that it was down.
 function grace.run_id() return string.match(call('INFO', 'server'), 'run_id:(%x+)') or '' end
-end

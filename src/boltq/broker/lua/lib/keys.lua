@@ -60,6 +60,8 @@ local function mail_key(worker) return P .. 'mail:' .. worker end -- LIST  what 
 
 local function series_key(seconds, bucket) return P .. 'series:' .. seconds .. ':' .. bucket end -- HASH counts
 
+local function gone_key(second) return P .. 'gone:' .. second end -- SET    ids of that second whose jobs are gone
+
 local function idem_key(key) return P .. 'idem:' .. key end -- STRING id and digest, for 24 h
 
 -- HASH  one workflow: see lib/flow.lua. With a part: steps, texts, jobs, ends, left, results, errors, answers (HASHes by

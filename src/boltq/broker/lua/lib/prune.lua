@@ -1,4 +1,4 @@
---@use moves
+--@use moves, memory
 -- History has an end: jobs past their keep time or over the number kept are deleted, record, log, runs and index at once.
 local MOST_PRUNED = 1500 -- a call and queue; every settle prunes more than it adds, so this is never behind for long
 
@@ -23,7 +23,10 @@ local function delete(ids, extras)
       keys[n] = runs_key(ids[i])
     end
   end
-  if n > 0 then call('UNLINK', unpack(keys)) end
+  if n > 0 then
+    call('UNLINK', unpack(keys))
+    memory.keep(ids)
+  end
   return #ids
 end
 
@@ -36,8 +39,14 @@ local function too_old_in_list(key, before)
   return n
 end
 
+-- A long history gets a little shorter than it may be, so that not every settle has to prune.
+local function beyond(count, most)
+  local over = count - most
+  return over > 0 and over + (most >= 1000 and math.floor(most / 100) or 0) or over
+end
+
 local function prune_list(key, before, most, extras)
-  local over = call('LLEN', key) - most
+  local over = beyond(call('LLEN', key), most)
   if over <= 0 then
     local head = call('LINDEX', key, 0)
     if not head or (tonumber(call('HGET', job_key(head), 'since')) or 0) >= before then return 0 end
@@ -47,7 +56,7 @@ local function prune_list(key, before, most, extras)
 end
 
 local function prune_zset(key, before, most, extras)
-  local over = call('ZCARD', key) - most
+  local over = beyond(call('ZCARD', key), most)
   local ids = call('ZRANGE', key, 0, math.min(over, MOST_PRUNED) - 1)
   if over <= 0 then ids = call('ZRANGE', key, '-inf', '(' .. before, 'BYSCORE', 'LIMIT', 0, MOST_PRUNED) end
   if #ids > 0 then call('ZREM', key, unpack(ids)) end
