@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, get_args, overload
 
 import msgspec
 
@@ -25,7 +25,7 @@ from boltq.domain.limits import bad_name
 from boltq.domain.options import Options, Seconds, When, seconds_of
 from boltq.domain.outcome import Category, error_of
 from boltq.domain.parameters import Parameters, as_json
-from boltq.domain.retry import Backoff, RetryPolicy
+from boltq.domain.retry import Backoff, RetryPolicy, checked_policy
 from boltq.domain.states import JobState
 from boltq.domain.workflow.approvals import Answer, Verdict, Word
 from boltq.domain.workflow.builder import AnyWorkflow, Workflow
@@ -372,10 +372,11 @@ class BoltQ:
         name: the job type (default: the function's name). timeout: seconds a run may take. backoff: one for all
         categories that are retried, or one for each category named (None: no retry). errors: exception class ->
         category. executor: "async" for coroutine functions, else "thread"; "process" runs it in a process that can be
-        killed. Raises ValueError for a bad name or one that is taken, TypeError for a function that cannot be a task.
+        killed. Raises ValueError for a bad name or one that is taken and for a policy that makes no sense, TypeError
+        for a function that cannot be a task.
         """
         options = Options(queue=queue, priority=priority, timeout=timeout)
-        retry = RetryPolicy(max_attempts, _backoffs(backoff), dict(errors or {}))
+        retry = checked_policy(max_attempts, backoff, errors)
 
         def register(found: Callable[..., Any]) -> Task[..., Any]:
             return self._register(found, name or found.__name__, options, retry, executor)
@@ -389,6 +390,8 @@ class BoltQ:
             raise ValueError(f"task name {bad}")
         if name in self.tasks:
             raise ValueError(f"there is a task {name!r} already, in {self.tasks[name].__module__}")
+        if executor not in {None, *get_args(Executor)}:
+            raise ValueError(f"{name}: executor={executor!r:.60}: one of {', '.join(get_args(Executor))}")
         is_async = inspect.iscoroutinefunction(function)
         if executor is None:
             executor = "async" if is_async else "thread"
@@ -603,10 +606,3 @@ def _data(data: Mapping[str, Any] | None) -> str:
         return as_json(data or {})
     except (TypeError, ValueError) as error:
         raise InvalidJob([("/data", str(error))]) from None
-
-
-def _backoffs(backoff: Backoff | Mapping[Category, Backoff | None] | None) -> Mapping[Category, Backoff | None]:
-    if isinstance(backoff, Backoff):
-        never = {Category.DATA, Category.POISON}
-        return {category: backoff for category in Category if category not in never}
-    return dict(backoff or {})

@@ -53,6 +53,9 @@ class Settings:
     queues: str = _knob("default", "BOLTQ_QUEUES", "the queues that a worker serves, separated by commas")
     lease: float = _knob(15.0, "BOLTQ_LEASE", "how long a silent worker is believed to live")
     grace: float = _knob(30.0, "BOLTQ_GRACE", "how long running jobs may take to finish at shutdown")
+    cleanup: float = _knob(
+        5.0, "BOLTQ_CLEANUP", "how long a coroutine that was interrupted may clean up before it is interrupted again"
+    )
     job_timeout: float = _knob(300.0, "BOLTQ_JOB_TIMEOUT", "of a job whose task and submission name none")
     max_queue_depth: int = _knob(0, "BOLTQ_MAX_QUEUE_DEPTH", "jobs that may wait in a queue; 0: no limit")
     keep_completed: int = _knob(10_000, "BOLTQ_KEEP_COMPLETED", "completed and cancelled jobs kept, each, a queue")
@@ -190,6 +193,7 @@ _RANGES: list[tuple[str, float, float]] = [
     ("partitions", 1, 1_024),
     ("lease", 0.1, 3_600),
     ("grace", 0, 86_400),
+    ("cleanup", 0, 3_600),
     ("job_timeout", 0.001, 604_800),
     ("max_queue_depth", 0, 1e12),
     ("keep_completed", 0, 1e7),

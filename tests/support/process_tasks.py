@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from contextvars import ContextVar
 
 from boltq import BoltQ, JobContext, Snooze
 from boltq.domain.errors import NotFound
@@ -105,6 +106,25 @@ def hear_the_thread() -> list[str]:
         now.set()
         thread.join()
     return _heard
+
+
+TENANT: ContextVar[str] = ContextVar("tenant", default="nobody")
+
+
+@app.task(executor="process")
+def set_tenant(tenant: str) -> tuple[str, int]:
+    """Sets a context variable, and says what it was."""
+    before = TENANT.get()
+    TENANT.set(tenant)
+    return before, os.getpid()
+
+
+@app.task(executor="process")
+async def set_tenant_awaited(tenant: str) -> tuple[str, int]:
+    """The same in a coroutine."""
+    before = TENANT.get()
+    TENANT.set(tenant)
+    return before, os.getpid()
 
 
 def listed(target: BoltQ, *names: str, **options: object) -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import process_tasks
 import pytest
@@ -244,8 +245,9 @@ async def test_a_slow_thread_that_ends_after_all_gives_its_slot_back(boltq_app, 
 async def test_a_coroutine_that_will_not_be_cancelled(boltq_app, worker):
     """Its job is settled all the same, and may even run again beside it; in the end it returns, and nobody minds."""
     go_on, runs = asyncio.Event(), []
+    app = BoltQ(settings=replace(boltq_app.settings, cleanup=0.1))
 
-    @boltq_app.task(timeout=0.1, max_attempts=2, backoff=AT_ONCE)
+    @app.task(timeout=0.1, max_attempts=2, backoff=AT_ONCE)
     async def bad() -> str:
         runs.append(True)
         while len(runs) == 1 and not go_on.is_set():
@@ -255,7 +257,7 @@ async def test_a_coroutine_that_will_not_be_cancelled(boltq_app, worker):
                 continue
         return "second run"
 
-    async with among_neighbours(boltq_app, worker):
+    async with app, worker(app, slots=2):
         job = await bad.submit()
         assert await job.result() == "second run"
         go_on.set()
@@ -264,9 +266,7 @@ async def test_a_coroutine_that_will_not_be_cancelled(boltq_app, worker):
 
 async def test_a_coroutine_that_will_not_be_cancelled_and_the_end_of_its_worker(boltq_app, worker):
     """It is asked again and again; the worker ends when it has."""
-    from dataclasses import replace
-
-    app = BoltQ(settings=replace(boltq_app.settings, grace=0.05))
+    app = BoltQ(settings=replace(boltq_app.settings, grace=0.05, cleanup=0.05))
     asked, begun = [], asyncio.Event()
 
     @app.task

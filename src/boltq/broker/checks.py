@@ -11,7 +11,7 @@ from boltq.broker.audit import audit
 from boltq.broker.broker import Broker
 from boltq.broker.inspector import Inspector, Server, inspect_server
 from boltq.broker.scripts import translate
-from boltq.domain.errors import StoreError
+from boltq.domain.errors import StoreUnfit
 from boltq.settings import Settings
 
 State = Literal["ok", "warning", "failed"]
@@ -133,7 +133,7 @@ async def listpack(broker: Broker) -> Check:
     try:
         answer = await _ask(broker, "CONFIG", "GET", name)
     except Exception as error:
-        if isinstance(error, StoreError):
+        if not isinstance(error, StoreUnfit):
             raise
         return Check("job memory", GOOD, f"{name}: this login may not ask")
     value = int(_second(answer) or 0)
@@ -181,7 +181,7 @@ async def audited(broker: Broker) -> Check:
 
 
 async def _ask(broker: Broker, *command: str) -> Any:
-    """What the server answers. Raises StoreUnavailable, or what it refuses."""
+    """What the server answers. Raises StoreUnavailable, and StoreUnfit for what we may not ask."""
     try:
         return await broker.redis.execute_command(*command)  # type: ignore[no-untyped-call]
     except Exception as error:

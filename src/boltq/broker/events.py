@@ -12,9 +12,10 @@ from boltq.broker.broker import Broker
 from boltq.broker.connect import BLOCK_SECONDS
 from boltq.broker.flows import WorkflowRecord
 from boltq.broker.inspector import Inspector
+from boltq.broker.outage import Outage
 from boltq.broker.scripts import translate
 from boltq.broker.workflows import Workflows
-from boltq.domain.errors import StoreUnavailable, WaitTimeout
+from boltq.domain.errors import WaitTimeout
 from boltq.domain.job import JobRecord
 from boltq.domain.states import TERMINAL
 from boltq.domain.workflow.states import WorkflowState
@@ -24,6 +25,7 @@ _Look = Callable[[str], Awaitable[T | None]]  # the thing when it has ended
 
 NO_QUEUE = "-"  # where a row speaks of a workflow: type "workflow", before "running", to its end
 _PAGE = 200  # entries of one read
+_PAUSE, _LONGEST_PAUSE = 0.25, 2.0  # seconds between tries while the store is away
 _LOOK_AGAIN = 5.0  # seconds: a waiter that heard nothing asks, in case the stream was trimmed under it
 
 
@@ -48,14 +50,20 @@ async def last_cursor(broker: Broker, partition: int) -> str:
     return newest[0][0].decode() if newest else "0-0"
 
 
-async def follow(broker: Broker, partition: int, after: str) -> AsyncIterator[Moved]:
-    """Every move after a cursor, for ever. Raises StoreUnavailable; go on with the last cursor then."""
+async def follow(
+    broker: Broker, partition: int, after: str, on_answer: Callable[[], object] = lambda: None
+) -> AsyncIterator[Moved]:
+    """Every move after a cursor, for ever. Raises StoreError; go on with the last cursor then.
+
+    `on_answer` is called for each answer of the store, also for one without moves.
+    """
     stream = _stream(broker, partition)
     while True:
         try:
             pages: Any = await broker.blocking.xread({stream: after}, count=_PAGE, block=BLOCK_SECONDS * 1_000)
         except (redis_errors.RedisError, OSError) as error:
             raise translate(error) from error
+        on_answer()
         for _, entries in pages or []:
             for cursor, rows in entries:
                 after = cursor.decode()
@@ -75,6 +83,7 @@ class Watch:
         self._broker = broker
         self._inspector = Inspector(broker)
         self._workflows = Workflows(broker)
+        self._outage = Outage()
         self._ends: dict[str, list[asyncio.Event]] = {}  # one for each waiter
         self._readers: dict[int, asyncio.Task[None]] = {}
 
@@ -139,16 +148,20 @@ class Watch:
                 self._readers[partition] = asyncio.create_task(self._tell(partition, after))
 
     async def _tell(self, partition: int, after: str) -> None:
+        who, pause = f"events of partition {partition}", _PAUSE
         while self._ends:
             try:
-                async for moved in follow(self._broker, partition, after):
+                async for moved in follow(self._broker, partition, after, lambda: self._outage.up(who)):
+                    pause = _PAUSE
                     after = moved.cursor
                     if moved.to in TERMINAL or moved.to == "deleted" or moved.queue == NO_QUEUE:
                         self._wake(moved.ids)
                     if not self._ends:
                         return
-            except StoreUnavailable:
-                await asyncio.sleep(0.5)
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait ask the store themselves, and see
+                self._outage.down(who, error)
+                await asyncio.sleep(pause)
+                pause = min(_LONGEST_PAUSE, pause * 2)
                 self._wake(list(self._ends))
 
     def _wake(self, ids: list[str]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from redis import exceptions as redis_errors
 
+from boltq.broker.error_words import Kind, kind_of, word_of
 from boltq.domain import errors, limits
 from boltq.domain.states import ENTRIES, MOVES, JobState
 from boltq.domain.workflow.bounds import MAX_SPREAD
@@ -33,9 +34,6 @@ REFUSALS: Mapping[str, type[errors.BoltQError]] = {
     "FULL": errors.QueueFull,
 }
 """A refusal's word and what Python raises for it."""
-
-PASSING = ("LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "NOREPLICAS", "MISCONF")
-"""Error words of a server that cannot work now, but may soon."""
 
 Rewrite = Callable[[str, str], str]  # file name, text -> text
 
@@ -211,16 +209,31 @@ _DECORATION: Final = re.compile(r"\s*script:(?: \w+,)? on @user_(?:script|functi
 
 def translate(error: Exception) -> Exception:
     """The error of ours that stands for what redis-py raised."""
-    if isinstance(error, redis_errors.OutOfMemoryError) or "OOM command not allowed" in str(error):
-        return errors.StoreFull("the store is out of memory; nothing was written")
-    if isinstance(error, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError):
-        return errors.StoreUnavailable(f"the store does not answer: {error}")
-    text = _DECORATION.sub("", str(error))
+    if not isinstance(error, redis_errors.RedisError | OSError):
+        return error
+    word, text = word_of(error), _DECORATION.sub("", str(error))
+    if refusal := REFUSALS.get(word):
+        return refusal(text.partition(" ")[2])
+    kind = kind_of(error)
+    if kind is None:
+        return _of_the_line(error)
     if "unknown command" in text.lower():
         return errors.StoreUnfit(f"the server is too old: use Valkey, or Redis 7 or later ({text[:80]})")
-    word, _, about = text.partition(" ")
-    if refusal := REFUSALS.get(word.lstrip("-")):
-        return refusal(about)
-    if word in PASSING or isinstance(error, redis_errors.ReadOnlyError | redis_errors.BusyLoadingError):
-        return errors.StoreUnavailable(f"the store cannot work now: {text}")
-    return error
+    make, about = _MADE[kind]
+    return make(f"{about}: {text if text.startswith(word) else f'{word} {text}'}")
+
+
+_MADE: Final[Mapping[Kind, tuple[type[errors.StoreError], str]]] = {
+    Kind.PASSING: (errors.StoreUnavailable, "the store cannot work now"),
+    Kind.FULL: (errors.StoreFull, "the store is out of memory, nothing was written"),
+    Kind.CONFIG: (errors.StoreUnfit, "the store refuses"),
+    Kind.FAULT: (errors.StoreFault, "the store answers what it never should"),
+}
+
+
+def _of_the_line(error: Exception) -> errors.StoreError:
+    """What is no answer of the server."""
+    broken = (redis_errors.ConnectionError, redis_errors.TimeoutError, redis_errors.InvalidResponse, OSError)
+    if isinstance(error, broken):
+        return errors.StoreUnavailable(f"the store does not answer: {error}")
+    return errors.StoreFault(f"the store cannot be asked: {error!r}")  # redis-py: what cannot be sent

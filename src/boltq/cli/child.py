@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from boltq.app import BoltQ
@@ -73,7 +74,8 @@ async def _wait_for_store(app: BoltQ, worker: Worker, fd: int | None) -> bool:
         else:
             if fd is not None:
                 layout = broker.layout
-                home = Whereabouts(broker.address, layout.namespace, layout.partitions, app.settings.grace)
+                most = app.settings.grace + app.settings.cleanup
+                home = Whereabouts(broker.address, layout.namespace, layout.partitions, most)
                 tell_whereabouts(fd, home)
             return True
     return False
@@ -91,11 +93,11 @@ async def _check_server(app: BoltQ) -> None:
 
 
 def _code_of(error: BaseException) -> int:
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    if isinstance(error, WornOutError):
-        log.error("%s", error)
+    leaves = list(_leaves(error))
+    if worn_out := next((leaf for leaf in leaves if isinstance(leaf, WornOutError)), None):
+        log.error("%s", worn_out)
         return WORN_OUT
+    error = leaves[0] if len(leaves) == 1 else error
     try:
         code = failures.tell(error)
         waiting_helps = isinstance(error, StoreUnavailable | StoreFull)
@@ -103,6 +105,15 @@ def _code_of(error: BaseException) -> int:
     except BaseException:
         log.exception("this worker ends")
         return failures.FAILED
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """What a group of groups is made of."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
 
 
 def _loop_factory() -> Any:

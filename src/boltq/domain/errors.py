@@ -13,7 +13,8 @@ BoltQError
 │   ├── StoreUnavailable  not reachable, or it did not answer: the call may have been carried out
 │   │   └── UnknownOutcome  an earlier try of a submission may have been carried out, and the store cannot know any more
 │   ├── StoreFull       out of memory: nothing was written
-│   └── StoreUnfit      too old, evicts keys, or does not persist
+│   ├── StoreUnfit      too old, evicts keys, does not persist, or does not let us in
+│   └── StoreFault      an answer that it never should give: a bug
 ├── JobFailed           `job.result()`: the job ended dead
 ├── JobCancelled        `job.result()`: the job was cancelled
 ├── WorkflowFailed      `run.result()`: the workflow failed
@@ -82,7 +83,11 @@ class StoreFull(StoreError):
 
 
 class StoreUnfit(StoreError):
-    """The server is too old, evicts keys, or does not persist."""
+    """The server is too old, evicts keys, does not persist, or refuses our login: somebody must change that."""
+
+
+class StoreFault(StoreError):
+    """The store gave an answer that it never should: a bug in BoltQ, or keys of its that somebody else has written."""
 
 
 class JobFailed(BoltQError):

@@ -13,6 +13,7 @@ MAX_DEPTH = 64
 MAX_KEY_CHARS = 200  # an idempotency key
 MAX_ATTEMPTS = 1_000
 MAX_DELAY_SECONDS = 10 * 365 * 86_400
+MAX_CLASS_CHARS = 200  # the name of an exception's class
 MAX_ERROR_CHARS = 16_384  # a traceback keeps its end
 MAX_MESSAGE_CHARS = 2_000
 MAX_LOG_LINE_CHARS = 2_000

@@ -39,10 +39,14 @@ class Buffer:
         """Put jobs at the end, and wake as many slots."""
         self._items.extend(items)
         self._most = min(MOST + self.slots, self._most + len(items))
-        for _ in range(min(len(items), len(self._takers))):
+        self._wake(len(items))
+
+    def _wake(self, takers: int) -> None:
+        while takers and self._takers:
             taker = self._takers.popleft()
             if not taker.done():
                 taker.set_result(None)
+                takers -= 1
 
     async def take(self) -> Item:
         """The next job; waits for one."""
@@ -50,7 +54,12 @@ class Buffer:
             self._on_low()
             taker: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._takers.append(taker)
-            await taker
+            try:
+                await taker
+            except asyncio.CancelledError:
+                if not taker.cancelled():  # it had been woken for a job: now it is another's turn
+                    self._wake(1)
+                raise
         item = self._items.popleft()
         if len(self._items) * 2 <= self._most:
             self._on_low()

@@ -2,9 +2,12 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import contextvars
 import inspect
 import math
+import types
+from collections.abc import Coroutine, Generator
 from typing import Any
 
 import msgspec
@@ -24,6 +27,7 @@ from boltq.domain.outcome import (
     RetryLater,
     Snooze,
     Snoozed,
+    class_name_of,
     describe,
     text_of,
 )
@@ -36,12 +40,16 @@ from boltq.worker.steps import Steps
 
 
 class Executor:
-    """Runs jobs on the event loop, in threads or in processes, as their tasks want it."""
+    """Runs jobs on the event loop, in threads or in processes, as their tasks want it.
+
+    Each run has the context variables that were set when this was made, and none that another run has set.
+    """
 
     def __init__(self, processes: ProcessPool) -> None:
         self._threads = concurrent.futures.ThreadPoolExecutor(max_workers=10_000, thread_name_prefix="boltq-job")
         self._processes = processes
         self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
         self.closing = False  # the worker is torn down: a cancel that nobody asked for a run is for its slot
 
     async def run_step(self, run: Run, steps: Steps) -> tuple[Outcome | None, "concurrent.futures.Future[Any] | None"]:
@@ -68,14 +76,9 @@ class Executor:
         task = run.task
         slot = asyncio.current_task()
         assert slot is not None  # noqa: S101 - for the type checker
-        run.stop = slot.cancel
-        enter_job(run.context)
+        run.slot = slot
         try:
-            parameters = task.parameters
-            args, kwargs = parameters.unpack(run.job.data)
-            if parameters.wants_context:
-                args = (run.context(), *args)
-            return Completed(result_json(await task.function(*args, **kwargs)))
+            return Completed(await _within(self._context.copy(), _awaited(run)))
         except asyncio.CancelledError as error:
             if run.stop_reason:
                 return stopped(run)
@@ -85,7 +88,7 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - the one place that catches everything: around a function
             return outcome_of(error, task.retry)
         finally:
-            run.stop = None
+            run.slot = None
             if slot.cancelling():
                 await self._absorb_cancel(slot)
 
@@ -100,21 +103,52 @@ class Executor:
                 raise
 
     async def _run_in_thread(self, run: Run) -> tuple[Outcome, "concurrent.futures.Future[Any] | None"]:
-        work = self._threads.submit(contextvars.copy_context().run, call, run)
+        work = self._threads.submit(self._context.copy().run, call, run)
         ended: asyncio.Future[Outcome] = self._loop.create_future()
 
-        def stop() -> None:  # a thread cannot be stopped; on a timeout or at shutdown nobody waits for it any longer
-            if run.stop_reason != CANCEL and not ended.done():
+        def stop(reason: str) -> None:  # a thread cannot be stopped; after a cancel it may see to that itself
+            if reason != CANCEL and not ended.done():
                 ended.set_result(stopped(run))
 
         run.stop = stop
-        work.add_done_callback(lambda done: self._loop.call_soon_threadsafe(_pass_on, done, ended))
+        work.add_done_callback(lambda done: self._soon(_pass_on, done, ended))
         outcome = await ended
         return outcome, None if work.done() else work
+
+    def _soon(self, action: Any, *args: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits
+            self._loop.call_soon_threadsafe(action, *args)
 
     def close(self) -> None:
         """Wait for nothing: threads that still run are left to the end of the process."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+async def _awaited(run: Run) -> str:
+    """The result of a coroutine function, as JSON."""
+    enter_job(run.context)
+    parameters = run.task.parameters
+    args, kwargs = parameters.unpack(run.job.data)
+    if parameters.wants_context:
+        args = (run.context(), *args)
+    return result_json(await run.task.function(*args, **kwargs))
+
+
+@types.coroutine
+def _within(context: contextvars.Context, work: Coroutine[Any, Any, str]) -> Generator[Any, Any, str]:
+    """Await a coroutine whose every step runs in that context: in this task, since one of its own would cost more."""
+    step: Any = work.send
+    told: Any = None
+    while True:
+        try:
+            awaited = context.run(step, told)
+        except StopIteration as end:
+            result: str = end.value
+            return result
+        try:
+            step, told = work.send, (yield awaited)
+        except BaseException as error:  # noqa: BLE001 - a cancel among others: it is the coroutine's to see
+            step, told = work.throw, error
 
 
 def call(run: Run) -> Outcome:
@@ -138,8 +172,8 @@ def outcome_of(error: BaseException, policy: RetryPolicy) -> Outcome:
     try:
         return _outcome_of(error, policy)
     except BaseException as broken:  # noqa: BLE001 - it is a user's object: its properties may raise anything
-        message = f"(looking at this error raised {type(broken).__name__}: {text_of(broken)})"
-        return Failed(JobError(type(error).__name__, message, Category.UNKNOWN, fingerprint="unreadable"))
+        message = f"(looking at this error raised {class_name_of(broken)}: {text_of(broken)})"
+        return Failed(JobError(class_name_of(error), message, Category.UNKNOWN, fingerprint="unreadable"))
 
 
 def _outcome_of(error: BaseException, policy: RetryPolicy) -> Outcome:

@@ -15,7 +15,8 @@ import msgspec
 
 from boltq.broker.broker import Broker
 from boltq.broker.calls import Claim, Settling
-from boltq.domain.errors import BoltQError, StoreError, StoreUnavailable
+from boltq.broker.outage import Outage
+from boltq.domain.errors import BoltQError, StoreError
 from boltq.domain.job import ClaimedJob
 from boltq.worker.buffer import Buffer
 
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN: Final = 5.0  # seconds, without any reason to
 MAIL_SECONDS: Final = 10.0
 LONGEST_PAUSE: Final = 2.0  # between tries while the store is away
+
+_FIRST_PAUSE: Final = 0.05
 
 _read_letter = msgspec.msgpack.Decoder(list[Any]).decode
 
@@ -60,13 +63,15 @@ class Outbox:
 class Fetcher:
     """Claims and settles for one worker in one partition."""
 
-    def __init__(self, broker: Broker, partition: int, buffer: Buffer, owner: "FetcherOwner") -> None:
+    def __init__(self, broker: Broker, partition: int, buffer: Buffer, owner: "FetcherOwner", outage: Outage) -> None:
         self.broker = broker
         self.partition = partition
         self.worker_id = ""  # its registration; another one after its lease was lost
         self.registrations = 0
         self._buffer = buffer
         self._owner = owner
+        self._outage = outage
+        self._me, self._mail = f"claims of partition {partition}", f"mail of partition {partition}"
         self._turn = asyncio.Lock()
         self._woken = asyncio.Event()
         self.wake = self._woken.set  # look again: there is an outcome, room, a letter
@@ -75,7 +80,7 @@ class Fetcher:
         self._in_doubt = False  # an answer was lost: something may be ours that we do not know of
         self._suspect = False  # the last job that came has lost a worker before
         self._start = 0
-        self._pause = 0.0
+        self._pause = self._mail_pause = 0.0
         self._look_at = 0.0
         self.claiming = True
         self.wish = ""  # what people want of this registration: "", "draining" or "stopping"
@@ -119,7 +124,9 @@ class Fetcher:
             except BaseException:
                 self.outbox.put_back(items)
                 raise
-            self._pause = 0.0
+            if self._pause:
+                self._pause = 0.0
+                self._outage.up(self._me)
             self._accept(claim, want)
         if claim.unknown_worker and want:
             self._owner.lost(self.partition, worker_id)
@@ -161,9 +168,8 @@ class Fetcher:
             self.outbox.put(Settling(job.id, job.delivery, "released", 0))
 
     async def _ride_out(self, error: StoreError) -> None:
-        if not self._pause:
-            log.warning("the store cannot be used; going on by ourselves when it can", extra={"error": str(error)})
-        self._pause = min(LONGEST_PAUSE, self._pause * 2 or 0.05)
+        self._outage.down(self._me, error)
+        self._pause = longer(self._pause)
         await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311 - spreads the callers
 
     async def _wait(self) -> None:
@@ -188,11 +194,15 @@ class Fetcher:
                 async with asyncio.timeout(None) as self._reading:
                     letter = await self.broker.mail(self.partition, self.worker_id, MAIL_SECONDS)
             except (BoltQError, TimeoutError) as error:
-                if not isinstance(error, StoreUnavailable | TimeoutError):
-                    log.warning("mailbox", extra={"error": str(error)})
+                if not isinstance(error, TimeoutError):  # which is of our own making
+                    self._outage.down(self._mail, error)
+                    self._mail_pause = longer(self._mail_pause)
                 self._in_doubt = True
-                await asyncio.sleep(random.uniform(0.05, 0.3))  # noqa: S311 - spreads the callers
+                await asyncio.sleep(max(0.1, self._mail_pause) * random.uniform(0.5, 1))  # noqa: S311 - as above
                 continue
+            if self._mail_pause:
+                self._mail_pause = 0.0
+                self._outage.up(self._mail)
             if letter:
                 self._open(letter)
 
@@ -228,6 +238,11 @@ class Fetcher:
                 if (job_id, delivery) not in known:
                     self.outbox.put(Settling(job_id, delivery, "released", 0))
             self._in_doubt = False
+
+
+def longer(pause: float) -> float:
+    """The pause after that one, in seconds, while the store is away."""
+    return min(LONGEST_PAUSE, pause * 2 or _FIRST_PAUSE)
 
 
 class FetcherOwner:

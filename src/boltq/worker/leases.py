@@ -1,7 +1,8 @@
-"""Keeps the worker's leases alive, from a thread with a connection of its own: a blocked event loop keeps its jobs.
+"""Keeps the worker's leases alive, from threads with connections of their own: a blocked event loop keeps its jobs.
 
-The same thread takes back what other workers lost, and settles runs that are long past their timeout and could not be
-stopped by the loop, because they block it or hold a thread.
+Each partition has its own thread, so that one that hangs does not cost the others' leases. It also takes back what
+other workers lost, and settles runs that are long past their timeout and could not be stopped by the loop, because they
+block it or hold a thread. Nothing but `stop` ends it.
 """
 
 import logging
@@ -13,14 +14,16 @@ from typing import Final
 from boltq.broker import calls
 from boltq.broker.broker import SyncBroker
 from boltq.broker.calls import Beat
+from boltq.broker.outage import Outage
 from boltq.domain.errors import BoltQError, UnknownWorker
 from boltq.worker.executor import timed_out
-from boltq.worker.run import TIMEOUT, Run
+from boltq.worker.run import TIMEOUT, Run, settling_of
 
 log = logging.getLogger(__name__)
 
-STUCK_AFTER: Final = 1.0  # seconds past its timeout that a run may take to stop
 _REAP_DELAY: Final = 0.05  # seconds after another worker's lease has run out
+_FIRST_PAUSE: Final = 0.05  # seconds until the next try when the store does not answer; doubles each time
+_LONGEST_PAUSE: Final = 1.0
 
 
 class Line:
@@ -32,18 +35,20 @@ class Line:
         self.beat_at = 0.0  # monotonic
         self.reap_at = 0.0  # monotonic; 0: nothing to reap
         self.lost = False
+        self.pause = 0.0  # seconds that the store is given, since it does not answer
 
 
 class Leases:
-    """The lease thread of one worker."""
+    """The lease threads of one worker."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one callback for each thing that it hears of
         self,
         broker: SyncBroker,
         lease: float,
         *,
         runs: Callable[[], list[Run]],
         vitals: Callable[[], str],
+        outage: Outage,
         on_cancel: Callable[[list[str]], None],
         on_lost: Callable[[int, str], None],
         on_wish: Callable[[int, str, int], None],
@@ -52,51 +57,71 @@ class Leases:
         self._broker = broker
         self._lease_ms = round(lease * 1_000)
         self._every = lease / 3
-        self._runs, self._vitals = runs, vitals
+        self._runs, self._vitals, self._outage = runs, vitals, outage
         self._on_cancel, self._on_lost, self._on_stuck, self._on_wish = on_cancel, on_lost, on_stuck, on_wish
         self._lines: dict[int, Line] = {}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="boltq-leases", daemon=True)
+        self._stopping = False
+        self._woken: dict[int, threading.Event] = {}
+        self._threads: list[threading.Thread] = []
         self.clock_offset_ms = 0.0  # server's clock minus ours
 
     def hold(self, partition: int, worker_id: str) -> None:
-        """Keep this registration alive from now on."""
+        """Keep this registration alive from now on, instead of an earlier one in that partition."""
         self._lines[partition] = Line(partition, worker_id)
+        self._woken.setdefault(partition, threading.Event()).set()
 
     def start(self) -> None:
-        """Begin to beat."""
-        self._thread.start()
+        """Begin to beat, in every partition that has a registration."""
+        for partition in self._lines:
+            thread = threading.Thread(
+                target=self._keep, args=(partition,), name=f"boltq-lease-{partition}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
 
     def stop(self) -> None:
-        """Stop beating; the registrations are left as they are."""
-        self._stopping.set()
-        self._thread.join()
+        """Stop beating; the registrations are left as they are. Waits for calls that are on their way."""
+        self._stopping = True
+        for woken in self._woken.values():
+            woken.set()
+        for thread in self._threads:
+            thread.join()
         self._broker.close()
 
-    def give_back(self) -> None:
-        """Hand back at once all that we hold, without blame: called when the process must end."""
-        for line in list(self._lines.values()):
-            try:
-                while self._broker.send(calls.retire(line.partition, line.worker_id, lost=False))[1]:
-                    pass
-            except BoltQError as error:
-                log.warning("cannot hand back", extra={"error": str(error)})
+    def give_back(self, seconds: float) -> None:
+        """Hand back at once all that we hold, without blame: called when the process must end. Waits so long for it."""
+        lines = list(self._lines.values())
+        threads = [threading.Thread(target=self._give_back, args=(line,), daemon=True) for line in lines]
+        for thread in threads:
+            thread.start()
+        until = time.monotonic() + seconds
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            now = time.monotonic()
-            for line in list(self._lines.values()):
-                if not line.lost:
-                    self._tend(line, now)
-            self._settle_stuck(now)
-            self._stopping.wait(self._pause(time.monotonic()))
-
-    def _tend(self, line: Line, now: float) -> None:
+    def _give_back(self, line: Line) -> None:
         try:
-            if now - line.beat_at >= self._every:
-                self._beat(line)
-            if line.reap_at and time.monotonic() >= line.reap_at:
-                self._reap(line)
+            while self._broker.send(calls.retire(line.partition, line.worker_id, lost=False))[1]:
+                pass
+        except BoltQError as error:
+            log.warning("cannot hand back", extra={"error": str(error)})
+
+    def _keep(self, partition: int) -> None:
+        woken = self._woken[partition]
+        while not self._stopping:
+            woken.clear()
+            line = self._lines[partition]
+            try:
+                self._tend(line)
+            except Exception:  # a bug, maybe in what we call: the lease goes on
+                log.exception("while keeping the lease of %s", line.worker_id)
+                line.pause = _LONGEST_PAUSE
+            woken.wait(line.pause or self._pause(line, time.monotonic()))
+
+    def _tend(self, line: Line) -> None:
+        try:
+            if not line.lost:
+                self._beat_and_reap(line)
+            self._settle_stuck(line)
         except UnknownWorker:
             line.lost = True
             log.error(  # noqa: TRY400 - the trace says nothing
@@ -104,7 +129,20 @@ class Leases:
             )
             self._on_lost(line.partition, line.worker_id)
         except BoltQError as error:
-            log.warning("no beat", extra={"worker": line.worker_id, "error": str(error)})
+            self._outage.down(self._who(line), error)
+            line.pause = min(_LONGEST_PAUSE, self._every, line.pause * 2 or _FIRST_PAUSE)
+        else:
+            self._outage.up(self._who(line))
+            line.pause = 0.0
+
+    def _who(self, line: Line) -> str:
+        return f"lease of partition {line.partition}"
+
+    def _beat_and_reap(self, line: Line) -> None:
+        if time.monotonic() - line.beat_at >= self._every:
+            self._beat(line)
+        if line.reap_at and time.monotonic() >= line.reap_at:
+            self._reap(line)
 
     def _beat(self, line: Line) -> None:
         sent = time.monotonic()
@@ -136,24 +174,16 @@ class Leases:
         else:
             line.reap_at = 0.0
 
-    def _settle_stuck(self, now: float) -> None:
+    def _settle_stuck(self, line: Line) -> None:
+        now = time.monotonic()
         for run in self._runs():
-            if not run.settled and now > run.deadline + STUCK_AFTER:
-                self._settle(run)
+            if run.partition == line.partition and not run.settled and now > run.stuck_at:
+                self._settle(line, run)
 
-    def _settle(self, run: Run) -> None:
-        line = self._lines.get(run.partition)
-        if line is None:
-            return
+    def _settle(self, line: Line, run: Run) -> None:
         run.stop_reason = run.stop_reason or TIMEOUT
-        failed = timed_out(run)
-        retry_in = run.retry.delay(failed, run.job.attempt, run.max_attempts)
-        settling = calls.settling(run.job, failed, run.took_ms(), retry_in)
-        try:
-            self._broker.send(calls.settle(run.partition, line.worker_id, [settling]))
-        except BoltQError as error:
-            log.warning("cannot settle a stuck job yet", extra={"job_id": run.job.id, "error": str(error)})
-            return
+        settling, _ = settling_of(run, timed_out(run))
+        self._broker.send(calls.settle(run.partition, line.worker_id, [settling]))
         run.settled = True
         log.error(
             "a job does not stop after its timeout: it was settled, and its slot is written off until it returns",
@@ -161,10 +191,11 @@ class Leases:
         )
         self._on_stuck(run)
 
-    def _pause(self, now: float) -> float:
+    def _pause(self, line: Line, now: float) -> float:
         """Seconds until there is something to do."""
-        due = [line.beat_at + self._every for line in self._lines.values()]
-        due += [line.reap_at for line in self._lines.values() if line.reap_at]
-        due += [run.deadline + STUCK_AFTER for run in self._runs() if not run.settled]
+        due = [] if line.lost else [line.beat_at + self._every]
+        if line.reap_at and not line.lost:
+            due.append(line.reap_at)
+        due += [run.stuck_at for run in self._runs() if run.partition == line.partition and not run.settled]
         soonest = min(due, default=now + self._every) - now
         return min(self._every, max(0.02, soonest))

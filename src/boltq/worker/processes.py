@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Final
@@ -83,7 +84,7 @@ class ProcessPool:
         loop = asyncio.get_running_loop()
         child = self._idle.pop() if self._idle else await loop.run_in_executor(self._threads, _Child)
         self._busy.add(child)
-        run.stop = child.kill
+        run.stop = lambda _reason: child.kill()
         if run.stop_reason:  # asked to stop while its process was starting
             child.kill()
         try:
@@ -188,7 +189,7 @@ def _serve(pipe: Connection, path: list[str]) -> None:
         except (EOFError, OSError):
             os._exit(0)
         line = _Line(pipe)
-        line.end(_carry_out(order, line))
+        line.end(copy_context().run(_carry_out, order, line))
 
 
 class _Line:

@@ -1,14 +1,18 @@
-"""One run of one job in this worker, and the table of all that are running."""
+"""One run of one job in this worker: how it begins, how it is interrupted, and how its outcome is told."""
 
+import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from boltq.app import Task
+from boltq.broker import calls
+from boltq.broker.calls import Settling
 from boltq.domain.context import JobContext
 from boltq.domain.job import NO_SPEC, ClaimedJob, Spec
+from boltq.domain.outcome import Category, Failed, JobError, Outcome, class_name_of, clean, describe, text_of
 from boltq.settings import Settings
 from boltq.worker.parents import Asked, ParentsOf
 
@@ -17,12 +21,15 @@ Tell = Callable[["Run", float | None, str, str | None], None]
 # Why a run is being stopped.
 TIMEOUT, CANCEL, SHUTDOWN, LOST = "timeout", "cancel", "shutdown", "lost"
 
+STUCK_AFTER: Final = 1.0  # seconds beyond all that it was granted, after which a run is settled without its end
+
 
 class Run:
     """One run of one job: who runs it, until when it may, and why it was stopped if it was."""
 
-    __slots__ = ("_context", "_parents_of", "_tell", "deadline", "is_step", "job", "max_attempts", "partition", "retry",
-                 "settled", "shown", "started", "stop", "stop_reason", "task", "tellings", "timeout")  # fmt: skip
+    __slots__ = ("_asked_at", "_cleanup", "_context", "_parents_of", "_tell", "deadline", "is_step", "job",
+                 "max_attempts", "partition", "retry", "settled", "shown", "slot", "started", "stop", "stop_reason",
+                 "stuck_at", "task", "tellings", "timeout")  # fmt: skip
 
     def __init__(
         self,
@@ -33,6 +40,7 @@ class Run:
         max_attempts: int,
         tell: Tell,
         parents_of: ParentsOf,
+        cleanup: float = 0.0,
     ) -> None:
         self.partition = partition
         self.job = job
@@ -43,7 +51,9 @@ class Run:
         self.is_step = False  # of a workflow, and its worker asks first what it does
         self.started = time.monotonic()
         self.deadline = self.started + timeout
-        self.stop: Callable[[], object] | None = None  # interrupts the function, where that can be done
+        self.stuck_at = self.deadline + STUCK_AFTER  # when the lease thread settles it, if nobody else has
+        self.stop: Callable[[str], object] | None = None  # interrupts the function, where that can be done
+        self.slot: asyncio.Task[Any] | None = None  # in which it runs, while that is a coroutine's
         self.stop_reason = ""
         self.shown = False  # the store was told what a step's data is
         self.settled = False  # its outcome is decided; what the function still says is dropped
@@ -51,6 +61,8 @@ class Run:
         self._tell = tell
         self._parents_of = parents_of
         self._context: JobContext | None = None
+        self._cleanup = cleanup
+        self._asked_at = 0.0  # when its coroutine was interrupted last; 0: never
 
     def context(self) -> JobContext:
         """What the function may see of its job."""
@@ -67,12 +79,23 @@ class Run:
         return self._parents_of(self.job.id)
 
     def ask_to_stop(self, reason: str) -> None:
-        """Interrupt the function if that can be done; else it may look at its context."""
+        """Interrupt the function if that can be done; else it may look at its context.
+
+        May be asked often: a coroutine is interrupted once, and again only when its time for cleaning up is over.
+        """
         self.stop_reason = self.stop_reason or reason
         if self._context:
             self._context.cancel_requested = True
-        if self.stop:
-            self.stop()
+        if self.slot is None:
+            if self.stop:
+                self.stop(reason)
+            return
+        now = time.monotonic()
+        if not self._asked_at or now >= self._asked_at + self._cleanup:
+            self._asked_at = now
+            self.slot.cancel()
+        if reason == TIMEOUT and self.stuck_at <= self.deadline + STUCK_AFTER:
+            self.stuck_at = self._asked_at + self._cleanup + STUCK_AFTER
 
     def took_ms(self) -> int:
         """Milliseconds since it started."""
@@ -80,6 +103,37 @@ class Run:
 
     def _say(self, fraction: float | None, text: str, line: str | None) -> None:
         self._tell(self, fraction, text, line)
+
+
+def settling_of(run: Run, outcome: Outcome, chance: float | None = None) -> tuple[Settling, float | None]:
+    """An outcome in the store's terms, and in how many seconds a failed job runs again (None: never).
+
+    Whatever goes wrong in that, in a retry policy or in an outcome that cannot be written, is this job's end.
+    """
+    took = run.took_ms()
+    try:
+        retry_in = None
+        if type(outcome) is Failed:
+            retry_in = run.retry.delay(outcome, run.job.attempt, run.max_attempts, chance)
+        return calls.settling(run.job, outcome, took, retry_in), retry_in
+    except BaseException as error:  # noqa: BLE001 - a policy may be the user's, and raise anything
+        return calls.settling(run.job, _untold(outcome, error), took, None), None
+
+
+def failing(job: ClaimedJob, error: BaseException) -> Settling:
+    """The end of a job that could not even begin."""
+    return calls.settling(job, Failed(describe(error, Category.SYSTEM), retry=False), 0, None)
+
+
+def _untold(outcome: Outcome, broken: BaseException) -> Failed:
+    """What stands for an outcome that could not be told, and for the retry policy that could not be asked."""
+    why = f"{class_name_of(broken)}: {text_of(broken)}"
+    if not isinstance(outcome, Failed):
+        return Failed(JobError("OutcomeUnreadable", why, Category.SYSTEM, fingerprint="outcome"), retry=False)
+    error = outcome.error
+    message = clean(f"its retry policy raised {why}; the job itself failed with {error.class_name}: {error.message}")
+    told = JobError("RetryPolicyFailed", message, error.category, "retry-policy", clean(error.traceback))
+    return Failed(told, retry=False)
 
 
 class Specs:
@@ -113,7 +167,7 @@ class Beginnings:
         spec = self._specs.read(job.spec)
         timeout = spec.timeout or task.timeout_seconds or self._settings.job_timeout
         max_attempts = spec.max_attempts or task.retry.max_attempts or self._settings.max_attempts
-        run = Run(partition, job, task, timeout, max_attempts, self._tell, self._parents_of)
+        run = Run(partition, job, task, timeout, max_attempts, self._tell, self._parents_of, self._settings.cleanup)
         run.is_step = spec.step
         run.retry = spec.retry.over(task.retry) if spec.retry else task.retry
         return run

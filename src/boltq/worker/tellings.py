@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+import time
 from typing import Final
 
 from boltq.broker.broker import Broker
-from boltq.domain.errors import BoltQError
+from boltq.broker.outage import STILL
 from boltq.domain.limits import MAX_LOG_LINES
 from boltq.worker.run import Run
 
@@ -32,6 +33,7 @@ class Tellings:
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, Telling] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._silent_until = 0.0  # monotonic
         self._sending: asyncio.Task[None] | None = None
 
     def add(self, run: Run, fraction: float | None, text: str, line: str | None) -> None:
@@ -57,7 +59,7 @@ class Tellings:
         if run.tellings:
             await asyncio.sleep(0)  # what threads said is on its way to the loop
             if self._sending:
-                await self._sending
+                await asyncio.wait({self._sending})  # not by itself: a cancel of ours is not for all
             await self.send()
 
     async def send(self) -> None:
@@ -70,5 +72,10 @@ class Tellings:
             items = [(t.run.job.id, t.run.job.delivery, t.fraction, t.text, t.lines) for t in tellings]
             try:
                 await self._broker.progress(partition, items)
-            except BoltQError as error:
-                log.warning("progress and log lines of jobs were lost", extra={"error": str(error)})
+            except Exception as error:  # noqa: BLE001 - whatever it is, no job's outcome depends on it
+                self._lose(error)
+
+    def _lose(self, error: Exception) -> None:
+        if time.monotonic() >= self._silent_until:
+            self._silent_until = time.monotonic() + STILL
+            log.warning("progress and log lines of jobs are lost, now and then", extra={"error": str(error)})

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from importlib import metadata
 from typing import Any, Final
 
@@ -18,16 +19,17 @@ from boltq.app import BoltQ, Line, Task
 from boltq.broker import calls
 from boltq.broker.broker import SyncBroker, repeated
 from boltq.broker.flows import CONTROL_TYPE
+from boltq.broker.outage import Outage
 from boltq.domain.errors import Conflict, StoreError
 from boltq.domain.job import ClaimedJob
-from boltq.domain.outcome import Cancelled, Failed, Outcome
+from boltq.domain.outcome import Cancelled, Category, Failed, Outcome, class_name_of, describe, text_of
 from boltq.worker.buffer import Buffer
 from boltq.worker.executor import Executor
 from boltq.worker.fetcher import Fetcher, FetcherOwner
-from boltq.worker.leases import STUCK_AFTER, Leases
+from boltq.worker.leases import Leases
 from boltq.worker.parents import reading
 from boltq.worker.processes import ProcessPool
-from boltq.worker.run import CANCEL, LOST, SHUTDOWN, TIMEOUT, Beginnings, Run
+from boltq.worker.run import CANCEL, LOST, SHUTDOWN, STUCK_AFTER, TIMEOUT, Beginnings, Run, failing, settling_of
 from boltq.worker.steps import Steps, control_task
 from boltq.worker.tellings import Tellings
 
@@ -36,7 +38,8 @@ log = logging.getLogger(__name__)
 _BREATH: Final = 64  # runs that did not wait for anything, after which a slot lets the loop do other things
 _LAST_WORDS: Final = 5.0  # seconds for the last outcomes to reach the store at shutdown
 _WATCH: Final = 0.25  # seconds between looks at the deadlines, while jobs run
-_STRAGGLE: Final = 2.0  # seconds beyond those and the grace time, after which a worker that was sent home is killed
+_STRAGGLE: Final = 2.0  # seconds beyond the grace time, after which a worker whose loop is blocked ends all the same
+_LAST_CHANCE: Final = 1.0  # seconds for a function that has had its time for cleaning up
 _STALE: Final = 5_000  # ms: a wish that is older than the last one by less than this was overtaken on its way
 
 WORN_OUT: Final = 75  # exit code: start me again
@@ -81,38 +84,46 @@ class Worker(FetcherOwner):
         self._watching: asyncio.TimerHandle | None = None
         self._buffer = Buffer(self.slots, self._wake)
         self._fetchers: list[Fetcher] = []
+        self._loops: list[asyncio.Task[None]] = []
+        self._failures: list[Exception] = []
+        self._outage = Outage()
+        self._leases: Leases | None = None
+        self._last_resort: threading.Timer | None = None
 
     async def run(self) -> None:
-        """Work until told to stop, then let the running jobs finish. Raises StoreError when it cannot begin."""
-        await self._open()
+        """Work until told to stop, then let the running jobs finish.
+
+        Raises StoreError when it cannot begin, and an ExceptionGroup when it fails: of WornOutErrors, or of a bug.
+        However it ends, that is bounded: what does not let itself be stopped is left behind.
+        """
         try:
-            async with asyncio.TaskGroup() as group:
-                loops = [group.create_task(self._guarded(loop)) for loop in self._loops()]
-                try:
-                    self.started.set()
-                    await self.stopping.wait()
-                    await self._drain()
-                finally:
-                    self._executor.closing = True
-                for fetcher in self._fetchers:
-                    fetcher.close()
-                await _end(loops)
+            await self._open()
+            self._loops = [self._loop.create_task(loop) for loop in self._what_it_does()]
+            self.started.set()
+            if not await self._fails_before(self.stopping.wait()):
+                await self._fails_before(self._drain())
         finally:
-            await self._leave()
+            await _in_any_case(self._wind_up())
+        if self._failures:
+            raise ExceptionGroup("the worker failed", self._failures)
 
     def stop(self) -> None:
         """Finish what runs, hand back the rest, and end. Call it from the worker's loop."""
         self.stopping.set()
+        self._end_within(self._settings.grace + _STRAGGLE)
 
-    async def _guarded(self, loop: Coroutine[Any, Any, None]) -> None:
-        """A loop that fails ends the worker; from then on, a cancel is not a function's own."""
+    async def _fails_before(self, awaited: Coroutine[Any, Any, Any]) -> bool:
+        """Whether one of our loops ends before that does: none of them ever should."""
+        waiting = self._loop.create_task(awaited)
         try:
-            await loop
-        except BaseException:
-            self._executor.closing = True
-            raise
+            loops: set[asyncio.Future[None]] = {self._worn_out, *self._loops}
+            await asyncio.wait([waiting, *loops], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        self._failures = [_why(loop) for loop in loops if loop.done()]
+        return bool(self._failures)
 
-    def _loops(self) -> list[Coroutine[Any, Any, None]]:
+    def _what_it_does(self) -> list[Coroutine[Any, Any, None]]:
         return [
             *(fetcher.run() for fetcher in self._fetchers),
             *(fetcher.read_mail() for fetcher in self._fetchers),
@@ -123,6 +134,7 @@ class Worker(FetcherOwner):
 
     async def _open(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._worn_out: asyncio.Future[None] = self._loop.create_future()  # never has a result
         self._line: Line = await self.app.line()
         broker = self._line.broker
         self._tellings = Tellings(broker)
@@ -130,20 +142,21 @@ class Worker(FetcherOwner):
         self._steps = Steps(broker)
         self._processes = ProcessPool()
         self._executor = Executor(self._processes)
-        self._leases = Leases(
+        self._leases = leases = Leases(
             SyncBroker(broker, timeout=max(1.0, self._settings.lease / 3)),
             self._settings.lease,
             runs=lambda: list(self._runs.values()),
             vitals=self._vitals,
+            outage=self._outage,
             on_cancel=lambda ids: self._soon(self.cancel, ids),
             on_lost=lambda partition, worker_id: self._soon(self.lost, partition, worker_id),
             on_wish=lambda partition, wish, at: self._soon(self.wished, partition, wish, at),
             on_stuck=self._on_stuck,
         )
-        self._fetchers = [Fetcher(broker, p, self._buffer, self) for p in range(broker.layout.partitions)]
+        self._fetchers = [Fetcher(broker, p, self._buffer, self, self._outage) for p in range(broker.layout.partitions)]
         for fetcher in self._fetchers:
             await self._register(fetcher)
-        self._leases.start()
+        leases.start()
 
     async def _register(self, fetcher: Fetcher) -> None:
         """Under a new id each time: what an older registration held is not ours any more."""
@@ -171,67 +184,136 @@ class Worker(FetcherOwner):
                 continue
             break
         fetcher.worker_id = worker_id
-        self._leases.hold(fetcher.partition, worker_id)
+        if self._leases:
+            self._leases.hold(fetcher.partition, worker_id)
 
     async def _drain(self) -> None:
-        """Claim no more, hand back what has not begun, let run what runs, and stop it after the grace time."""
+        """Claim no more, hand back what has not begun, and let run what runs for the grace time."""
+        self._hand_back()
+        await self._all_ended(self._settings.grace)
+
+    def _hand_back(self) -> None:
         for fetcher in self._fetchers:
             fetcher.claiming = False
             fetcher.release(job for _, job in self._buffer.drain(fetcher.partition))
-        if await self._all_ended(self._settings.grace):
+
+    async def _all_ended(self, seconds: float) -> None:
+        until = self._loop.time() + seconds
+        while self._loop.time() < until and any(not run.settled for run in self._runs.values()):  # noqa: ASYNC110 - an
+            await asyncio.sleep(0.02)  # event would cost each run something
+
+    async def _wind_up(self) -> None:
+        """Whatever ended our work: interrupt what runs, let it clean up, end our loops, tell the last outcomes."""
+        if self._leases is None:  # we have not even begun
             return
+        self._end_within(self._settings.cleanup + _LAST_CHANCE + 3 * _LAST_WORDS)
+        self._hand_back()
         for run in list(self._runs.values()):
             run.ask_to_stop(SHUTDOWN)
-        await self._all_ended(_LAST_WORDS)
+        await self._all_ended(self._settings.cleanup)
+        self._executor.closing = True
+        for fetcher in self._fetchers:
+            fetcher.close()
+        await self._end_loops()
+        await self._leave(self._leases)
 
-    async def _all_ended(self, seconds: float) -> bool:
-        until = self._loop.time() + seconds
-        while self._runs and self._loop.time() < until:  # noqa: ASYNC110 - an event would cost each run something
-            await asyncio.sleep(0.02)
-        return not self._runs
+    async def _end_loops(self) -> None:
+        """Cancel them until they have ended: redis-py may swallow a cancel, and so may a function."""
+        running, until = set(self._loops), self._loop.time() + _LAST_CHANCE
+        while running and self._loop.time() < until:
+            for loop in running:
+                loop.cancel()
+            _, running = await asyncio.wait(running, timeout=0.1)
+        if running:
+            log.error("%d functions do not let themselves be cancelled: they are left behind", len(running))
 
-    async def _leave(self) -> None:
+    async def _leave(self, leases: Leases) -> None:
         """Send the last outcomes; what is still ours then goes back; only now do the leases end."""
+        await asyncio.gather(*(self._leave_partition(fetcher) for fetcher in self._fetchers if fetcher.worker_id))
+        await _aside(leases.stop, _LAST_WORDS)
+        self._executor.close()
+        await _aside(self._processes.close, _LAST_WORDS)
+
+    async def _leave_partition(self, fetcher: Fetcher) -> None:
         try:
             async with asyncio.timeout(_LAST_WORDS):
-                for fetcher in self._fetchers:
-                    await fetcher.flush()
-                    await self._line.broker.retire(fetcher.partition, fetcher.worker_id, lost=False)
-        except (StoreError, TimeoutError) as error:
-            log.warning("left without saying so: the leases will run out by themselves", extra={"error": str(error)})
-        await asyncio.to_thread(self._leases.stop)
-        self._executor.close()
-        await asyncio.to_thread(self._processes.close)
+                await fetcher.flush()
+                await self._line.broker.retire(fetcher.partition, fetcher.worker_id, lost=False)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others leave all the same
+            log.warning("left without saying so: the lease will run out by itself", extra={"error": str(error)})
+
+    def _end_within(self, seconds: float) -> None:
+        """If we have not come further by then, seconds from now, the process ends."""
+        if not self._exit_when_wedged:  # the process is somebody else's
+            return
+        if self._last_resort:
+            self._last_resort.cancel()
+        self._last_resort = threading.Timer(seconds, self._end_at_once, ("it should have ended by itself",))
+        self._last_resort.daemon = True
+        self._last_resort.start()
+
+    def _end_at_once(self, why: str) -> None:
+        """Give back what we hold, and end the process: for when nothing else helps. Called in another thread."""
+        log.critical("this process ends: %s", why)
+        if self._leases:
+            self._leases.give_back(_LAST_CHANCE)
+        os._exit(SENT_HOME if self.sent_home else WORN_OUT)
 
     # Slots
 
     async def _slot(self) -> None:
         """One after the other: take a job, run it, put its outcome into the outbox."""
-        buffer, breath = self._buffer, 0
+        breath = 0
         while True:
-            partition, job = await buffer.take()
-            buffer.busy += 1
-            run = self._begin(partition, job)
             try:
-                if run.is_step:
-                    outcome, thread = await self._executor.run_step(run, self._steps)
-                else:
-                    outcome, thread = await self._executor.run(run)
-                if run.tellings:
-                    await self._tellings.settle_down(run)
-            finally:
+                partition, job = await self._buffer.take()
+                if thread := await self._do(partition, job):
+                    await self._wait_for_stuck(thread)
+                breath += 1
+                if breath >= _BREATH:
+                    breath = 0
+                    await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                if self._executor.closing:
+                    raise
+                _uncancel()  # a function that ended long ago has left it behind
+
+    async def _do(self, partition: int, job: ClaimedJob) -> "Future[Any] | None":
+        """Run one job and tell its outcome, whatever happens; the thread that it still holds."""
+        run: Run | None = None
+        outcome: Outcome | None = None
+        thread: Future[Any] | None = None
+        self._buffer.busy += 1
+        try:
+            run = self._begin(partition, job)
+            if run.is_step:
+                outcome, thread = await self._executor.run_step(run, self._steps)
+            else:
+                outcome, thread = await self._executor.run(run)
+            if run.tellings:
+                await self._tellings.settle_down(run)
+        except BaseException as error:  # nothing in the life of one job ends the loop for all others
+            if self._executor.closing and isinstance(error, asyncio.CancelledError):
+                raise
+            _uncancel()
+            outcome = outcome or self._broken(partition, job, run, error)
+        finally:
+            if run is not None:
                 if self._runs.get(job.id) is run:  # else: settled by the lease thread, and claimed again since
                     del self._runs[job.id]
                 self._stuck.discard(run)
-                buffer.busy -= 1
-            if outcome is not None:
-                self._end(run, outcome)
-            if thread:
-                await self._wait_for_stuck(thread)
-            breath += 1
-            if breath >= _BREATH:
-                breath = 0
-                await asyncio.sleep(0)
+            self._buffer.busy -= 1
+        if outcome is not None and run is not None:
+            self._end(run, outcome)
+        return thread
+
+    def _broken(self, partition: int, job: ClaimedJob, run: Run | None, error: BaseException) -> Outcome | None:
+        """What went wrong outside of the function is the job's outcome; without a run there is none, and it is told."""
+        log.error("job %s (%s) cannot be run: %s: %s", job.id, job.type, class_name_of(error), text_of(error))
+        if run is not None:
+            return Failed(describe(error, Category.SYSTEM))
+        self._fetchers[partition].outbox.put(failing(job, error))
+        return None
 
     def _begin(self, partition: int, job: ClaimedJob) -> Run:
         task = self._tasks.get(job.route)
@@ -244,18 +326,15 @@ class Worker(FetcherOwner):
 
     def _end(self, run: Run, outcome: Outcome) -> None:
         """Put the outcome into the outbox, unless the lease thread has settled the run already."""
-        seconds = time.monotonic() - run.started
-        self._buffer.took(seconds)
+        self._buffer.took(time.monotonic() - run.started)
         self.done += 1
         if run.settled:
             return
         run.settled = True
-        retry_in = None
-        if type(outcome) is Failed:
-            retry_in = run.retry.delay(outcome, run.job.attempt, run.max_attempts)
-            self._log_failure(run, outcome, retry_in)
-        settling = calls.settling(run.job, outcome, round(seconds * 1_000), retry_in)
+        settling, retry_in = settling_of(run, outcome)
         self._fetchers[run.partition].outbox.put(settling)
+        if type(outcome) is Failed:
+            self._log_failure(run, outcome, retry_in)
 
     def _log_failure(self, run: Run, failed: Failed, retry_in: float | None) -> None:
         fate = "dead" if retry_in is None else f"again in {retry_in:.1f} s"
@@ -265,15 +344,22 @@ class Worker(FetcherOwner):
             failed.error.class_name, failed.error.message.split("\n")[0][:200], fate,
         )  # fmt: skip
 
-    async def _wait_for_stuck(self, thread: Any) -> None:
+    async def _wait_for_stuck(self, thread: "Future[Any]") -> None:
         """A thread that nobody can stop holds its slot until it returns. If that was the last one, we are worn out."""
         self._buffer.lost_slots += 1
-        ending = asyncio.wrap_future(thread)
-        await asyncio.wait({ending}, timeout=STUCK_AFTER)
-        if not ending.done() and self._is_worn_out() and not self.stopping.is_set():
-            raise WornOutError(f"all {self.slots} slots are held by functions that do not end after their timeout")
-        await ending
-        self._buffer.lost_slots -= 1
+        try:
+            ending = asyncio.wrap_future(thread)
+            await asyncio.wait({ending}, timeout=STUCK_AFTER)
+            if not ending.done():
+                self._look_whether_worn_out()
+            await asyncio.wait({ending})
+        finally:
+            self._buffer.lost_slots -= 1
+
+    def _look_whether_worn_out(self) -> None:
+        if self._is_worn_out() and not self.stopping.is_set() and not self._worn_out.done():
+            text = f"all {self.slots} slots are held by functions that do not end after their timeout"
+            self._worn_out.set_exception(WornOutError(text))
 
     def _is_worn_out(self) -> bool:
         return self._buffer.lost_slots + len(self._stuck) >= self.slots
@@ -292,6 +378,8 @@ class Worker(FetcherOwner):
         for run in list(self._runs.values()):
             if now >= run.deadline:
                 run.ask_to_stop(TIMEOUT)
+            elif run.stop_reason:  # asked before: again, when its time for cleaning up is over
+                run.ask_to_stop(run.stop_reason)
             else:
                 soonest = min(soonest, run.deadline - now)
             if run.job.filled and not run.shown:
@@ -306,14 +394,11 @@ class Worker(FetcherOwner):
         self._stuck.add(run)
         if self._runs.get(run.job.id) is not run:  # it has ended just now
             self._stuck.discard(run)
-        if not self._exit_when_wedged:
+        if run.task.executor == "async" and not self._ask_loop():
+            if self._exit_when_wedged:
+                self._end_at_once(f"job {run.job.id} blocks the event loop, and does not end after its timeout")
             return
-        blocks = run.task.executor == "async" and not self._ask_loop()
-        if blocks or (self._is_worn_out() and not self.stopping.is_set()):
-            what = "the event loop" if blocks else "the last slot"
-            log.critical("job %s holds %s and does not end: this process ends", run.job.id, what)
-            self._leases.give_back()
-            os._exit(WORN_OUT)
+        self._soon(self._look_whether_worn_out)
 
     def _ask_loop(self) -> bool:
         answered = threading.Event()
@@ -324,7 +409,8 @@ class Worker(FetcherOwner):
 
     def server_ms(self) -> float:
         """The server's clock, as well as we know it."""
-        return time.time() * 1_000 + self._leases.clock_offset_ms
+        offset = self._leases.clock_offset_ms if self._leases else 0.0
+        return time.time() * 1_000 + offset
 
     def known(self, partition: int) -> set[tuple[str, int]]:
         """All jobs that wait, run or are being settled here, by id and delivery."""
@@ -369,10 +455,6 @@ class Worker(FetcherOwner):
     def _go_home(self) -> None:
         self.sent_home = True
         self.stop()
-        if self._exit_when_wedged:  # nobody waits for our end, as one who sends a signal does
-            last = threading.Timer(self._settings.grace + _LAST_WORDS + _STRAGGLE, os._exit, (SENT_HOME,))
-            last.daemon = True
-            last.start()
 
     async def _rejoin(self, fetcher: Fetcher) -> None:
         self._buffer.drain(fetcher.partition)
@@ -404,10 +486,36 @@ class Worker(FetcherOwner):
 _WISHES: Final = {"draining": "claim nothing more", "stopping": "stop"}
 
 
-async def _end(loops: Sequence["asyncio.Task[None]"]) -> None:
-    """Cancel them until they have ended: redis-py may swallow a cancel, and so may a function."""
-    running = set(loops)
-    while running:
-        for loop in running:
-            loop.cancel()
-        _, running = await asyncio.wait(running, timeout=0.1)
+def _why(ended: "asyncio.Future[None]") -> Exception:
+    """Why a loop of ours has ended, which it should not have."""
+    error = None if ended.cancelled() else ended.exception()
+    return error if isinstance(error, Exception) else RuntimeError(f"a loop of the worker ended: {error!r}")
+
+
+def _uncancel() -> None:
+    """A cancel that came here was not for us: our loop goes on."""
+    task = asyncio.current_task()
+    while task and task.cancelling():
+        task.uncancel()
+
+
+async def _in_any_case(work: Coroutine[Any, Any, None]) -> None:
+    """Await it to its end, although we are cancelled meanwhile, maybe more than once."""
+    working, cancel = asyncio.get_running_loop().create_task(work), None
+    while not working.done():
+        try:
+            await asyncio.wait({working})
+        except asyncio.CancelledError as error:
+            cancel = error
+    working.result()
+    if cancel:
+        raise cancel
+
+
+async def _aside(action: Callable[[], object], seconds: float) -> None:
+    """Do it in a thread of its own, and wait for a while: the loop's own threads may all be held by functions."""
+    thread = threading.Thread(target=action, name="boltq-end", daemon=True)
+    thread.start()
+    until = time.monotonic() + seconds
+    while thread.is_alive() and time.monotonic() < until:  # noqa: ASYNC110 - it is another thread
+        await asyncio.sleep(0.01)
