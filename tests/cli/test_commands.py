@@ -429,7 +429,8 @@ def test_submitting_starts_the_store_for_a_moment_and_the_job_is_kept(
 ) -> None:
     monkeypatch.delenv("REDIS_ADDR")
     submitted = boltq("submit", "echo", "n=1")
-    assert "no worker is running" in submitted.err
+    assert "no live worker serves queue default in this store: the job waits for one" in submitted.err
+    assert f"the embedded Valkey in {tmp_path / '.boltq'}" in submitted.err
     assert not EmbeddedStore(tmp_path / ".boltq").running
     with EmbeddedStore(tmp_path / ".boltq"):
         assert [row[0] for row in boltq("jobs").rows] == [submitted.out.strip()]

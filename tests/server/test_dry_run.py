@@ -81,7 +81,10 @@ async def test_what_the_job_would_find(http, desk):
     found = told(http, {"type": "echo", "queue": "dry-line"})["placement"]
     assert (found["queue"], found["paused"], found["ahead"], found["workers_for_type"]) == ("dry-line", True, 4, 0)
     assert found["starts_in_seconds"] is None
-    assert found["notes"] == ["queue dry-line is paused by ann: lunch", "no live worker serves queue dry-line"]
+    assert found["notes"] == [
+        "queue dry-line is paused by ann: lunch",
+        "no live worker serves queue dry-line in this store",
+    ]
     assert told(http, {"type": "echo", "queue": "dry-line", "priority": 0})["placement"]["ahead"] == 6
     assert told(http, {"type": "echo", "queue": "dry-line", "priority": 2})["placement"]["ahead"] == 2
 

@@ -39,7 +39,7 @@ async def worker(desk, name, queue, types=None):
 
 async def test_why_a_queued_job_waits(http, desk):
     job = submit(http, queue="why")
-    assert why(http, job) == ("no_worker", "no live worker serves queue why")
+    assert why(http, job) == ("no_worker", "no live worker serves queue why in this store")
     await worker(desk, "why-1", "why", types=["other"])
     assert why(http, job) == ("type_without_worker", "no live worker of queue why knows the job type echo")
     await desk.pause("why", "ann", "the provider is down")

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from boltq.broker.broker import Broker, Knobs
+from boltq.broker.connect import without_secret
 from boltq.broker.embedded import EmbeddedStore, Fsync
 from boltq.broker.inspector import Server, inspect_server
 from boltq.domain.errors import StoreUnfit
@@ -50,6 +51,14 @@ class Store:
     def broker(self) -> Broker:
         """A broker on this store, not opened yet. Belongs to one event loop."""
         return broker_at(self.address, self.settings)
+
+
+def place_of(settings: Settings) -> str:
+    """Where the settings say that the store is, in words without its password: what two processes have to share."""
+    if settings.redis_addr:
+        return f"the store: {without_secret(settings.redis_addr)}, namespace {settings.namespace}"
+    where = f"the embedded Valkey in {settings.data_path}, namespace {settings.namespace}"
+    return f"the store: {where}; only processes with this folder share it, others need REDIS_ADDR or BOLTQ_DATA"
 
 
 def broker_at(address: str, settings: Settings) -> Broker:

@@ -1,6 +1,7 @@
 """`boltq api`: runs the API."""
 
 import argparse
+import logging
 
 from boltq.cli import life
 
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop."""
-    from boltq.broker.store import Store
+    from boltq.broker.store import Store, place_of
     from boltq.cli import log_lines
     from boltq.server import serve
     from boltq.settings import Settings
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings.from_env(api_host=args.host, api_port=args.port)
     log_lines.set_up(settings)
     with Store(settings) as store:
+        logging.getLogger(__name__).info("%s", place_of(settings))
         life.follow(args.life)
         serve.run(settings, store.address)
     return 0

@@ -12,7 +12,7 @@ from typing import Any
 
 from boltq.app import BoltQ
 from boltq.broker.connect import as_url
-from boltq.broker.store import broker_at, check_server
+from boltq.broker.store import broker_at, check_server, place_of
 from boltq.cli import failures, life
 from boltq.cli.find_app import BUILT_IN, find_app
 from boltq.domain.errors import StoreError, StoreFull, StoreUnavailable, StoreUnfit
@@ -45,6 +45,7 @@ async def _run(args: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, worker.stop)
     life.follow(args.life)
+    log.info("%s", place_of(app.settings))
     try:
         if await _wait_for_store(app, worker, args.life):
             log.info("worker %s runs: %s", worker.name, ", ".join(sorted(app.tasks)))

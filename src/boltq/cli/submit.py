@@ -1,7 +1,6 @@
 """`boltq submit`: submits a job, or many; and waits for its end if asked to."""
 
 import argparse
-import contextlib
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +9,7 @@ from boltq.cli.options import add_json, add_place, moment, seconds
 
 if TYPE_CHECKING:
     from boltq.cli.desk import Desk
+    from boltq.client.answers import Submitted
     from boltq.domain.job import NewJob
 
 _EXAMPLES = """\
@@ -82,28 +82,31 @@ async def _submit(desk: "Desk", job: "NewJob", args: argparse.Namespace) -> int:
 
     answer = await desk.carry(talk.submit(job))
     if args.wait or args.timeout_wait is not None:
-        return await _wait(desk, answer.id, args)
+        return await _wait(desk, answer, args)
     if args.json:
-        show.document({"id": answer.id, "created": answer.created})
+        show.document({"id": answer.id, "created": answer.created, "warnings": answer.warnings})
     else:
         print(answer.id)
         if not answer.created:
             show.note("this job was there already: the key has been used")
-        await _note_absent_workers(desk)
+        _note_warnings(answer, args)
     return 0
 
 
-async def _note_absent_workers(desk: "Desk") -> None:
+def _note_warnings(answer: "Submitted", args: argparse.Namespace) -> None:
+    """Why the job may wait; and in which store, since its worker may use another one."""
+    from boltq.broker.store import place_of
     from boltq.cli import show
-    from boltq.client import calls
-    from boltq.domain.errors import Refused
+    from boltq.settings import Settings
 
-    with contextlib.suppress(Refused):  # a key that may only submit
-        if not (await desk.ask(calls.list_workers())).items:
-            show.note("no worker is running: the job waits for one (`boltq worker` or `boltq dev`)")
+    for warning in answer.warnings:
+        show.note(warning)
+    settings = Settings.from_env(url=args.url)
+    if answer.warnings and not settings.url:
+        show.note(f"{place_of(settings)}; start a worker on it with `boltq worker` or `boltq dev`")
 
 
-async def _wait(desk: "Desk", job_id: str, args: argparse.Namespace) -> int:
+async def _wait(desk: "Desk", submitted: "Submitted", args: argparse.Namespace) -> int:
     """Wait for the end; 0 when it was completed."""
     from boltq.cli import job_view, show
     from boltq.cli.failures import FAILED, STILL_WAITING, CommandFailed
@@ -111,9 +114,10 @@ async def _wait(desk: "Desk", job_id: str, args: argparse.Namespace) -> int:
     from boltq.domain.errors import WaitTimeout
     from boltq.domain.states import JobState
 
+    job_id = submitted.id
     if not args.json:
         show.note(job_id)
-        await _note_absent_workers(desk)
+        _note_warnings(submitted, args)
     try:
         job = await desk.carry(talk.end_of(job_id, args.timeout_wait))
     except WaitTimeout as error:

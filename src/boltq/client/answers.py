@@ -14,10 +14,11 @@ _NULL: Final = msgspec.Raw(b"null")
 
 
 class Submitted(msgspec.Struct, kw_only=True):
-    """The answer to a submission. `created` is false when the job was there already."""
+    """The answer to a submission. `created` is false when the job was there already; `warnings`: why it may wait."""
 
     id: str
     created: bool = True
+    warnings: list[str] = []
 
 
 class Mistake(msgspec.Struct):

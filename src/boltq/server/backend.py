@@ -15,6 +15,7 @@ from boltq.broker.workflows import SMALL_BYTES, Workflows, aside
 from boltq.domain.errors import StoreError
 from boltq.domain.job import NewJob, Submitted
 from boltq.server.operation_runner import OperationRunner
+from boltq.server.presence import Presence
 from boltq.server.problems import Problem
 from boltq.server.published import PublishedTypes
 from boltq.server.waiters import Waiters
@@ -42,6 +43,7 @@ class Backend:
         self._tasks: list[asyncio.Task[None]] = []
         self._inspector = Inspector(broker)
         self.types = PublishedTypes(self._inspector)
+        self.presence = Presence(self._inspector)
         self._memory_share = 0.0
         self._large = asyncio.Lock()
         self.runner = OperationRunner(broker)
@@ -87,11 +89,12 @@ class Backend:
         """At what every submission is checked against, so that none has to wait for it."""
         try:
             await self.types.refresh()
+            await self.presence.refresh()
             self._memory_share = await memory_share(self._broker)
         except StoreError:
             return  # what was seen last has to do; the submission itself will say that the store is away
         except Exception:
-            log.exception("the published job types, or the memory of the store, cannot be read")
+            log.exception("the published job types, the workers, or the memory of the store, cannot be read")
 
     def submit(self, job: NewJob) -> "asyncio.Future[Submitted]":
         """See Submitter.submit. Raises the Problem of a store that is nearly full."""

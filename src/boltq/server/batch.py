@@ -118,6 +118,8 @@ class Batch:
             raise Problem("store-unavailable", UNKNOWN_OUTCOME) from None
         verdicts = dict(zip(good, answers, strict=True))
         there = await self._states([v.id for v in answers if isinstance(v, Submitted) and not v.created])
+        for job, warnings in good.values():
+            warnings.extend(await self._backend.presence.missing(job.queue))
         return [_item(index, one, verdicts.get(index), there) for index, one in enumerate(asked)]
 
     async def _states(self, ids: list[str]) -> dict[str, JobState | None]:

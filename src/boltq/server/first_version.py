@@ -27,10 +27,12 @@ def submitted(
     job_id: str,
     state: JobState | None,
     created: bool,  # noqa: FBT001
-    _warnings: list[str],
+    warnings: list[str],
 ) -> shapes.FirstSubmittedView:
     """The answer of POST /submit."""
-    return shapes.FirstSubmittedView(job_id=job_id, id=job_id, status=state or UNKNOWN, created=created)
+    return shapes.FirstSubmittedView(
+        job_id=job_id, id=job_id, status=state or UNKNOWN, created=created, warnings=warnings
+    )
 
 
 class StatusQuery(msgspec.Struct):

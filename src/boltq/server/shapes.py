@@ -32,13 +32,14 @@ class SubmittedView(msgspec.Struct, kw_only=True):
     warnings: list[str] = []
 
 
-class FirstSubmittedView(msgspec.Struct, kw_only=True):
+class FirstSubmittedView(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The answer to a submission in the first version's words."""
 
     job_id: str
     id: str
     status: str
     created: bool
+    warnings: list[str] = []
 
 
 class ActionView(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from starlette.types import Receive, Send
 from boltq.domain.errors import InvalidJob, NotFound, StoreUnavailable
 from boltq.domain.job import NewJob, Priority
 from boltq.domain.scopes import Scope
-from boltq.domain.states import JobState
+from boltq.domain.states import TERMINAL, JobState
 from boltq.server import first_version, shapes
 from boltq.server.answers import as_json, send_json
 from boltq.server.backend import Backend
@@ -80,6 +80,8 @@ class SubmitJob:
         else:
             status, state = 200, await self._state(submitted.id)
             warnings += [GONE] if state is None else []
+        if state is not None and state not in TERMINAL:
+            warnings += await self._backend.presence.missing(job.queue)
         answer = self._answer(job, submitted.id, state, submitted.created, warnings)
         await send_json(send, status, as_json(answer), b"/api/v1/jobs/" + submitted.id.encode())
 

@@ -9,6 +9,7 @@ from boltq.domain.job import JobRecord
 from boltq.domain.outcome import Category, error_of
 from boltq.domain.states import JobState
 from boltq.server.backend import Backend
+from boltq.server.presence import nobody_serves
 from boltq.server.shapes import WhyView, rfc3339
 
 
@@ -27,7 +28,7 @@ class Surroundings(msgspec.Struct):
             reason = f": {self.queue.paused_reason}" if self.queue.paused_reason else ""
             found.append(WhyView(code="queue_paused", text=f"queue {self.queue.name} is paused{by}{reason}"))
         if not self.serving():
-            found.append(WhyView(code="no_worker", text=f"no live worker serves queue {self.queue.name}"))
+            found.append(WhyView(code="no_worker", text=nobody_serves(self.queue.name)))
         elif not self.knowing(job_type):
             text = f"no live worker of queue {self.queue.name} knows the job type {job_type}"
             found.append(WhyView(code="type_without_worker", text=text))
