@@ -42,7 +42,9 @@ class Settings:
     url: str = _knob("", "BOLTQ_URL", "the API that clients and commands use; commands: empty: the store itself")
     num_workers: int = _knob(4, "NUM_WORKERS", "slots of a worker process: how many jobs it runs at once")
     max_attempts: int = _knob(3, "MAX_ATTEMPTS", "runs of a job that neither its task nor its submission bounds")
-    environment: str = _knob("development", "ENVIRONMENT", "development or production")
+    environment: str = _knob(
+        "development", "ENVIRONMENT", "dev, development, prod or production; in production, log lines are JSON"
+    )
     polling_interval: float = _knob(
         1.0, "POLLING_INTERVAL", "of the first version; accepted and not needed: workers are woken"
     )
@@ -105,6 +107,8 @@ class Settings:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise BadSetting(f"{_names(name)[0]}={value}: from {low} to {high}")
+        if self.environment not in _ENVIRONMENTS:
+            raise BadSetting(f"ENVIRONMENT={self.environment:.80}: must be one of {', '.join(_ENVIRONMENTS)}")
         if self.fsync not in {"everysec", "always"}:
             raise BadSetting(f"BOLTQ_FSYNC={self.fsync}: everysec or always")
         self._check_access()
@@ -134,6 +138,11 @@ class Settings:
             raise BadSetting("BOLTQ_SMTP_URL: must be smtp://user:password@host:587 or smtps://user:password@host")
         if self.smtp_url and not self.email_from:
             raise BadSetting("BOLTQ_SMTP_URL is set, so BOLTQ_EMAIL_FROM must be set too")
+
+    @property
+    def in_production(self) -> bool:
+        """Whether this is a machine that people depend on."""
+        return self.environment in {"prod", "production"}
 
     @property
     def queue_names(self) -> list[str]:
@@ -181,6 +190,7 @@ OPEN_NETWORK = "I-understand"  # a word would be too quickly said
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{32,512}")
 TOKEN_RULE = "must be 32 to 512 characters of A-Z a-z 0-9 . _ ~ + / = -"  # noqa: S105 - says what one looks like
 
+_ENVIRONMENTS = ("dev", "development", "prod", "production")
 _MAX_PORT = 65_535
 _ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")

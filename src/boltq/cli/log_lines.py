@@ -22,7 +22,7 @@ def set_up(settings: Settings, handler: logging.Handler | None = None) -> None:
     if level is None:
         raise BadSetting(f"BOLTQ_LOG_LEVEL={settings.log_level}: one of {', '.join(_LEVELS)}")
     handler = handler or logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLine() if settings.environment == "production" else Line())
+    handler.setFormatter(JsonLine() if settings.in_production else Line())
     handler.addFilter(Redaction())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     sys.excepthook = _say_last_words
