@@ -88,7 +88,11 @@ WORKFLOW_STATES: Final = {
 RULES: Final = {
     Rule.ALL_SUCCESS: ("completed, all of them", "no"),
     Rule.NONE_FAILED: ("completed, or were skipped by their own `when`", "no"),
+    Rule.NONE_FAILED_MIN_ONE_SUCCESS: ("the same, and at least one completed", "no"),
     Rule.ALL_DONE: ("ended, no matter how", "no"),
+    Rule.ALL_FAILED: ("failed, all of them (also if they were allowed to)", "no"),
+    Rule.ALL_SKIPPED: ("been skipped, all of them, and not because of a failure", "no"),
+    Rule.ONE_DONE: ("completed or failed, at least one", "yes"),
     Rule.ONE_SUCCESS: ("completed, at least one", "yes"),
     Rule.ONE_FAILED: ("failed, at least one (also if it was allowed to)", "yes"),
     Rule.AT_LEAST: ('completed, so many at least: `{"at_least": 2}`', "yes"),

@@ -29,9 +29,10 @@ from boltq.domain.retry import Backoff, RetryPolicy, checked_policy
 from boltq.domain.states import JobState
 from boltq.domain.workflow.approvals import Answer, Verdict, Word
 from boltq.domain.workflow.builder import AnyWorkflow, Workflow
-from boltq.domain.workflow.compiler import compile_workflow
+from boltq.domain.workflow.compiler import compile_workflow, read_and_compile
 from boltq.domain.workflow.failure import failure_of
-from boltq.domain.workflow.form import WorkflowForm, as_json as form_json, read_form
+from boltq.domain.workflow.form import WorkflowForm, as_json as form_json
+from boltq.domain.workflow.plan import Plan
 from boltq.domain.workflow.progress import cause_of
 from boltq.domain.workflow.rerun import RerunMode, RerunWord
 from boltq.domain.workflow.states import WorkflowState
@@ -449,10 +450,7 @@ class BoltQ:
 
         Raises InvalidWorkflow with every mistake, Refused, StoreError.
         """
-        form = _form_of(workflow)
-        if idempotency_key is not None:
-            form = msgspec.structs.replace(form, idempotency_key=idempotency_key)
-        plan = compile_workflow(form)
+        form, plan = _compiled(workflow, idempotency_key)
         line = await self.line()
         home = line.broker.layout.of_key(form.idempotency_key) if form.idempotency_key else line.broker.layout.next()
         own = OwnId(home)
@@ -584,12 +582,19 @@ def _result_of(job: JobRecord) -> Any:
     raise JobFailed(f"job {job.id} is dead: {error.class_name}: {error.message}" if error else job.id, error)
 
 
-def _form_of(workflow: AnyWorkflow) -> WorkflowForm:
-    if isinstance(workflow, Workflow):
-        return workflow.form()
+def _compiled(workflow: AnyWorkflow, key: str | None) -> tuple[WorkflowForm, Plan]:
+    """The form of a workflow and its plan. Raises InvalidWorkflow with every mistake."""
     if isinstance(workflow, WorkflowForm):
-        return workflow
-    return read_form(workflow if isinstance(workflow, str) else as_json(workflow))
+        text = form_json(workflow)
+    elif isinstance(workflow, Workflow):
+        text = workflow.json()
+    else:
+        text = workflow if isinstance(workflow, str) else as_json(workflow)
+    form, plan = read_and_compile(text)
+    if key is None:
+        return form, plan
+    form = msgspec.structs.replace(form, idempotency_key=key)
+    return form, compile_workflow(form)
 
 
 def _raise_if_failed(record: WorkflowRecord) -> None:

@@ -135,7 +135,7 @@ def test_a_word_is_taken_once_and_may_come_early(client: Client, working) -> Non
         with pytest.raises(WorkflowFailed, match="its step ask failed"):
             run.result(timeout=60)
         answer = run.info().step("ask").answer
-        assert run.signal("ask", "reject").verdict == "repeated"
+        assert run.signal("ask", "reject", by="ann").verdict == "repeated"
         with pytest.raises(Conflict):
             run.signal("ask", "approve")
     assert answer

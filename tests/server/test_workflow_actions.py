@@ -270,9 +270,14 @@ async def test_an_answer_is_taken_once(http, desk):
         "decision": "approve", "by": "local", "data": {"n": 12345678901234567890123, "e": []}, "timed_out": False,
     }  # fmt: skip
     assert '"n":12345678901234567890123,"e":[]' in http.get(f"{PATH}/{workflow}").text
-    again = act(http, workflow, "signals/ask", decision="approve")
+    same = '{"decision":"approve", "data":{"e":[],  "n":12345678901234567890123}}'  # however it is written
+    again = http.post(f"{PATH}/{workflow}/signals/ask", content=same, headers=JSON)
     assert (again.status_code, again.json()["verdict"]) == (200, "repeated")
     conflict(act(http, workflow, "signals/ask", decision="reject"), "local has answered", "approve")
+    data = {"n": 12345678901234567890123, "e": []}
+    for other in ({}, {"data": {**data, "e": [0]}}, {"data": data, "by": "bob"}):
+        conflict(act(http, workflow, "signals/ask", decision="approve", **other), "local has answered", "approve")
+    assert steps_of(shown(http, workflow))["ask"]["answer"]["by"] == "local"
     assert ("workflow.approve", "local", "looks fine") in await entries(desk, f"{workflow}/ask")
 
 

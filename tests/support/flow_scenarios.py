@@ -78,6 +78,20 @@ def a_long_cascade(world: FlowWorld) -> None:
     end_all(world, flow)
 
 
+def a_step_comes_back_while_others_are_told(world: FlowWorld) -> None:
+    """It does not run again when its workflow was cut short, however much its call has to do elsewhere before that."""
+    others = world.submit(form_of(step("top"), *(step(f"s{n}", "top") for n in range(6))))
+    top = claim(world)["top"]
+    flows = [world.submit(form_of(step("bad"), step("back"), policy="fail_fast")) for _ in range(2)]
+    runs = {(held.flow.id, held.step): held for held in world.claim(min(world.workers), 10)}
+    tell(world, *((runs[flow.id, "bad"], "dead") for flow in flows))
+    back = [(runs[flow.id, "back"], verb) for flow, verb in zip(flows, ("released", "retrying"), strict=True)]
+    world.settle(min(world.workers), [*back, (top, "completed")], 10)
+    assert [flow.states["back"] for flow in flows] == ["cancelled", "cancelled"]
+    assert [flow.end for flow in flows] == ["failed", "failed"]
+    end_all(world, others)
+
+
 def a_pause(world: FlowWorld) -> None:
     flow = world.submit(form_of(step("a"), step("b", "a"), step("c")))
     run = claim(world, 1)["a"]
@@ -207,7 +221,8 @@ def a_sleeper(world: FlowWorld) -> None:
 
 
 FLOW_SCENARIOS: list[FlowScenario] = [
-    a_diamond, skipped_on_purpose, early_ones, there_for_a_failure, a_long_cascade, a_pause, a_cancel_in_a_pause,
+    a_diamond, skipped_on_purpose, early_ones, there_for_a_failure, a_long_cascade, a_pause,
+    a_step_comes_back_while_others_are_told, a_cancel_in_a_pause,
     a_rerun_after_a_pause, a_handler_is_cancelled, a_cancel_of_the_handlers, no_time_left, every_rerun, poison,
     every_person, asked_to_stop, a_sleeper,
 ]  # fmt: skip

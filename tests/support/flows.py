@@ -64,7 +64,8 @@ def _random_steps(random: chance.Random, names: list[str]) -> list[dict[str, Any
 def _random_step(random: chance.Random, name: str, parents: list[str], earlier: list[str]) -> dict[str, Any]:
     rules: list[Any] = ["all_success", "all_success", "all_done", "none_failed"]
     if parents:
-        rules += ["one_success", "one_failed", {"at_least": random.randint(1, len(parents))}]
+        rules += ["one_success", "one_failed", "one_done", "all_failed", "all_skipped", "none_failed_min_one_success"]
+        rules += [{"at_least": random.randint(1, len(parents))}]
     refers = {"x": f"{{{{ steps.{random.choice(earlier)}.state }}}}"} if earlier and random.random() < 0.4 else {}
     return step(name, *parents, run_if=random.choice(rules), allow_failure=random.random() < 0.2, params=refers)
 

@@ -11,7 +11,7 @@ from boltq.domain.job import NO_SPEC, Spec
 from boltq.domain.states import JobState
 from boltq.domain.workflow.form import StepKind
 from boltq.domain.workflow.plan import EARLY, Group, Plan, PlannedStep
-from boltq.domain.workflow.progress import Standing, States, spared_steps, standings, waits_for, why_skipped
+from boltq.domain.workflow.progress import Ending, Standing, States, spared_steps, standings, waits_for, why_skipped
 from boltq.domain.workflow.scope import StepEnd
 from boltq.domain.workflow.states import MapStats, StepState, WorkflowState
 
@@ -354,7 +354,8 @@ def _why(record: WorkflowRecord, step: StepRecord, states: States, meant: Mappin
             needed = waits_for(record.plan, states, step.id)
             return f"it waits for {', '.join(needed[:10])}" if needed else None
         case StepState.SKIPPED:
-            return why_skipped(record.plan, states, step.id, meant)
+            ending = Ending(record.ending) if record.ending else None
+            return why_skipped(record.plan, states, step.id, meant, ending)
         case StepState.QUEUED:
             held = record.paused and step.job_state is JobState.BLOCKED
             return (

@@ -31,7 +31,7 @@ from boltq.domain.ids import new_id
 from boltq.domain.job import Submitted
 from boltq.domain.limits import MAX_BATCH_BYTES, MAX_PAGE
 from boltq.domain.outcome import DataError
-from boltq.domain.workflow.approvals import Answer, Verdict, check_answer, why_refused
+from boltq.domain.workflow.approvals import Answer, Verdict, check_answer, meaning_of, why_refused
 from boltq.domain.workflow.compiler import compile_workflow
 from boltq.domain.workflow.form import StepKind, WorkflowForm, as_json, read_form
 from boltq.domain.workflow.mistakes import InvalidWorkflow, raise_if_any
@@ -216,12 +216,12 @@ class Workflows:
         number = next((n for n, step in enumerate(record.plan.steps, 1) if step.id == step_id), 0)
         if not number or record.plan.steps[number - 1].kind is not StepKind.APPROVAL:
             raise NotFound(f"the workflow {workflow_id} has no approval step {step_id:.100}")
-        args = (workflow_id, number, msgspec.json.encode(answer).decode(), answer.decision)
+        args = (workflow_id, number, msgspec.json.encode(answer).decode(), meaning_of(answer))
         verdict = Verdict((await self._send("flow_signal", self._home(workflow_id), *args)).decode())
         if verdict is Verdict.REFUSED:
             step = (await self.get(workflow_id)).step(step_id)
             earlier = msgspec.json.decode(step.answer, type=Answer) if step.answer else None
-            raise Conflict(why_refused(step_id, step.state, earlier))
+            raise Conflict(why_refused(step_id, step.state, earlier, answer))
         return verdict
 
     async def rerun(

@@ -106,7 +106,7 @@ def rerun_workflow(
     return Ask(WorkflowRerun, {"id": workflow_id}, body=body, mistakes=InvalidWorkflow)
 
 
-@call("POST", f"{_PATH}/{{id}}/signals/{{step}}", "signalWorkflow", repeat=True)  # the same word counts once
+@call("POST", f"{_PATH}/{{id}}/signals/{{step}}", "signalWorkflow", repeat=True)  # the same answer counts once
 def signal_workflow(
     workflow_id: str,
     step: str,

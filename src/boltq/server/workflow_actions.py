@@ -57,7 +57,7 @@ class RerunForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class SignalForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A person's word for an approval step. The same word may come twice."""
+    """A person's word for an approval step. The same answer of the same person may come twice."""
 
     decision: Word
     data: Annotated[msgspec.Raw, msgspec.Meta(description="JSON, as a part of the step's result")] = msgspec.field(
@@ -170,7 +170,8 @@ class WorkflowActions:
     async def signal(self, request: Request) -> Response:
         """Approve or reject a step that asks a person.
 
-        The answer is kept when the step does not wait yet, and may be repeated; another one is refused.
+        The answer is kept when the step does not wait yet, and may be repeated as it was: an answer with another
+        decision, other data or of somebody else is refused.
         """
         workflow_id, step_id = workflow_of(request), request.path_params["step"]
         form = await read_form(request, SignalForm)

@@ -7,8 +7,8 @@ import msgspec
 
 from boltq.domain.workflow.bounds import MAX_WORKFLOW_BYTES
 from boltq.domain.workflow.checks import check_json, decoded
-from boltq.domain.workflow.compiler import named_steps
-from boltq.domain.workflow.form import StepForm, StepKind, WorkflowForm, read_form
+from boltq.domain.workflow.compiler import Examined, examine, named_steps
+from boltq.domain.workflow.form import StepForm, StepKind, WorkflowForm
 from boltq.domain.workflow.mistakes import Mistake, raise_if_any
 from boltq.domain.workflow.plan import Plan, all_steps
 from boltq.domain.workflow.uses import needs_filling
@@ -21,35 +21,42 @@ MAX_BYTES: Final = MAX_WORKFLOW_BYTES
 """Of the whole body."""
 
 
-def read_workflow(body: bytes, headers: Headers) -> WorkflowForm:
-    """The form that a body is, with the idempotency key of the header.
+def read_workflow(body: bytes, headers: Headers) -> Examined:
+    """The form that a body is, with the idempotency key of the header, and all that is wrong with it.
 
-    Raises InvalidJob with a pointer to each mistake, and Problem for what is no JSON.
+    Raises InvalidJob for what cannot be read, and Problem for what is no JSON.
     """
     body = body.removeprefix(BOM)
     check_readable(body)
     values = _values(body)
-    form = read_form(body)
-    mistakes: Mistakes = []
+    form, plan, found = examine(body)
+    mistakes: Mistakes = list(found)
     if (at := repeated_key(body) if values is None else repeated_in(body, values)) is not None:
         mistakes.append((at, "given more than once"))
+    if form is None:
+        return Examined(None, None, mistakes)
     key = read_key(form.idempotency_key, headers, mistakes)
-    raise_if_any(mistakes)
-    return msgspec.structs.replace(form, idempotency_key=key or None)
+    form = msgspec.structs.replace(form, idempotency_key=key or None)
+    return Examined(form, None if mistakes else plan, mistakes)
 
 
 async def check_types(backend: Backend, form: WorkflowForm, only: Container[str] | None = None) -> None:
-    """Check the params of steps, where they have no references, by what workers have published of their job types.
+    """Raise InvalidWorkflow with what `misfits_of` finds."""
+    raise_if_any(await misfits_of(backend, form, only))
 
-    `only`: pointers of the steps to check; None: all. Raises InvalidWorkflow with a pointer to each mistake; job types
-    that nobody has published are one where the settings say so.
+
+async def misfits_of(backend: Backend, form: WorkflowForm, only: Container[str] | None = None) -> list[Mistake]:
+    """What is wrong with the params of steps, where they have no references, by what workers have published of types.
+
+    `only`: pointers of the steps to check; None: all. Job types that nobody has published are a mistake where the
+    settings say so.
     """
     mistakes: list[Mistake] = []
     began = backend.types.now()
     for at, step in _job_steps(form, ""):
         if only is None or at in only:
             mistakes += await _misfits(backend, at, step, began)
-    raise_if_any(mistakes)
+    return mistakes
 
 
 def queues_of(plan: Plan) -> list[str]:

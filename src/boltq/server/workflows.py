@@ -13,8 +13,8 @@ from boltq.domain.errors import InvalidJob, NotFound, StoreUnavailable
 from boltq.domain.job import Submitted
 from boltq.domain.outcome import DataError
 from boltq.domain.scopes import Scope
-from boltq.domain.workflow.compiler import compile_workflow
 from boltq.domain.workflow.form import WorkflowForm, as_json
+from boltq.domain.workflow.mistakes import is_within, raise_if_any
 from boltq.domain.workflow.plan import Plan, all_steps
 from boltq.domain.workflow.states import WorkflowState
 from boltq.server import workflow_views as views
@@ -37,7 +37,7 @@ from boltq.server.workflow_dry_run import (
     unserved_of,
     warnings_of,
 )
-from boltq.server.workflow_forms import MAX_BYTES, check_types, queues_of, read_workflow
+from boltq.server.workflow_forms import MAX_BYTES, misfits_of, queues_of, read_workflow
 from boltq.server.workflow_why import WorkflowWhyView, explain_workflow
 
 PATH = "/api/v1/workflows"
@@ -120,12 +120,15 @@ class Workflows:
         return answer
 
     async def _read(self, caller: Caller, body: bytes, headers: dict[bytes, bytes]) -> tuple[WorkflowForm, Plan]:
-        """The workflow that a body asks for. Raises InvalidJob and Problem."""
-        form, plan = await self._backend.aside(len(body), lambda: _compiled(body, headers))
-        for queue in queues_of(plan):
+        """The workflow that a body asks for. Raises InvalidJob with every mistake, and Problem."""
+        found = await self._backend.aside(len(body), lambda: read_workflow(body, headers))
+        for queue in queues_of(found.plan) if found.plan else ():
             caller.check(Scope.SUBMIT, queue)
-        await check_types(self._backend, form)
-        return form, plan
+        taken = [at for at, _ in found.mistakes]
+        more = await misfits_of(self._backend, found.form) if found.form else []
+        raise_if_any([*found.mistakes, *(one for one in more if not is_within(one[0], taken))])
+        assert found.form is not None and found.plan is not None  # noqa: S101, PT018 - or there were mistakes
+        return found.form, found.plan
 
     async def _dry_run(self, caller: Caller, body: bytes, headers: dict[bytes, bytes]) -> WorkflowDryRunView:
         try:
@@ -211,11 +214,6 @@ class Workflows:
         workflow_id = workflow_of(request)
         record = await self._backend.ask(lambda flows: flows.get(workflow_id))
         return json_response(await explain_workflow(self._backend, record, Rights.of(caller_of(request))))
-
-
-def _compiled(body: bytes, headers: dict[bytes, bytes]) -> tuple[WorkflowForm, Plan]:
-    form = read_workflow(body, headers)
-    return form, compile_workflow(form)
 
 
 def workflow_of(request: Request) -> str:

@@ -33,7 +33,7 @@ from boltq.domain.workflow.approvals import Answer, end_of
 from boltq.domain.workflow.bounds import EXPAND_ITEMS, MAX_MAP_BYTES, MAX_SPREAD
 from boltq.domain.workflow.failure import failure_of
 from boltq.domain.workflow.form import StepKind
-from boltq.domain.workflow.maps import gathered, has_lost, portions, tolerated
+from boltq.domain.workflow.maps import gathered, has_lost, map_failure, portions, tolerated
 from boltq.domain.workflow.plan import PlannedStep
 from boltq.domain.workflow.prepare import (
     Ask,
@@ -254,15 +254,18 @@ def _item(step: PlannedStep, scope: Scope, text: str) -> tuple[str, str]:
 
 def _gathered(step: PlannedStep, look: Look) -> Outcome:
     assert step.map is not None  # noqa: S101 - for the type checker
-    (total, _, _, size, _, good, bad, gone), flat = look.more
+    (total, _, _, size, _, good, bad, gone), flat, failures, numbers = look.more
     stats = MapStats(total, good, bad, gone)
     if has_lost(stats, step.map.tolerated_failures):
-        message = f"{bad + gone} of {total} items did not succeed; {step.map.tolerated_failures} may"
-        return Failed(JobError("MapFailed", message, Category.UNKNOWN), retry=False)
+        return Failed(map_failure(stats, step.map.tolerated_failures, _texts(failures), _texts(numbers)), retry=False)
     if size > MAX_RESULT_BYTES:
         raise DataError(f"the results of the {total} items have more than {MAX_RESULT_BYTES} bytes together")
     results = {int(number) - 1: text for number, text in zip(flat[::2], flat[1::2], strict=True)}
     return Completed(gathered(total, results))
+
+
+def _texts(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _failure_of(record: WorkflowRecord) -> JobError:

@@ -89,7 +89,7 @@ workflows = st.recursive(st.none(), likely, max_leaves=3)
 
 times = st.sampled_from(["1h", "90s", "1d2h", 5, 1.5, "250ms"])
 waits = st.sampled_from([{"base": "2s"}, {"backoff": "fixed", "jitter": True}, {"backoff": {"cap_seconds": "1h"}}, {}])
-inner = {"name": "inner", "steps": [{"job_type": "t", "params": {"x": "{{ input.x }}"}}]}
+inner = {"name": "inner", "input": {"x": 1}, "steps": [{"job_type": "t", "params": {"x": "{{ input.x }}"}}]}
 data = st.dictionaries(st.text(max_size=3), scalars.filter(lambda v: "{{" not in str(v)) | st.just("{{ input.n }}"))
 maps = st.sampled_from([{"over": [1, {}], "as": "item"}, {"over": "{{ input.n }}", "tolerate_failures": "5%"}])
 good_steps = st.lists(

@@ -37,6 +37,8 @@ def test_a_bad_answer_is_named(answer: Answer, pointer: str) -> None:
         (StepState.PENDING, YES, YES, Verdict.REPEATED),
         (StepState.COMPLETED, YES, YES, Verdict.REPEATED),
         (StepState.COMPLETED, YES, NO, Verdict.REFUSED),
+        (StepState.COMPLETED, YES, msgspec.structs.replace(YES, by="somebody else"), Verdict.REFUSED),
+        (StepState.PENDING, YES, msgspec.structs.replace(YES, data=msgspec.Raw(b'{"other": 1}')), Verdict.REFUSED),
         (StepState.PENDING, NO, YES, Verdict.REFUSED),
         (StepState.FAILED, LATE, YES, Verdict.REFUSED),
         (StepState.FAILED, LATE, NO, Verdict.REFUSED),

@@ -1,6 +1,7 @@
 """Workflows written in Python compile to the same JSON."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -238,3 +239,31 @@ def test_mistakes_are_those_of_the_form() -> None:
     with pytest.raises(InvalidWorkflow) as error:
         wf.compile()
     assert [at for at, _ in error.value.errors] == ["/steps/1/timeout_seconds", "/steps/0/params/x"]
+
+
+def test_what_belongs_to_another_workflow_is_refused_with_its_name() -> None:
+    other, flow = Workflow("other", x=1), Workflow("mine", x=2)
+    theirs = other.step("t")
+    assert theirs.id == flow.options(id="t").step("t").id
+    uses: list[Callable[[], object]] = [
+        lambda: flow.options(after=[theirs]).step("t"),
+        lambda: flow.step("t", x=theirs.result),
+        lambda: flow.step("t", x=[{"y": theirs.result["rows"]}]),
+        lambda: flow.step("t", x=f"{theirs.result} and more"),
+        lambda: flow.step("t", x=other.input["x"]),
+        lambda: flow.options(when=theirs.result > 1),
+        lambda: flow.options(when=~(size(theirs.result) > 1) & exists(flow.input["x"])),
+        lambda: flow.options(when=is_in(1, theirs.result)),
+        lambda: flow.map(theirs.result),
+        lambda: flow.map([1]).step("t", x=theirs.state),
+        lambda: flow.wait(theirs.result),
+        lambda: flow.wait(until=theirs.result),
+        lambda: flow.approval(f"{theirs.result}?"),
+        lambda: flow.workflow(Workflow("inner"), x=theirs.result),
+        lambda: flow.finally_.step("t", x=theirs.error),
+        lambda: flow.output({"x": theirs.result}),
+    ]
+    for use in uses:
+        with pytest.raises(InvalidWorkflow, match="is of another workflow, 'other', and cannot be used in 'mine'"):
+            use()
+    assert len(flow.plain()["steps"]) == 1

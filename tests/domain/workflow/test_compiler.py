@@ -10,10 +10,13 @@ from hypothesis import given, strategies as st
 
 from boltq.domain.job import Priority
 from boltq.domain.workflow import bounds
-from boltq.domain.workflow.compiler import compile_workflow
+from boltq.domain.workflow.compiler import compile_workflow, read_and_compile
+from boltq.domain.workflow.expression import parse_expression
 from boltq.domain.workflow.form import read_form
 from boltq.domain.workflow.mistakes import InvalidWorkflow
 from boltq.domain.workflow.plan import Group, Plan, Rule, describe
+from boltq.domain.workflow.scope import Scope
+from boltq.domain.workflow.templates import fill
 
 FIN = {"finally": [{"id": "fin", "job_type": "t"}]}
 TOLERATED = "/steps/0/map/tolerated_failures"
@@ -232,7 +235,7 @@ def test_too_many_steps_and_too_large() -> None:
 
 def test_sub_workflows_are_compiled_and_their_mistakes_have_their_place() -> None:
     inner = json.loads(form_of(step("a", params={"x": "{{ input.anything }}"}), queue="inner"))
-    plan = plan_of({"id": "sub", "workflow": inner}, priority="high", queue="outer")
+    plan = plan_of({"id": "sub", "workflow": inner, "input": {"anything": 1}}, priority="high", queue="outer")
     sub = plan.by_id["sub"].workflow
     assert sub is not None
     assert (sub.by_id["a"].queue, sub.by_id["a"].priority) == ("inner", Priority.HIGH)
@@ -243,6 +246,94 @@ def test_sub_workflows_are_compiled_and_their_mistakes_have_their_place() -> Non
     assert {at for at, _ in mistakes_of({"id": "sub", "workflow": bad})} == {
         "/steps/0/workflow/steps/0/depends_on/0", "/steps/0/workflow/idempotency_key", "/steps/0/workflow/input/x",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "place", [{"params": {"x": "{{ input.mont }}"}}, {"when": "exists(input.month) and input.mont == 3"}]
+)
+@pytest.mark.parametrize("gives", [{"input": {"month": 3}}, {"params": {"month": "{{ input.m }}"}}, {}])
+def test_what_a_sub_workflow_is_not_given_is_a_mistake(place: dict[str, Any], gives: dict[str, Any]) -> None:
+    inner = json.loads(form_of(step("a", **place), input={} if gives else {"month": 3}))
+    found = mistakes_of({"id": "sub", "workflow": inner, **gives}, input={"m": 3})
+    assert [(at, "no such thing in the input; did you mean input.month?" in why) for at, why in found] == [
+        (f"/steps/0/workflow/steps/0/{'when' if 'when' in place else 'params/x'}", True)
+    ]
+
+
+def test_a_step_of_another_workflow_is_named_as_that() -> None:
+    inner = json.loads(form_of(step("b"), step("c", "a")))
+    [(at, why)] = mistakes_of(step("a"), {"id": "sub", "workflow": inner})
+    assert (at, "a is a step of the workflow around this one" in why) == (
+        "/steps/1/workflow/steps/1/depends_on/0",
+        True,
+    )
+    inner["steps"].pop()
+    sub = {"id": "sub", "workflow": inner}
+    [(at, why)] = mistakes_of({"id": "a", "params": {"x": "{{ steps.b.result }}"}}, sub)
+    assert (at, "b is a step inside of the workflow of the step sub: name sub" in why) == ("/steps/0/params/x", True)
+
+
+@pytest.mark.parametrize(
+    ("when", "refused"),
+    [
+        ("input.typo == 1", True),
+        ("input.n == 1 and input.typo", True),
+        ("not exists(input.typo)", False),
+        ("exists(input.typo) and input.typo.deep > 1", False),
+        ("exists(input.o) and input.o.typo", False),
+        ("exists(input.typo.deep) and input.typo", True),
+        ("input.n[0] == 1", True),
+        ("size(input) > 0", False),
+    ],
+)
+def test_when_names_what_the_input_has(when: str, refused: bool) -> None:
+    if refused:
+        assert [at for at, _ in mistakes_of(step("a", when=when), input={"n": 1})] == ["/steps/0/when"]
+    else:
+        assert plan_of(step("a", when=when), input={"n": 1}).steps[0].when == when
+
+
+@pytest.mark.parametrize("written", ["o['a b']", 'o["a b"]', "['o']['a b']", "[ 'o' ][\"a b\"]", "o['a\\u0020b']"])
+def test_keys_may_stand_in_either_quotes(written: str) -> None:
+    path = f"input{'' if written[0] == '[' else '.'}{written}"
+    plan = plan_of(step("a", params={"x": f"{{{{ {path} }}}}"}, when=f"{path} == 1"), input={"o": {"a b": 1}})
+    assert json.loads(fill(plan.steps[0].params, Scope(input=plan.input))) == {"x": 1}
+    assert parse_expression(str(plan.steps[0].when)).holds(Scope(input=plan.input))
+
+
+def test_unknown_fields_and_wrong_types_hide_no_other_mistake() -> None:
+    form = {
+        "name": "w",
+        "colour": "red",
+        "input": {"n": 1},
+        "steps": [
+            {"id": "a", "job_type": "t", "retries": 3, "params": {"x": "{{ input.m }}", "big": 1}},
+            {"id": "b", "job_type": "t", "depends_on": ["c"], "timeout": True, "queue": "no no"},
+            {"id": "sub", "workflow": {"name": "i", "steps": [{"job_type": "t", "when": "1 +", "wehn": ""}]}},
+        ],
+        "on_failure": [{"jobtype": "t"}],
+    }
+    with pytest.raises(InvalidWorkflow) as error:
+        read_and_compile(json.dumps(form))
+    assert {at for at, _ in error.value.errors} == {
+        "/colour", "/steps/0/retries", "/steps/0/params/x", "/steps/1/depends_on/0", "/steps/1/timeout",
+        "/steps/1/queue", "/steps/2/workflow/steps/0/when", "/steps/2/workflow/steps/0/wehn", "/on_failure/0/jobtype",
+        "/on_failure/0/job_type",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([{"id": 3, "job_type": "t"}, step("b", "a", x=1)], {"/steps/0/id", "/steps/1/x"}),
+        ([7, {"x": 1}], {"/steps/0", "/steps/1/x"}),
+        ({}, {"/steps"}),
+    ],
+)
+def test_where_the_rest_depends_on_what_is_wrong_only_that_is_named(steps: Any, expected: set[str]) -> None:
+    with pytest.raises(InvalidWorkflow) as error:
+        read_and_compile(json.dumps({"name": "w", "steps": steps}))
+    assert {at for at, _ in error.value.errors} == expected
 
 
 def test_nesting_is_bounded() -> None:

@@ -62,7 +62,8 @@ def test_every_field_of_a_wrong_type_or_name_is_pointed_at() -> None:
     reasons = dict(error.value.errors)
     assert reasons["/steps/0/jobtype"] == "unknown field; did you mean job_type?"
     assert reasons["/steps/0/run_if"] == (
-        "invalid enum value 'none'; use all_success, all_done, one_success, one_failed, none_failed"
+        "invalid enum value 'none'; use all_success, all_done, all_failed, all_skipped, one_success, one_failed,"
+        " one_done, none_failed, none_failed_min_one_success"
         ' or {"at_least": 2}'
     )
     assert "job, wait, approval, workflow" in reasons["/steps/1/type"]

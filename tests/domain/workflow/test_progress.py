@@ -76,6 +76,27 @@ def rule(name: str, at_least: int = 0) -> Any:
         ("one_failed", [OPEN, TOLERATED, OPEN], "run"),
         ("one_failed", [LOST, OPEN, GOOD], "wait"),
         ("one_failed", [LOST, PASSED, GOOD], "skip"),
+        ("all_failed", [BAD, TOLERATED, BAD], "run"),
+        ("all_failed", [BAD, OPEN, BAD], "wait"),
+        ("all_failed", [BAD, GOOD, BAD], "skip"),
+        ("all_failed", [BAD, LOST, BAD], "skip"),
+        ("all_failed", [BAD, PASSED, BAD], "skip"),
+        ("one_done", [OPEN, GOOD, OPEN], "run"),
+        ("one_done", [OPEN, BAD, OPEN], "run"),
+        ("one_done", [OPEN, TOLERATED, OPEN], "run"),
+        ("one_done", [PASSED, OPEN, LOST], "wait"),
+        ("one_done", [PASSED, PASSED, LOST], "skip"),
+        ("all_skipped", [PASSED, PASSED, PASSED], "run"),
+        ("all_skipped", [PASSED, OPEN, PASSED], "wait"),
+        ("all_skipped", [PASSED, GOOD, PASSED], "skip"),
+        ("all_skipped", [PASSED, LOST, PASSED], "skip"),
+        ("all_skipped", [PASSED, TOLERATED, PASSED], "skip"),
+        ("none_failed_min_one_success", [GOOD, PASSED, PASSED], "run"),
+        ("none_failed_min_one_success", [GOOD, OPEN, PASSED], "wait"),
+        ("none_failed_min_one_success", [PASSED, PASSED, PASSED], "skip"),
+        ("none_failed_min_one_success", [TOLERATED, PASSED, PASSED], "skip"),
+        ("none_failed_min_one_success", [GOOD, BAD, PASSED], "skip"),
+        ("none_failed_min_one_success", [GOOD, LOST, PASSED], "skip"),
         ("at_least", [GOOD, OPEN, GOOD], "run"),
         ("at_least", [GOOD, OPEN, BAD], "wait"),
         ("at_least", [GOOD, TOLERATED, BAD], "skip"),
@@ -264,11 +285,28 @@ def test_a_thousand_steps_in_a_chain_are_skipped_in_one_look() -> None:
 
 
 def test_why_and_for_what() -> None:
-    plan = plan_of(step("a"), step("b", "a", when="input.x"), step("c", "a", "b", run_if="all_done"), **HANDLERS)
+    plan = plan_of(step("a"), step("b", "a", when="steps.a.result"), step("c", "a", "b", run_if="all_done"), **HANDLERS)
     states = look(plan, a=OK, b=SKIPPED).states
     assert why_skipped(plan, states, "b") == "when is false"
     assert waits_for(plan, look(plan, a=OK, b=RUNNING).states, "c") == ["b"]
-    assert why_skipped(plan, look(plan, a=OK, b=OK, c=OK).states, "cry") == "it was not needed"
+    assert why_skipped(plan, look(plan, a=OK, b=OK, c=OK).states, "cry") == "it was not needed: no step has failed"
+
+
+@pytest.mark.parametrize("fields", [{}, {"when": "error.category == 'data'"}])
+@pytest.mark.parametrize("first", [OK, SKIPPED])
+def test_a_handler_that_no_failure_called_was_not_needed_whatever_its_when(
+    fields: dict[str, Any], first: StepState
+) -> None:
+    cry = {"id": "cry", "job_type": "t", **fields}
+    plan = plan_of(step("a"), on_failure=[cry, {"id": "later", "job_type": "t", "depends_on": ["cry"], **fields}])
+    states = {"a": first, "cry": SKIPPED, "later": SKIPPED}
+    for name in ("cry", "later"):
+        assert why_skipped(plan, states, name) == "it was not needed: no step has failed"
+        stopped = states | {"a": CANCELLED}
+        expected = "it was not needed: the workflow was cancelled"
+        assert why_skipped(plan, stopped, name, ending=Ending.CANCELLED) == expected
+    if fields:
+        assert why_skipped(plan, states | {"a": FAILED}, "cry") == "when is false"
 
 
 def test_a_jobs_state_is_its_steps() -> None:
@@ -276,7 +314,8 @@ def test_a_jobs_state_is_its_steps() -> None:
     assert {OF_JOB[state] for state in (JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED)} <= ENDED
 
 
-RULES = ["all_success", "all_done", "one_success", "one_failed", "none_failed", {"at_least": 1}, {"at_least": 2}]
+FOR_FAILURES = (Rule.ALL_DONE, Rule.ALL_FAILED, Rule.ONE_DONE, Rule.ONE_FAILED)
+RULES = [*(rule.value for rule in Rule if rule is not Rule.AT_LEAST), {"at_least": 1}, {"at_least": 2}]
 
 
 @st.composite
@@ -314,7 +353,7 @@ def played(plan: Plan, ends: dict[str, StepState], seed: int) -> tuple[Advance, 
         begun += found.ready
         for name in found.ready:
             assert all(states[before] in ENDED for before in plan.by_id[name].awaits)
-            if plan.by_id[name].rule not in (Rule.ONE_SUCCESS, Rule.ONE_FAILED, Rule.AT_LEAST):
+            if plan.by_id[name].rule not in (Rule.ONE_SUCCESS, Rule.ONE_FAILED, Rule.ONE_DONE, Rule.AT_LEAST):
                 assert all(states[before] in ENDED for before in plan.by_id[name].parents)
         again = advance(plan, states)
         assert (again.ready, again.skipped, again.cancelled, again.states) == ((), (), (), states)
@@ -360,7 +399,12 @@ def naive(plan: Plan, ends: dict[str, StepState], name: str) -> tuple[StepState,
     failed = sum(state is FAILED or (state is CANCELLED and allowed) for (state, _), allowed in parents)
     hurt = any(blame for (_, blame), _ in parents)
     skipped = any(state is SKIPPED for (state, _), _ in parents)
+    passed = sum(state is SKIPPED and not blame for (state, blame), _ in parents)
     runs = {
+        "all_failed": failed == len(parents),
+        "all_skipped": passed == len(parents),
+        "one_done": completed + failed >= 1,
+        "none_failed_min_one_success": not hurt and completed >= 1,
         "all_success": not hurt and not skipped,
         "none_failed": not hurt,
         "all_done": True,
@@ -391,9 +435,9 @@ def test_after_a_failure_fail_fast_begins_nothing_but_what_is_for_it(
         if broken:
             for name in found.ready:
                 line = [name]
-                while line and plan.by_id[line[0]].rule not in (Rule.ALL_DONE, Rule.ONE_FAILED):
+                while line and plan.by_id[line[0]].rule not in FOR_FAILURES:
                     line = [p for one in line for p in plan.by_id[one].parents]
-                    line.sort(key=lambda p: plan.by_id[p].rule not in (Rule.ALL_DONE, Rule.ONE_FAILED))
+                    line.sort(key=lambda p: plan.by_id[p].rule not in FOR_FAILURES)
                 assert line, f"{name} has nothing to do with failures"
         chosen = random.choice([name for name, state in states.items() if state in (QUEUED, RUNNING)])
         states[chosen] = RUNNING if states[chosen] is QUEUED else ends[chosen]

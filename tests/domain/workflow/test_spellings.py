@@ -97,7 +97,7 @@ def test_what_there_is_not_is_named_with_what_to_do_instead() -> None:
 
 
 JOB = {"job_type": "t"}
-INNER = json.loads(LEDGER)
+INNER = json.loads(LEDGER) | {"input": {"n": 0}}
 
 
 @pytest.mark.parametrize(

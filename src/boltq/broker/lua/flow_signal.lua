@@ -1,18 +1,18 @@
 #!lua flags=allow-oom
 -- flow_signal: a person's word for an approval step. It is kept when the step does not wait yet.
---   ARGV     now, id, step's number, answer (JSON), decision
+--   ARGV     now, id, step's number, answer (JSON), its meaning: a text that is the same for the same
 --   returns  a word: kept, taken, repeated, refused
 --   refuses  NOT_FOUND
 --@use flow
-local id, n, answer, decision = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local id, n, answer, meaning = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local w = flow.open(id)
 local job_id = w and call('HGET', flow_key(id, 'jobs'), n)
 if not job_id then refuse('NOT_FOUND', id) end
-local earlier = call('HMGET', flow_key(id, 'answers'), n, n .. ':decision')
-if earlier[1] then return earlier[2] == decision and 'repeated' or 'refused' end
+local earlier = call('HMGET', flow_key(id, 'answers'), n, n .. ':meaning')
+if earlier[1] then return earlier[2] == meaning and 'repeated' or 'refused' end
 local ends = call('HGET', flow_key(id, 'ends'), n)
 if w.state ~= 'running' or (ends and ends ~= 'started') then return 'refused' end
-call('HSET', flow_key(id, 'answers'), n, answer, n .. ':decision', decision)
+call('HSET', flow_key(id, 'answers'), n, answer, n .. ':meaning', meaning)
 local job = call('HMGET', job_key(job_id), 'state', 'phase', 'route')
 if job[2] ~= 'ask' or (job[1] ~= 'blocked' and job[1] ~= 'scheduled') then return 'kept' end
 move(job_id, route_of(job[3]), job[1], 'queued', 'tail')

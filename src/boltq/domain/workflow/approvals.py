@@ -1,5 +1,7 @@
-"""A person's word for a step that waits for it. It may come before the step waits, and the same word may come twice."""
+"""A person's word for a step that waits for it. It may come before the step waits, and the same answer may come twice."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Literal, get_args
@@ -30,8 +32,8 @@ class Verdict(StrEnum):
 
     KEPT = "kept"  # the step does not wait yet; it will find the answer
     TAKEN = "taken"  # the step ends by it
-    REPEATED = "repeated"  # the same was decided before: nothing changes
-    REFUSED = "refused"  # something else was decided, or the step has ended without an answer
+    REPEATED = "repeated"  # the same person said the same before, with the same data: nothing changes
+    REFUSED = "refused"  # another answer was given, or the step has ended without one
 
 
 def check_answer(answer: Answer) -> Iterator[Mistake]:
@@ -48,18 +50,29 @@ def check_answer(answer: Answer) -> Iterator[Mistake]:
 def receive(state: StepState, earlier: Answer | None, answer: Answer) -> Verdict:
     """What becomes of an answer, given where its step stands and what was answered before."""
     if earlier:
-        return Verdict.REPEATED if earlier.decision == answer.decision and not earlier.timed_out else Verdict.REFUSED
+        return Verdict.REPEATED if meaning_of(earlier) == meaning_of(answer) else Verdict.REFUSED
     if state in ENDED:
         return Verdict.REFUSED
     return Verdict.TAKEN if state is StepState.WAITING else Verdict.KEPT
 
 
-def why_refused(step: str, state: StepState, earlier: Answer | None) -> str:
+def meaning_of(answer: Answer) -> str:
+    """A short text that is the same for answers that say the same: decision, data, and whose word it is."""
+    try:
+        data = json.dumps(json.loads(bytes(answer.data)), sort_keys=True)
+    except (ValueError, RecursionError):
+        data = bytes(answer.data).decode(errors="replace")
+    said = json.dumps([answer.decision, answer.by, answer.timed_out, data])
+    return hashlib.sha256(said.encode()).hexdigest()[:32]
+
+
+def why_refused(step: str, state: StepState, earlier: Answer | None, answer: Answer) -> str:
     """Why a step in that state takes no other answer."""
     if not earlier:
         return f"step {step} is {state} and takes no answer any more"
     who = "its timeout" if earlier.timed_out else earlier.by or "somebody"
-    return f"{who} has answered step {step} already: {earlier.decision}"
+    same = earlier.decision == answer.decision and earlier.by == answer.by and not earlier.timed_out
+    return f"{who} has answered step {step} already: {earlier.decision}{', with other data' if same else ''}"
 
 
 def end_of(answer: Answer) -> tuple[StepState, str, JobError | None]:

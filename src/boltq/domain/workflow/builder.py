@@ -23,9 +23,10 @@ from boltq.domain.outcome import Category
 from boltq.domain.parameters import Parameters, as_json
 from boltq.domain.retry import Backoff
 from boltq.domain.workflow.bounds import STEP_ID
-from boltq.domain.workflow.compiler import compile_workflow
+from boltq.domain.workflow.compiler import read_and_compile
 from boltq.domain.workflow.form import OnTimeout, RunIfWord, StepForm, WorkflowForm, read_form
-from boltq.domain.workflow.later import Ref, as_template, condition_text, plain, without_refs
+from boltq.domain.workflow.later import Ref, as_template, condition_text, owned_in, plain, without_refs
+from boltq.domain.workflow.mistakes import InvalidWorkflow
 from boltq.domain.workflow.plan import Plan
 from boltq.domain.workflow.uses import Use, uses_of
 
@@ -58,28 +59,29 @@ class JobType(Protocol[P, R_co]):
 class Step(Generic[R]):
     """A step that was added. Its result, state and counts can be used in the steps that come after it."""
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, id: str, workflow: "Workflow") -> None:
         self.id = id
+        self._workflow = workflow
 
     @property
     def result(self) -> R:
         """What it returns; of a map, the list of what its items return."""
-        return cast("R", Ref("steps", self.id, "result"))
+        return cast("R", Ref("steps", self.id, "result", owner=self._workflow))
 
     @property
     def state(self) -> Any:
         """Its state, such as "completed"."""
-        return Ref("steps", self.id, "state")
+        return Ref("steps", self.id, "state", owner=self._workflow)
 
     @property
     def stats(self) -> Any:
         """The counts of a map: `stats.total`, `stats.completed`, `stats.failed`, `stats.cancelled`."""
-        return Ref("steps", self.id, "stats")
+        return Ref("steps", self.id, "stats", owner=self._workflow)
 
     @property
     def error(self) -> Any:
         """The error of a step that failed."""
-        return Ref("steps", self.id, "error")
+        return Ref("steps", self.id, "error", owner=self._workflow)
 
     def __repr__(self) -> str:
         return f"Step({self.id})"
@@ -113,9 +115,10 @@ class Steps:
 
         `timeout` is in seconds, a timedelta, or a text such as "5m" or "1h30m"; it is that of one run of a job.
         """
+        self._check(when)
         chosen = {
             "id": id,
-            "depends_on": None if after is None else [step.id for step in after],
+            "depends_on": None if after is None else [self._own(step) for step in after],
             "run_if": run_if if at_least is None else {"at_least": at_least},
             "when": None if when is None else condition_text(when),
             "allow_failure": allow_failure,
@@ -130,6 +133,7 @@ class Steps:
         self, over: Any, *, max_concurrency: int | None = None, tolerated_failures: float | str = 0
     ) -> "MappedSteps":
         """The next step is done once for each item of a list. A float is a share: 0.05 is "5%"."""
+        self._check(over)
         share = (
             f"{tolerated_failures * 100:.4f}".rstrip("0").rstrip(".") if isinstance(tolerated_failures, float) else ""
         )
@@ -147,10 +151,12 @@ class Steps:
 
     def step(self, job_type: Any, /, *args: Any, **kwargs: Any) -> Step[Any]:
         """A step that runs a job. Raises TypeError as calling the function would."""
+        self._check((args, kwargs))
         return self.add(*_job(job_type, args, kwargs))
 
     def wait(self, seconds: Any = None, *, until: Any = None) -> Step[None]:
         """A step that waits: so many seconds (or a text such as "2h"), or until a moment."""
+        self._check((seconds, until))
         given = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
         moment = until.isoformat() if isinstance(until, datetime) else until
         return self.add("wait", {"type": "wait", "wait": {"seconds": plain(given), "until": plain(moment)}})
@@ -159,6 +165,7 @@ class Steps:
         self, prompt: str = "", *, timeout: Seconds | str | None = None, on_timeout: OnTimeout = "reject"
     ) -> Step[dict[str, Any]]:
         """A step that waits for a person's word; it fails when that is no."""
+        self._check(prompt)
         asked = {
             "prompt": plain(prompt),
             "timeout_seconds": _duration(timeout),
@@ -168,11 +175,23 @@ class Steps:
 
     def workflow(self, inner: "Workflow", /, **input: Any) -> Step[Any]:
         """A step that runs a whole workflow; its result is that workflow's output."""
+        self._check(input)
         return self.add(inner.name, {"type": "workflow", "workflow": inner.plain(), "params": plain(input)})
 
     def add(self, name: str, fields: Mapping[str, Any]) -> Step[Any]:
         """A step with these fields of the form."""
-        return Step(self._workflow.append_step(self._group, name, {**fields, **self._options}))
+        return Step(self._workflow.append_step(self._group, name, {**fields, **self._options}), self._workflow)
+
+    def _own(self, step: Step[Any]) -> str:
+        if step._workflow is not self._workflow:  # noqa: SLF001 - a step's attributes are what others may refer to
+            raise _foreign(f"the step {step.id}", step._workflow, self._workflow)  # noqa: SLF001
+        return step.id
+
+    def _check(self, value: Any) -> None:
+        """Raises InvalidWorkflow when a reference in it is of another workflow."""
+        for text, owner in owned_in(value):
+            if owner is not self._workflow:
+                raise _foreign(text, owner, self._workflow)
 
     def _with(self, options: Mapping[str, Any]) -> "Steps":
         return Steps(self._workflow, self._group, {**self._options, **options})
@@ -191,7 +210,7 @@ class MappedSteps:
 
     def step(self, job_type: Any, /, *args: Any, **kwargs: Any) -> Step[Any]:
         """A step that runs a job for each item."""
-        return self._steps.add(*_job(job_type, args, kwargs))
+        return self._steps.step(job_type, *args, **kwargs)
 
     def workflow(self, inner: "Workflow", /, **input: Any) -> Step[list[Any]]:
         """A step that runs a whole workflow for each item."""
@@ -215,8 +234,8 @@ class Workflow(Steps):
     ) -> None:
         super().__init__(self, "steps")
         self.name = name
-        self.input: Any = Ref("input")
-        self.id: Any = Ref("workflow", "id")
+        self.input: Any = Ref("input", owner=self)
+        self.id: Any = Ref("workflow", "id", owner=self)
         self.on_failure = Steps(self, "on_failure")
         self.finally_ = Steps(self, "finally")
         self._fields: dict[str, Any] = {
@@ -233,6 +252,7 @@ class Workflow(Steps):
 
     def output(self, value: Any) -> None:
         """What the workflow results in: a value with references."""
+        self._check(value)
         self._fields["output"] = plain(value)
 
     def form(self) -> WorkflowForm:
@@ -245,7 +265,7 @@ class Workflow(Steps):
 
     def compile(self) -> Plan:
         """The plan. Raises InvalidWorkflow with every mistake."""
-        return compile_workflow(self.form())
+        return read_and_compile(self.json())[1]
 
     def plain(self) -> dict[str, Any]:
         """The form as a dictionary, without what is not said."""
@@ -272,6 +292,11 @@ class Workflow(Steps):
 
 AnyWorkflow = Workflow | WorkflowForm | Mapping[str, Any] | str
 """What may be submitted: a workflow that was written in Python, its form, the form as a dictionary, or as JSON text."""
+
+
+def _foreign(what: str, owner: "Workflow", here: "Workflow") -> InvalidWorkflow:
+    about = f"{what} is of another workflow, {owner.name!r:.100}, and cannot be used in {here.name!r:.100}"
+    return InvalidWorkflow([("", f"{about}: give it to that one as input, or put that one in with .workflow(...)")])
 
 
 def _job(job_type: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, dict[str, Any]]:

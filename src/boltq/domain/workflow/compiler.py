@@ -1,20 +1,20 @@
 """Makes a plan of a form, or says everything that is wrong with it."""
 
 import difflib
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from boltq.domain.job import Priority
 from boltq.domain.workflow import bounds, graph
 from boltq.domain.workflow.checks import check_fit, check_step, check_workflow
-from boltq.domain.workflow.form import AtLeastForm, StepForm, StepKind, WorkflowForm, as_json
-from boltq.domain.workflow.mistakes import InvalidWorkflow, Mistake, raise_if_any
+from boltq.domain.workflow.form import AtLeastForm, StepForm, StepKind, WorkflowForm, as_json, read_form_leniently
+from boltq.domain.workflow.mistakes import InvalidWorkflow, Mistake, is_within, raise_if_any
 from boltq.domain.workflow.plan import EARLY, Group, Plan, PlannedStep, Rule
 from boltq.domain.workflow.planned import planned_approval, planned_map, planned_retry, planned_seconds, priority_of
 from boltq.domain.workflow.references import Reference
 from boltq.domain.workflow.scope import Scope
 from boltq.domain.workflow.spellings import Spellings
-from boltq.domain.workflow.uses import Use, needs_filling, uses_in, uses_of, value_of
+from boltq.domain.workflow.uses import Use, names_in, needs_filling, uses_in, uses_of, value_of
 
 
 def compile_workflow(form: WorkflowForm, *, input_is_known: bool = True) -> Plan:
@@ -33,6 +33,36 @@ def compile_workflow(form: WorkflowForm, *, input_is_known: bool = True) -> Plan
     return plan
 
 
+class Examined(NamedTuple):
+    """What a JSON text says, as far as it can be understood, and everything that is wrong with it."""
+
+    form: WorkflowForm | None  # without what did not fit
+    plan: Plan | None  # only of what has no mistakes
+    mistakes: list[Mistake]
+
+
+def examine(body: bytes, *, input_is_known: bool = True) -> Examined:
+    """Find all mistakes of a form, of whichever kind they are. Raises InvalidWorkflow for what is no JSON."""
+    form, mistakes = read_form_leniently(body)
+    if form is None:
+        return Examined(None, None, mistakes)
+    taken_out = tuple(at for at, _ in mistakes)
+    try:
+        plan = compile_workflow(form, input_is_known=input_is_known)
+    except InvalidWorkflow as error:
+        more = [one for one in error.errors if not is_within(one[0], taken_out)]
+        return Examined(form, None, [*mistakes, *more] or list(error.errors))
+    return Examined(form, None if mistakes else plan, mistakes)
+
+
+def read_and_compile(body: bytes | str) -> tuple[WorkflowForm, Plan]:
+    """The form that a JSON text is, and its plan. Raises InvalidWorkflow with every mistake."""
+    form, plan, mistakes = examine(body.encode() if isinstance(body, str) else body)
+    if form is None or plan is None:
+        raise InvalidWorkflow(mistakes)
+    return form, plan
+
+
 def named_steps(form: WorkflowForm) -> Iterator[tuple[Group, str, str, StepForm]]:
     """Every step with its list, its id (which may be made up) and its JSON pointer; not those of sub-workflows."""
     lists = ((Group.STEPS, form.steps), (Group.ON_FAILURE, form.on_failure), (Group.FINALLY, form.finally_))
@@ -44,7 +74,7 @@ def named_steps(form: WorkflowForm) -> Iterator[tuple[Group, str, str, StepForm]
 
 _USUAL_ID: Final = {Group.STEPS: "step", Group.ON_FAILURE: "on-failure", Group.FINALLY: "finally"}
 _LATER: Final = {group: number for number, group in enumerate(Group)}
-_NEEDS_PARENTS: Final = frozenset({Rule.ONE_SUCCESS, Rule.ONE_FAILED})
+_NEEDS_PARENTS: Final = frozenset(Rule) - {Rule.ALL_SUCCESS, Rule.ALL_DONE, Rule.NONE_FAILED, Rule.AT_LEAST}
 _NAMED_IN_CYCLE: Final = 20
 
 
@@ -93,16 +123,19 @@ class _Compiler:
         spellings: Spellings,
         *,
         at: str = "",
-        nesting: int = 1,
         input_is_known: bool = True,
+        given: Iterable[str] | None = None,
+        outer: "_Compiler | None" = None,
         usual: _Usual = _USUAL,
     ) -> None:
         self._form = spellings.workflow(form, at)
         self._mistakes = mistakes
         self._spellings = spellings
         self._at = at
-        self._nesting = nesting
+        self._nesting: int = outer._nesting + 1 if outer else 1  # noqa: SLF001 - of another compiler
         self._input = Scope(input=bytes(form.input).decode(errors="replace")) if input_is_known else None
+        self._names = None if given is None else {*names_in(form.input), *given}
+        self._outer = outer
         self._usual = _Usual(
             form.queue or usual.queue, priority_of(form.priority, usual.priority), tuple(form.tags) or usual.tags
         )
@@ -154,9 +187,9 @@ class _Compiler:
             else:
                 draft.uses.append(found)
         if draft.form.workflow and draft.form.kind is StepKind.WORKFLOW:
-            draft.workflow = self._sub_plan(draft.form.workflow, f"{draft.at}/workflow")
+            draft.workflow = self._sub_plan(draft.form.workflow, f"{draft.at}/workflow", _names_given(draft.form))
 
-    def _sub_plan(self, form: WorkflowForm, at: str) -> Plan | None:
+    def _sub_plan(self, form: WorkflowForm, at: str, given: Iterable[str] | None) -> Plan | None:
         if self._nesting >= bounds.MAX_NESTING:
             self._wrong(at, f"workflows may be nested {bounds.MAX_NESTING} deep")
             return None
@@ -167,8 +200,9 @@ class _Compiler:
             self._mistakes,
             self._spellings,
             at=at,
-            nesting=self._nesting + 1,
             input_is_known=False,
+            given=given,
+            outer=self,
             usual=self._usual,
         )
         return compiler.plan()
@@ -195,10 +229,20 @@ class _Compiler:
                 return "only on_failure and finally steps can refer to the error"
             case "workflow" if reference.path[1] == "state" and not handler:
                 return "only on_failure and finally steps can refer to the workflow's state"
-            case "input" if use.place != "when" and self._input and not self._input.has(reference):
-                return f"{{{{ {reference.text} }}}}: there is no such thing in the input"
+            case "input" if use.expected:
+                return self._bad_input(reference)
             case "steps":
                 return self._bad_step(reference, draft)
+        return None
+
+    def _bad_input(self, reference: Reference) -> str | None:
+        """What is not there; of a sub-workflow only the names are known that its input has."""
+        if self._names is not None and len(reference.path) > 1 and reference.path[1] not in self._names:
+            close = difflib.get_close_matches(reference.path[1][:100], self._names, n=1, cutoff=0.5)
+            hint = f"; did you mean input.{close[0]}?" if close else ""
+            return f"{{{{ {reference.text} }}}}: there is no such thing in the input{hint}"
+        if self._input and not self._input.has(reference):
+            return f"{{{{ {reference.text} }}}}: there is no such thing in the input"
         return None
 
     def _bad_item(self, use: Use, draft: _Draft | None) -> str | None:
@@ -220,9 +264,27 @@ class _Compiler:
         return None
 
     def _unknown(self, step_id: str) -> str:
+        if found := self._elsewhere(step_id):
+            return found
         many = len(self._mistakes) > bounds.MAX_MISTAKES  # nobody will read the rest
         close = [] if many else difflib.get_close_matches(step_id[:100], self._drafts, n=1, cutoff=0.6)
         return f"there is no step {step_id[:100]!r}" + (f"; did you mean {close[0]}?" if close else "")
+
+    def _elsewhere(self, step_id: str) -> str | None:
+        """Whose step it is, when it is one of the workflow around this one, or of one inside of it."""
+        outer = self._outer
+        while outer:
+            if step_id in outer._drafts:  # noqa: SLF001 - of another compiler
+                return (
+                    f"{step_id} is a step of the workflow around this one: give its result to this workflow as input,"
+                    " and refer to that"
+                )
+            outer = outer._outer  # noqa: SLF001
+        for draft in self._drafts.values():
+            inner = draft.form.workflow
+            if inner and any(found == step_id for _, found, _, _ in named_steps(inner)):
+                return f"{step_id} is a step inside of the workflow of the step {draft.id}: name {draft.id}"
+        return None
 
     # Edges
 
@@ -338,6 +400,12 @@ class _Compiler:
 
     def _wrong(self, at: str, reason: str) -> None:
         self._mistakes.append((at, reason))
+
+
+def _names_given(step: StepForm) -> list[str] | None:
+    """What a step gives its workflow as input; None when that cannot be told."""
+    given = [value_of(step.params), value_of(step.input)]
+    return [name for value in given for name in value] if all(isinstance(value, dict) for value in given) else None
 
 
 def _count_steps(form: WorkflowForm) -> int:

@@ -49,6 +49,12 @@ class Expression(NamedTuple):
 
     root: Node
     references: tuple[Reference, ...]
+    asked: frozenset[Reference] = frozenset()  # of these it asks with exists(...)
+
+    def expects(self, reference: Reference) -> bool:
+        """Whether it relies on such a value: it does not ask whether it, or what it is in, exists."""
+        lengths = range(1, len(reference.path) + 1)
+        return not any(Reference(reference.path[:length]) in self.asked for length in lengths)
 
     def holds(self, source: Source) -> bool:
         """Whether it is true. Raises DataError that says where it went wrong."""
@@ -65,7 +71,10 @@ def parse_expression(text: str) -> Expression:
         raise ExpressionError(MAX_EXPRESSION_CHARS + 1, f"an expression has at most {MAX_EXPRESSION_CHARS} characters")
     tokens = tokens_of(text)
     root = _Parser(tokens).whole()
-    return Expression(root, tuple(dict.fromkeys(token.value for token in tokens if token.kind == "reference")))
+    asked = {tokens[at].value for at in range(2, len(tokens)) if tokens[at - 2].kind == "exists"}
+    return Expression(
+        root, tuple(dict.fromkeys(token.value for token in tokens if token.kind == "reference")), frozenset(asked)
+    )
 
 
 class _Value(NamedTuple):

@@ -14,7 +14,7 @@ from boltq.domain import limits
 from boltq.domain.outcome import Category
 from boltq.domain.workflow import bounds
 from boltq.domain.workflow.durations import DURATION_PATTERN, DURATION_RULE
-from boltq.domain.workflow.reading import read_struct
+from boltq.domain.workflow.reading import read_leniently, read_struct
 
 
 class StepKind(StrEnum):
@@ -33,7 +33,17 @@ class FailurePolicy(StrEnum):
     CONTINUE = "continue"  # what does not depend on it goes on
 
 
-RunIfWord = Literal["all_success", "all_done", "one_success", "one_failed", "none_failed"]
+RunIfWord = Literal[
+    "all_success",
+    "all_done",
+    "all_failed",
+    "all_skipped",
+    "one_success",
+    "one_failed",
+    "one_done",
+    "none_failed",
+    "none_failed_min_one_success",
+]
 OnTimeout = Literal["reject", "approve"]
 Pace = Literal["exponential", "fixed"]
 
@@ -300,6 +310,14 @@ class WorkflowForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, fro
 def read_form(body: bytes | str) -> WorkflowForm:
     """The form that a JSON text is. Raises InvalidWorkflow with every field of a wrong type or name."""
     return read_struct(body.encode() if isinstance(body, str) else body, WorkflowForm)
+
+
+def read_form_leniently(body: bytes) -> tuple[WorkflowForm | None, list[tuple[str, str]]]:
+    """The form that is left when unknown fields and values of a wrong type are taken out, and those mistakes.
+
+    No form when the rest cannot be understood without them. Raises InvalidWorkflow for what is no JSON.
+    """
+    return read_leniently(body, WorkflowForm)
 
 
 def as_json(form: WorkflowForm) -> str:

@@ -2,7 +2,9 @@
 
 import re
 import secrets
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -14,17 +16,18 @@ from boltq.domain.workflow.templates import escape
 class Condition:
     """A question about references. Join several with `&`, `|` and `~`: Python keeps and, or and not for itself."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *about: object) -> None:
         self.text = text
+        self.about = about
 
     def __and__(self, other: object) -> "Condition":
-        return Condition(f"({self.text}) and ({condition_text(other)})")
+        return Condition(f"({self.text}) and ({condition_text(other)})", self, other)
 
     def __or__(self, other: object) -> "Condition":
-        return Condition(f"({self.text}) or ({condition_text(other)})")
+        return Condition(f"({self.text}) or ({condition_text(other)})", self, other)
 
     def __invert__(self) -> "Condition":
-        return Condition(f"not ({self.text})")
+        return Condition(f"not ({self.text})", self)
 
     def __bool__(self) -> bool:
         raise TypeError("a condition is asked when the workflow runs, not now: join conditions with &, | and ~")
@@ -60,11 +63,12 @@ class _Comparable:
 class Ref(_Comparable):
     """A value that is there when the workflow runs. `ref["rows"]`, `ref.rows` and `ref[0]` lead into it."""
 
-    def __init__(self, *path: str) -> None:
+    def __init__(self, *path: str, owner: Any = None) -> None:
         self._reference = Reference(path)
+        self._owner = owner  # the workflow of which it is; None: whichever it stands in
 
     def __getitem__(self, part: str | int) -> "Ref":
-        return Ref(*self._reference.path, str(part))
+        return Ref(*self._reference.path, str(part), owner=self._owner)
 
     def __getattr__(self, name: str) -> "Ref":
         if name.startswith("_"):
@@ -72,12 +76,12 @@ class Ref(_Comparable):
         return self[name]
 
     def __str__(self) -> str:
-        return _marked(self._reference)
+        return _marked(self._reference, self._owner)
 
     def __format__(self, spec: str) -> str:
         if spec:
             raise TypeError(f"{self!r} has no value yet that could be formatted as {spec!r}")
-        return _marked(self._reference)
+        return _marked(self._reference, self._owner)
 
     def __repr__(self) -> str:
         return f"Ref({self._reference.text})"
@@ -92,8 +96,9 @@ class Ref(_Comparable):
 class Sized(_Comparable):
     """The size of a value, to be compared."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, about: object) -> None:
         self.text = text
+        self.about = (about,)
 
 
 item: Final[Any] = Ref("item")
@@ -105,22 +110,42 @@ failure: Final[Any] = Ref("error")
 
 def size(value: Any) -> Any:
     """The number of items, fields or characters of a value, to be compared in a condition."""
-    return Sized(f"size({_operand(value)})")
+    return Sized(f"size({_operand(value)})", value)
 
 
 def exists(value: Any) -> Any:
     """The condition that there is such a value."""
-    return Condition(f"exists({_operand(value)})")
+    return Condition(f"exists({_operand(value)})", value)
 
 
 def is_in(value: Any, values: Any) -> Any:
     """The condition that a value is one of several."""
-    return Condition(f"{_operand(value)} in {_operand(values)}")
+    return Condition(f"{_operand(value)} in {_operand(values)}", value, values)
 
 
 def plain(value: Any) -> Any:
     """A value as JSON has it, with references as templates, and all other text so that it stands for itself."""
     return as_template(msgspec.json.decode(as_json(without_refs(value))))
+
+
+def owned_in(value: Any) -> Iterator[tuple[str, Any]]:
+    """Every reference in a value that is of one certain workflow: its text, and that workflow."""
+    match value:
+        case Ref():
+            if value._owner is not None:  # noqa: SLF001 - Ref's attributes are parts of the value
+                yield value._reference.text, value._owner  # noqa: SLF001
+        case str():
+            found = ((bytes.fromhex(text).decode(), _OWNERS.get(owner)) for owner, text in _MARK.findall(value))
+            yield from (one for one in found if one[1] is not None)
+        case dict() | list() | tuple() | Condition() | Sized():
+            for inner in _parts(value):
+                yield from owned_in(inner)
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value.about if isinstance(value, Condition | Sized) else value
 
 
 def without_refs(value: Any) -> Any:
@@ -136,7 +161,8 @@ def without_refs(value: Any) -> Any:
 
 
 _TOKEN: Final = secrets.token_hex(8)  # nobody's text has it, so no text can pretend to be a reference
-_MARK: Final = re.compile(f"\ue000{_TOKEN}:([0-9a-f]+)\ue001")
+_MARK: Final = re.compile(f"\ue000{_TOKEN}:([0-9a-f]*):([0-9a-f]+)\ue001")
+_OWNERS: Final[WeakValueDictionary[str, Any]] = WeakValueDictionary()
 
 
 def _key(key: Any) -> Any:
@@ -159,17 +185,22 @@ def as_template(value: Any) -> Any:
 
 def _pieces(text: str) -> list[str]:
     """Data and references in turn, as they are written in a template."""
-    parts = _MARK.split(text)
-    return [f"{{{{ {bytes.fromhex(part).decode()} }}}}" if n % 2 else escape(part) for n, part in enumerate(parts)]
+    parts = _MARK.split(text)  # text, owner, reference, text, ...
+    data = [escape(part) for part in parts[::3]]
+    references = [f"{{{{ {bytes.fromhex(part).decode()} }}}}" for part in parts[2::3]]
+    return [*(piece for both in zip(data, references, strict=False) for piece in both), data[-1]]
 
 
-def _marked(reference: Reference) -> str:
+def _marked(reference: Reference, owner: Any) -> str:
     """The reference inside of a text, such as an f-string makes."""
-    return f"\ue000{_TOKEN}:{reference.text.encode().hex()}\ue001"
+    key = "" if owner is None else f"{id(owner):x}"
+    if key:
+        _OWNERS[key] = owner
+    return f"\ue000{_TOKEN}:{key}:{reference.text.encode().hex()}\ue001"
 
 
 def _comparison(left: Any, sign: str, right: Any) -> Condition:
-    return Condition(f"{_operand(left)} {sign} {_operand(right)}")
+    return Condition(f"{_operand(left)} {sign} {_operand(right)}", left, right)
 
 
 def _operand(value: Any) -> str:
@@ -193,7 +224,7 @@ def condition_text(value: object) -> str:
         case Condition():
             return value.text
         case str():
-            return _MARK.sub(lambda mark: bytes.fromhex(mark[1]).decode(), value)
+            return _MARK.sub(lambda mark: bytes.fromhex(mark[2]).decode(), value)
         case Ref():
             return _operand(value)
     raise TypeError(f"a {type(value).__name__} is no condition")

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from typing import Final
 
 import msgspec
 
 from boltq.domain import limits
-from boltq.domain.outcome import DataError
+from boltq.domain.outcome import Category, DataError, JobError, error_of
 from boltq.domain.workflow.bounds import EXPAND_ITEMS, MAX_MAP_ITEMS
 from boltq.domain.workflow.plan import PlannedMap
 from boltq.domain.workflow.states import MapStats, StepState
@@ -61,6 +62,34 @@ def state_of_map(stats: MapStats, begun: int, failures: int | str, *, stopped: b
 def has_lost(stats: MapStats, failures: int | str) -> bool:
     """Whether more items have failed or were cancelled than may."""
     return stats.failed + stats.cancelled > tolerated(failures, stats.total)
+
+
+def map_failure(
+    stats: MapStats, failures: int | str, errors: Mapping[str, str], numbers: Mapping[str, str]
+) -> JobError:
+    """The error of a map that has lost more items than it may: it names the first failures, and has their category.
+
+    `errors`: JSON texts of JobError by the items' numbers, which begin with 1. `numbers`: what is counted of the map;
+    `category:data` and the like are how many items failed in which way.
+    """
+    said = [f"{_lost(stats)}; {failures} may"]
+    first = sorted((int(number), text) for number, text in errors.items())
+    for number, text in first[:_NAMED]:
+        error = error_of(text)
+        said.append(f"items[{number - 1}]: {error.class_name}: {error.message[:_MOST_OF_A_MESSAGE]}")
+    counts = {name.removeprefix(_CATEGORY): int(n) for name, n in numbers.items() if name.startswith(_CATEGORY)}
+    usual = max(counts, key=counts.__getitem__, default=Category.UNKNOWN.value)
+    return JobError("MapFailed", "; ".join(said), Category(usual))
+
+
+def _lost(stats: MapStats) -> str:
+    named = [f"{stats.failed} failed"] * bool(stats.failed) + [f"{stats.cancelled} cancelled"] * bool(stats.cancelled)
+    return f"{stats.failed + stats.cancelled} of {stats.total} items did not succeed ({', '.join(named)})"
+
+
+_NAMED: Final = 3
+_MOST_OF_A_MESSAGE: Final = 300
+_CATEGORY: Final = "category:"
 
 
 def count(total: int, states: Iterable[StepState]) -> MapStats:

@@ -33,6 +33,11 @@ def raise_if_any(mistakes: Iterable[Mistake]) -> None:
         raise InvalidWorkflow(named)
 
 
+def is_within(at: str, places: Iterable[str]) -> bool:
+    """Whether a pointer leads to one of these places, or into it."""
+    return any(at == place or at.startswith(f"{place}/") for place in places)
+
+
 def escaped(key: str) -> str:
     """A key as one part of a JSON pointer."""
     return key.replace("~", "~0").replace("/", "~1")

@@ -20,17 +20,21 @@ class Group(StrEnum):
 
 
 class Rule(StrEnum):
-    """When a step runs, by how its parents ended. The three of EARLY do not wait for all of them."""
+    """When a step runs, by how its parents ended. Those of EARLY do not wait for all of them."""
 
     ALL_SUCCESS = "all_success"
     ALL_DONE = "all_done"
+    ALL_FAILED = "all_failed"
+    ALL_SKIPPED = "all_skipped"
     ONE_SUCCESS = "one_success"
     ONE_FAILED = "one_failed"
+    ONE_DONE = "one_done"
     NONE_FAILED = "none_failed"
+    NONE_FAILED_MIN_ONE_SUCCESS = "none_failed_min_one_success"
     AT_LEAST = "at_least"
 
 
-EARLY: Final = frozenset({Rule.ONE_SUCCESS, Rule.ONE_FAILED, Rule.AT_LEAST})
+EARLY: Final = frozenset({Rule.ONE_SUCCESS, Rule.ONE_FAILED, Rule.ONE_DONE, Rule.AT_LEAST})
 
 
 class PlannedMap(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,11 +1,12 @@
 """How a workflow goes on: from how its steps stand to what happens next. The store's scripts follow these rules.
 
 A step is decided when all its parents have ended, and not before: then everything that comes before it has ended too.
-Only the rules one_success, one_failed and at_least let it run earlier. What it refers to must have ended in any case.
+Only the rules one_success, one_failed, one_done and at_least let it run earlier. What it refers to must have ended in
+any case.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -100,8 +101,8 @@ def standing_of(step: PlannedStep, state: StepState, parents: Iterable[Standing]
 def stopped_by_failure(plan: Plan, states: States) -> list[str]:
     """What fail_fast cancels and stops: every open step, unless it is there for a failure or something runs for it.
 
-    Steps with the rule all_done or one_failed are there for it, and so is what follows on them. A map or a sub-workflow
-    that runs is stopped too, since it would begin more.
+    Steps with the rule all_done, all_failed, one_done or one_failed are there for it, and so is what follows on them. A
+    map or a sub-workflow that runs is stopped too, since it would begin more.
     """
     spared = spared_steps(plan)
     open_steps = (step for step in plan.group(Group.STEPS) if step.id not in spared)
@@ -149,9 +150,17 @@ def waits_for(plan: Plan, states: States, step_id: str) -> list[str]:
     return [other for other in dict.fromkeys(needed) if states[other] not in ENDED]
 
 
-def why_skipped(plan: Plan, states: States, step_id: str, meant: Mapping[str, Standing] | None = None) -> str:
+def why_skipped(
+    plan: Plan,
+    states: States,
+    step_id: str,
+    meant: Mapping[str, Standing] | None = None,
+    ending: Ending | None = None,
+) -> str:
     """Why a skipped step did not run, in words. `meant`: the standings, for who asks about many steps."""
     step = plan.by_id[step_id]
+    if step.group is Group.ON_FAILURE and outcome(plan, states, ending) is not WorkflowState.FAILED:
+        return "it was not needed: the workflow was cancelled" if ending else "it was not needed: no step has failed"
     found = standings(plan, states) if meant is None else meant
     if _holds(step, Counter(found[parent] for parent in step.parents)):
         return "when is false" if step.when else "it was not needed"
@@ -160,7 +169,7 @@ def why_skipped(plan: Plan, states: States, step_id: str, meant: Mapping[str, St
 
 
 _ORDER: Final = {group: number for number, group in enumerate(Group)}
-_FOR_FAILURES: Final = frozenset({Rule.ALL_DONE, Rule.ONE_FAILED})
+_FOR_FAILURES: Final = frozenset({Rule.ALL_DONE, Rule.ALL_FAILED, Rule.ONE_DONE, Rule.ONE_FAILED})
 
 
 class _Round:
@@ -253,20 +262,32 @@ class _Round:
 
 def _holds(step: PlannedStep, counts: Counter[Standing]) -> bool:
     """Whether a step's rule holds for parents with these standings."""
-    failed = counts[Standing.BAD] + counts[Standing.LOST]
-    match step.rule:
-        case Rule.ALL_SUCCESS:
-            return not failed and not counts[Standing.PASSED]
-        case Rule.NONE_FAILED:
-            return not failed
-        case Rule.ONE_SUCCESS:
-            return counts[Standing.GOOD] > 0
-        case Rule.ONE_FAILED:
-            return counts[Standing.BAD] + counts[Standing.TOLERATED] > 0
-        case Rule.AT_LEAST:
-            return counts[Standing.GOOD] >= step.at_least
-        case Rule.ALL_DONE:
-            return True
+    return _RULES[step.rule](_Counted(counts), step)
+
+
+class _Counted:
+    """How many parents stand how."""
+
+    def __init__(self, counts: Counter[Standing]) -> None:
+        self.all = counts.total()
+        self.good = counts[Standing.GOOD]
+        self.failed = counts[Standing.BAD] + counts[Standing.TOLERATED]
+        self.hurt = counts[Standing.BAD] + counts[Standing.LOST]  # what keeps others from running
+        self.passed = counts[Standing.PASSED]
+
+
+_RULES: Final[dict[Rule, Callable[[_Counted, PlannedStep], bool]]] = {
+    Rule.ALL_SUCCESS: lambda n, _: not n.hurt and not n.passed,
+    Rule.ALL_DONE: lambda _n, _: True,
+    Rule.ALL_FAILED: lambda n, _: n.failed == n.all,
+    Rule.ALL_SKIPPED: lambda n, _: n.passed == n.all,
+    Rule.ONE_SUCCESS: lambda n, _: n.good > 0,
+    Rule.ONE_FAILED: lambda n, _: n.failed > 0,
+    Rule.ONE_DONE: lambda n, _: n.good + n.failed > 0,
+    Rule.NONE_FAILED: lambda n, _: not n.hurt,
+    Rule.NONE_FAILED_MIN_ONE_SUCCESS: lambda n, _: not n.hurt and n.good > 0,
+    Rule.AT_LEAST: lambda n, step: n.good >= step.at_least,
+}
 
 
 def _fails(step: PlannedStep, states: States) -> bool:

@@ -17,6 +17,21 @@ from boltq.domain.workflow.mistakes import InvalidWorkflow, Mistake, escaped, ra
 T = TypeVar("T", bound=msgspec.Struct)
 
 
+def read_leniently(body: bytes, kind: type[T]) -> tuple[T | None, list[Mistake]]:
+    """The struct that a JSON text is without what does not fit it, and what that is.
+
+    None where nothing can be told of the rest: a part is missing or of a wrong type on which other parts depend.
+    Raises InvalidWorkflow for what is no JSON.
+    """
+    try:
+        return read_struct(body, kind), []
+    except InvalidWorkflow as error:
+        found = mistakes_in(body, kind)
+        if not found:
+            raise
+        return _without(body, kind, found), list(error.errors)
+
+
 def read_struct(body: bytes, kind: type[T]) -> T:
     """The struct that a JSON text is. Raises InvalidWorkflow."""
     try:
@@ -56,6 +71,37 @@ def plain(error: Exception) -> str:
     """A decoder's complaint without its place, which a pointer tells."""
     reason = _PLACE.sub("", str(error)).replace("`", "")
     return reason[:1].lower() + reason[1:300]
+
+
+def _without(body: bytes, kind: type[T], found: list[Mistake]) -> T | None:
+    """The struct that is left when the fields with these mistakes are taken out."""
+    places = [at.split("/")[1:] for at, _ in found]
+    if any(not place or place[-1] in _SAY_MORE or place[-1].isdigit() for place in places):
+        return None
+    try:
+        left: T = _decoder(kind).decode(_cut(body, places))
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return left
+
+
+def _cut(piece: bytes, places: list[list[str]]) -> bytes:
+    """A JSON text without what is at these places. What is not taken out stays as it was written, to the byte."""
+    kept: dict[str, msgspec.Raw] | list[msgspec.Raw] = msgspec.json.decode(
+        piece, type=dict[str, msgspec.Raw] | list[msgspec.Raw]
+    )
+    inner: dict[str, list[list[str]]] = {}
+    for first, *rest in places:
+        inner.setdefault(first, []).append(rest)
+    if isinstance(kept, list):
+        pieces = [_cut(raw, inner[str(n)]) if str(n) in inner else raw for n, raw in enumerate(kept)]
+        return msgspec.json.encode([msgspec.Raw(one) for one in pieces])
+    left: dict[str, msgspec.Raw] = {}
+    for key, raw in kept.items():
+        within = inner.get(escaped(key), [])
+        if [] not in within:
+            left[key] = msgspec.Raw(_cut(raw, within)) if within else raw
+    return msgspec.json.encode(left)
 
 
 def _in_value(piece: bytes, kind: Any, at: str) -> Iterator[Mistake]:
@@ -117,4 +163,6 @@ def _decoder(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 
+_SAY_MORE: Final = frozenset({"id", "type", "depends_on", "steps", "on_failure", "finally", "workflow", "map"})
+"""Fields without which other fields would seem wrong that are not."""
 _PLACE: Final = re.compile(r" - at `\$.*`$", re.DOTALL)

@@ -1,6 +1,6 @@
 """References, such as `steps.fetch.result.rows[0]`: how they are written, and what they may begin with.
 
-A part is a name after a dot, a number in brackets or after a dot, or any key in brackets and quotes.
+A part is a name after a dot, a number in brackets or after a dot, or any key in brackets and quotes of either kind.
 """
 
 import re
@@ -44,7 +44,7 @@ def read_reference(text: str, start: int = 0) -> tuple[Reference, int]:
         raise ValueError("a reference is missing")
     path, at = [found[0]], found.end()
     while part := _PART.match(text, at):
-        path.append(_unquoted(part[3]) if part[3] else part[1] or part[2])
+        path.append(unquoted(part[3]) if part[3] else part[1] or part[2])
         at = part.end()
     if at - start > MAX_REFERENCE_CHARS:
         raise ValueError(f"a reference has at most {MAX_REFERENCE_CHARS} characters")
@@ -63,7 +63,10 @@ def parse_reference(text: str) -> Reference:
 
 
 _ROOT: Final = re.compile(r"[^\W\d][\w-]*")
-_PART: Final = re.compile(r"""\.(\w[\w-]*)|\[([0-9]{1,9})\]|\[("[^"\\\n]*(?:\\.[^"\\\n]*)*")\]""")
+_PART: Final = re.compile(
+    r"""\.(\w[\w-]*)|\[\s*([0-9]{1,9})\s*\]|\[\s*("[^"\\\n]*(?:\\.[^"\\\n]*)*"|'[^'\\\n]*(?:\\.[^'\\\n]*)*')\s*\]"""
+)
+_OTHER_QUOTE: Final = re.compile(r"""\\'|\\.|\"""")
 _BARE: Final = re.compile(r"\w[\w-]*")
 
 
@@ -73,11 +76,18 @@ def _written(part: str) -> str:
     return f".{part}" if _BARE.fullmatch(part) else f"[{msgspec.json.encode(part).decode()}]"
 
 
-def _unquoted(quoted: str) -> str:
+def unquoted(quoted: str) -> str:
+    """The text in either quotes, with the escapes of JSON and that of its own quote. Raises ValueError."""
+    if quoted[0] == "'":
+        quoted = f'"{_OTHER_QUOTE.sub(_in_double_quotes, quoted[1:-1])}"'
     try:
         return msgspec.json.decode(quoted, type=str)
     except ValueError:
         raise ValueError(f"{quoted:.60} is not a JSON string") from None
+
+
+def _in_double_quotes(found: re.Match[str]) -> str:
+    return {"\\'": "'", '"': '\\"'}.get(found[0], found[0])
 
 
 def _misshapen(reference: Reference) -> str | None:

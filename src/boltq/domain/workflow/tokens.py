@@ -3,9 +3,7 @@
 import re
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
-from boltq.domain.workflow.references import ROOTS, read_reference
+from boltq.domain.workflow.references import ROOTS, read_reference, unquoted
 from boltq.domain.workflow.values import read_value
 
 KEYWORDS: Final = frozenset({"and", "or", "not", "in", "size", "exists"})
@@ -45,7 +43,6 @@ _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+
 _STRING: Final = re.compile(r""""[^"\\]*(?:\\.[^"\\]*)*"|'[^'\\]*(?:\\.[^'\\]*)*'""")
 _SIGN: Final = re.compile(r"==|!=|<=|>=|[<>()\[\],]")
 _WORD: Final = re.compile(r"[^\W\d][\w-]*")
-_OTHER_QUOTE: Final = re.compile(r"""\\'|\\.|\"""")
 _HINTS: Final = {
     "=": "use == to compare",
     "&": "use and",
@@ -89,17 +86,10 @@ def _word(text: str, at: int, word: str) -> tuple[Token, int]:
 
 
 def _string(quoted: str, at: int) -> str:
-    """A text in either quotes, with the escapes of JSON and that of its own quote."""
-    if quoted[0] == "'":
-        quoted = f'"{_OTHER_QUOTE.sub(_in_double_quotes, quoted[1:-1])}"'
     try:
-        return msgspec.json.decode(quoted, type=str)
+        return unquoted(quoted)
     except ValueError:
         raise ExpressionError(at + 1, "this is not a text as JSON has it") from None
-
-
-def _in_double_quotes(found: re.Match[str]) -> str:
-    return {"\\'": "'", '"': '\\"'}.get(found[0], found[0])
 
 
 def _number(text: str, at: int) -> Any:

@@ -22,6 +22,7 @@ class Use(NamedTuple):
     at: str  # JSON pointer
     reference: Reference
     place: str  # the field of the step: params, when, map, wait or approval; or output
+    expected: bool = True  # false: `when` asks whether there is such a value
 
 
 Found = Use | Mistake
@@ -64,6 +65,12 @@ def value_of(raw: msgspec.Raw) -> Any:
         return None  # it was named by check_json
 
 
+def names_in(raw: msgspec.Raw) -> list[str]:
+    """The names of the fields of a JSON object; none of what is no object."""
+    value = value_of(raw)
+    return list(value) if isinstance(value, dict) else []
+
+
 def needs_filling(step: StepForm) -> bool:
     """Whether a step's params, times or prompt are not yet what they will be: they have a `{{`."""
     values = [value_of(step.params)]
@@ -87,7 +94,8 @@ def _uses_in_expression(text: str, at: str) -> Iterator[Found]:
     except (ValueError, DataError) as error:
         yield at, str(error)
     else:
-        yield from (Use(at, reference, "when") for reference in expression.references)
+        for reference in expression.references:
+            yield Use(at, reference, "when", expression.expects(reference))
 
 
 def _uses_in_list(value: Any, at: str) -> Iterator[Found]:

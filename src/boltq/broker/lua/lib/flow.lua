@@ -15,7 +15,8 @@
 -- left   number -> for how many steps it still waits: a step that ends counts it down, and decides what waits no more
 -- map:<number>   total, begun, most at a time, bearable: failures, stopped, bytes of results, ahead: items after
 --                those that have begun that completed in an earlier run
-local flow = { EARLY = { one_success = true, one_failed = true, at_least = true }, MOST = 2000, CLEARED = 200 }
+local flow = { EARLY = { one_success = true, one_failed = true, one_done = true, at_least = true }, MOST = 2000, CLEARED = 200 }
+flow.ERRORS = 20 -- of a map's items that are kept with the map
 local opened, changed, left_over -- workflows of this call by id; those in which something happened; steps that may follow
 local stale -- whether it has to be found out anew when the first workflow wants to be looked at
 
@@ -29,8 +30,12 @@ do -- the library may have 200 names of its own, and these need not be among the
 flow.HOLDS = {
   all_success = function(n) return n.bad + n.lost + n.passed == 0 end,
   none_failed = function(n) return n.bad + n.lost == 0 end,
+  none_failed_min_one_success = function(n) return n.bad + n.lost == 0 and n.good > 0 end,
+  all_failed = function(n) return n.open + n.good + n.lost + n.passed == 0 end,
+  all_skipped = function(n) return n.open + n.good + n.bad + n.tolerated + n.lost == 0 end,
   one_success = function(n) return n.good > 0 end,
   one_failed = function(n) return n.bad + n.tolerated > 0 end,
+  one_done = function(n) return n.good + n.bad + n.tolerated > 0 end,
   at_least = function(n, step) return n.good >= step.at_least end,
   all_done = function() return true end,
 }
@@ -162,7 +167,7 @@ function flow.ended(text, id, state, result, err, run, inputs)
   if not w or w.state ~= 'running' then return end
   if rest ~= '' then
     local i, parent = string.match(rest, '(%d+) (%S+)')
-    return flow.item_ended(w, n, tonumber(i), parent, state, result)
+    return flow.item_ended(w, n, tonumber(i), parent, state, result, err)
   end
   local is = flow.end_of(w, n)
   if flow.job_of(w, n) ~= id or (is and is ~= 'started') then return end
@@ -173,12 +178,14 @@ function flow.ended(text, id, state, result, err, run, inputs)
   flow.finish(w, n, flow.ENDS[state], nil, run or flow.run_of(id))
 end
 
--- A job of a workflow is going to run again: not when its workflow is being stopped.
+-- A job of a workflow is going to run again: not when its workflow is being stopped. That is found out before this call
+-- claims anything, whatever is left to do: else the step would run once more.
 function flow.again(text)
   local at = words(text)
   local w = flow.open(at[1])
   if w and w.state == 'running' and flow.why_cut(w) then
-    w.work[#w.work + 1] = { 'stop', tonumber(at[2]), 1 }
+    w.again = w.again or {}
+    w.again[#w.again + 1] = tonumber(at[2])
     flow.touch(w)
   end
 end
@@ -348,7 +355,17 @@ function flow.map(w, n)
   return w.maps[n]
 end
 
-function flow.item_ended(w, n, i, parent, state, result)
+-- The first failures, so that the step can name them when the jobs are gone, and how many there are of each category.
+function flow.note_failure(w, n, i, err)
+  local key, errors_key = map_key(w, n), map_key(w, n, 'errors')
+  local category = string.match(err, '"category":"([%l_]+)"') or 'unknown'
+  call('HINCRBY', key, 'category:' .. category, 1)
+  if call('HLEN', errors_key) >= flow.ERRORS then return end
+  local traceback = string.find(err, ',"traceback":"', 1, true) -- the last of its fields, and no text has such quotes
+  call('HSET', errors_key, i, traceback and string.sub(err, 1, traceback - 1) .. '}' or err)
+end
+
+function flow.item_ended(w, n, i, parent, state, result, err)
   local key = map_key(w, n)
   local map = flow.map(w, n)
   local begun = map.begun or tonumber(call('HGET', key, 'begun'))
@@ -360,6 +377,7 @@ function flow.item_ended(w, n, i, parent, state, result)
     local results_key = map_key(w, n, 'results')
     call('HSET', results_key, i, result)
   end
+  if err then flow.note_failure(w, n, i, err) end
   if not map.told then w.work[#w.work + 1] = { 'map', n, 1 } end
   map.told = true
   flow.touch(w)
@@ -537,7 +555,7 @@ end
 -- Forgotten workflows
 
 local STEP_PARTS = { 'steps', 'texts', 'jobs', 'ends', 'inputs', 'results', 'errors', 'answers', 'left', 'held', 'old', 'open:1', 'open:2', 'open:3' }
-local MAP_PARTS = { '', ':jobs', ':good', ':bad', ':gone', ':results' }
+local MAP_PARTS = { '', ':jobs', ':good', ':bad', ':gone', ':results', ':errors' }
 
 -- From now on nobody sees it any more. What is left of it, and with `jobs` also its jobs, is cleared away bit by bit.
 function flow.bury(id, jobs)
@@ -692,6 +710,10 @@ local function advance(w)
     decide(w, n)
   end
   w.begins = nil
+  for _, n in ipairs(w.again or {}) do
+    work.stop(w, n)
+  end
+  w.again = nil
   repeat
     cut_short(w)
     carry_out(w)
@@ -955,12 +977,15 @@ local function keep_good(w, n)
       kept[#kept + 1] = ids[i]
     end
   end
-  call('UNLINK', jobs_key, map_key(w, n, 'bad'), map_key(w, n, 'gone'))
+  call('UNLINK', jobs_key, map_key(w, n, 'bad'), map_key(w, n, 'gone'), map_key(w, n, 'errors'))
   for first = 1, #kept, 2000 do
     call('HSET', jobs_key, unpack(kept, first, math.min(#kept, first + 1999)))
   end
   call('HSET', key, 'begun', 0, 'ahead', #good)
   call('HDEL', key, 'stopped')
+  for _, field in ipairs(call('HKEYS', key)) do
+    if string.find(field, '^category:') then call('HDEL', key, field) end
+  end
   return true
 end
 
@@ -979,7 +1004,7 @@ end
 local function forget_step(w, n, map)
   note_old(w, n)
   for _, part in ipairs({ 'ends', 'inputs', 'results', 'errors', 'answers' }) do
-    call('HDEL', flow_key(w.id, part), n, n .. ':decision')
+    call('HDEL', flow_key(w.id, part), n, n .. ':meaning')
   end
   if map > 0 and not (map == 2 and keep_good(w, n)) then forget_map(w, n) end
 end

@@ -65,7 +65,9 @@ end
 -- What belongs to the phase of a step that has begun before.
 function look.later(id, n, job)
   if job[2] == 'items' then
-    return { look.map_numbers(id, n), call('HGETALL', flow_key(id, 'map:' .. n .. ':results')) }
+    local map = flow_key(id, 'map:' .. n)
+    local results = call('HGETALL', map .. ':results')
+    return { look.map_numbers(id, n), results, call('HGETALL', map .. ':errors'), call('HGETALL', map) }
   elseif job[2] == 'child' then
     return { job[4] }
   elseif job[2] == 'ask' then
