@@ -5,7 +5,7 @@ import atexit
 import inspect
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, get_args, overload
 
@@ -13,7 +13,7 @@ import msgspec
 
 from boltq.broker.broker import Broker, raise_if_refused, repeated
 from boltq.broker.events import Watch
-from boltq.broker.flows import WorkflowRecord
+from boltq.broker.flows import ItemRecord, WorkflowRecord
 from boltq.broker.inspector import Inspector
 from boltq.broker.store import Store
 from boltq.broker.submitter import Submitter
@@ -35,7 +35,7 @@ from boltq.domain.workflow.form import WorkflowForm, as_json as form_json
 from boltq.domain.workflow.plan import Plan
 from boltq.domain.workflow.progress import cause_of
 from boltq.domain.workflow.rerun import RerunMode, RerunWord
-from boltq.domain.workflow.states import WorkflowState
+from boltq.domain.workflow.states import StepState, WorkflowState
 from boltq.settings import Settings
 
 P = ParamSpec("P")
@@ -114,6 +114,23 @@ class WorkflowRun:
         """The workflow as it stands, with every step. Raises NotFound."""
         return await (await self._app.line()).workflows.get(self.id)
 
+    async def items(
+        self, step: str, state: StepState | str | Sequence[StepState | str] = ()
+    ) -> AsyncIterator[ItemRecord]:
+        """The items of a step's map in their order, or those of some states, page by page as they are needed.
+
+        Raises NotFound; ValueError for what is no state.
+        """
+        states = [StepState(one) for one in ([state] if isinstance(state, str) else state)]
+        flows = (await self._app.line()).workflows
+        record, cursor = await flows.get(self.id), None
+        while True:
+            page = await flows.items(record, step, states=states, limit=500, cursor=cursor)
+            for item in page.items:
+                yield item
+            if not (cursor := page.cursor):
+                return
+
     async def cancel(self) -> WorkflowState:
         """Cancel what waits and stop what runs; it is "running" until that has ended. Raises NotFound, Conflict."""
         return await (await self._app.line()).workflows.cancel(self.id)
@@ -161,6 +178,14 @@ class WorkflowRun:
     def record_sync(self) -> WorkflowRecord:
         """`record` from synchronous code."""
         return self._app.run_sync(self.record())
+
+    def items_sync(self, step: str, state: StepState | str | Sequence[StepState | str] = ()) -> list[ItemRecord]:
+        """`items` from synchronous code, all at once."""
+
+        async def all_of_them() -> list[ItemRecord]:
+            return [item async for item in self.items(step, state)]
+
+        return self._app.run_sync(all_of_them())
 
     def cancel_sync(self) -> WorkflowState:
         """`cancel` from synchronous code."""

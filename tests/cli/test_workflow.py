@@ -363,3 +363,36 @@ def test_the_step_at_a_pointer(pointer: str, step: str) -> None:
         "on_failure": 3,
     }
     assert step_at(form, pointer) == step
+
+
+# Items of a map
+
+
+def test_which_items_failed_and_why(anywhere: Run, app: BoltQ, work: Work) -> None:
+    form = {
+        "name": "w",
+        "steps": [
+            {
+                "id": "each",
+                "job_type": "spoil",
+                "params": {"text": "no {{ item }}"},
+                "map": {"over": [1, 2, 3], "max_concurrency": 1, "tolerated_failures": 1},
+            }
+        ],
+    }
+    workflow_id = submitted(anywhere, form)
+    work()
+    told = anywhere("workflow", "show", workflow_id, "each").out
+    assert "3 items: 0 completed, 2 failed" in told
+    assert re.search(r"0\s+failed\s+\S{26}\s+1\s+data: DataError: no 1", told), told
+    assert re.search(r"1\s+failed\s+\S{26}\s+1\s+data: DataError: no 2", told), told
+    assert not re.search(r"2\s+cancelled", told)
+    for states in ("all", "cancelled"):  # it never began
+        shown = anywhere("workflow", "show", workflow_id, "each", "--state", states).out
+        assert re.search(r"2\s+cancelled", shown), shown
+    page = anywhere("workflow", "show", workflow_id, "each", "--state", "failed", "--limit", "1", "--json").json
+    assert [item["index"] for item in page["items"]] == [0]
+    more = anywhere("workflow", "show", workflow_id, "each", "--state=failed", "--cursor", page["next_cursor"])
+    assert "no 2" in more.out
+    assert "no 1" not in more.out.split("items:")[1]
+    assert anywhere("workflow", "show", workflow_id, "each", "--state", "dead").code == 2

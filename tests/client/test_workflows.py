@@ -142,6 +142,24 @@ def test_a_word_is_taken_once_and_may_come_early(client: Client, working) -> Non
     assert (answer.decision, answer.by) == ("reject", "ann")
 
 
+def test_which_items_failed_and_why(client: Client, working) -> None:
+    form = {"name": "w", "steps": [{"id": "each", "job_type": "add", "map": {"over": [1, "x", "y"]},
+                                    "params": {"left": "{{ item }}", "right": 1}}]}  # fmt: skip
+    with working():
+        run = client.submit_workflow(form)
+        run.wait(timeout=60)
+    page = run.step("each")
+    assert [(item.index, item.state) for item in page.items] == [(0, "completed"), (1, "failed"), (2, "failed")]
+    assert page.items[1].error
+    assert page.items[1].error.category == "data"
+    assert client.job(page.items[1].job_id).info().state == "dead"
+    first = run.step("each", state=["failed", "cancelled"], limit=1)
+    assert [item.index for item in first.items] == [1]
+    assert [item.index for item in run.step("each", state="failed", cursor=first.next_cursor).items] == [2]
+    assert page.error
+    assert "items[1]: DataError" in page.error.message
+
+
 def eventually_waits(client: Client, workflow_id: str) -> StepInfo | None:
     """The approval step, once it waits for a word."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from typing import Any
 
 import httpx
 import pytest
@@ -11,9 +12,9 @@ from crews import HELD
 from waiting import eventually
 
 from boltq.domain.ids import new_id
-from boltq.domain.workflow.compiler import compile_workflow
-from boltq.domain.workflow.form import WorkflowForm
-from boltq.domain.workflow.plan import Plan
+from boltq.domain.workflow.compiler import Examined
+from boltq.server.guard import Headers
+from boltq.server.workflow_forms import read_workflow
 
 pytestmark = pytest.mark.usefixtures("crew")
 
@@ -31,12 +32,12 @@ FIRST_DOCUMENTS = (
 def test_others_are_answered_while_a_large_form_is_compiled(http, api, monkeypatch, dry_run):
     begun, others = threading.Event(), threading.Event()
 
-    def compiled(found: WorkflowForm) -> Plan:
+    def read(body: bytes, headers: Headers) -> Examined:
         begun.set()
         assert others.wait(60), "nobody else was answered"
-        return compile_workflow(found)
+        return read_workflow(body, headers)
 
-    monkeypatch.setattr("boltq.server.workflows.compile_workflow", compiled)
+    monkeypatch.setattr("boltq.server.workflows.read_workflow", read)
     answers: list[httpx.Response] = []
     large = form(step("one"), input={"text": "x" * (32 << 10)})
     url, params = f"{api}{PATH}", {"dry_run": dry_run}
@@ -350,6 +351,95 @@ def test_waiting_for_the_end(http, api):
     HELD.clear()
     for wait in ("-1", "61", "x", "nan"):
         assert list(mistakes(http.get(f"{PATH}/{workflow}", params={"wait": wait}))) == ["/wait"]
+
+
+ITEMS = [1, "x", 3, "y", 5]
+
+
+def spread(**fields: Any) -> dict[str, Any]:
+    """A map of which those items fail that are no numbers."""
+    return step("spread", job_type="add", params={"left": "{{ item }}", "right": 1}, map={"over": ITEMS, **fields})
+
+
+def items_of(http, workflow: str, name: str, **params: Any) -> list[dict[str, Any]]:
+    """All items, page by page."""
+    found: list[dict[str, Any]] = []
+    while True:
+        page = http.get(f"{PATH}/{workflow}/steps/{name}", params=params).json()
+        found += page["items"]
+        if not page["next_cursor"]:
+            return found
+        params["cursor"] = page["next_cursor"]
+
+
+def test_which_items_failed_and_why(http):
+    workflow = submit(http, spread())
+    error = steps_of(ended(http, workflow))["spread"]["error"]
+    assert (error["class"], error["category"]) == ("MapFailed", "data")
+    assert error["message"].startswith("2 of 5 items did not succeed (2 failed); 0 may; items[1]: DataError: ")
+    assert "; items[3]: DataError: " in error["message"]
+    page = http.get(f"{PATH}/{workflow}/steps/spread").json()
+    assert (page["id"], page["state"], page["workflow"], page["next_cursor"]) == ("spread", "failed", workflow, None)
+    assert [(item["index"], item["state"]) for item in page["items"]] == [
+        (0, "completed"), (1, "failed"), (2, "completed"), (3, "failed"), (4, "completed"),
+    ]  # fmt: skip
+    for item in page["items"]:
+        job = http.get(f"/api/v1/jobs/{item['job_id']}").json()
+        assert (item["job_state"], item["attempts"], item["error"]) == (job["state"], 1, job["error"])
+        assert item["started_at"] <= item["ended_at"]
+    failed = http.get(f"{PATH}/{workflow}/steps/spread", params={"state": "failed"}).json()["items"]
+    assert failed == [page["items"][1], page["items"][3]]
+    assert items_of(http, workflow, "spread", limit=2) == page["items"]
+    assert items_of(http, workflow, "spread", limit=1, state="failed,cancelled") == failed
+
+
+def test_items_that_have_not_ended_are_told_apart(http):
+    workflow = submit(http, step("many", job_type="hold", map={"over": [1, 2, 3, 4], "max_concurrency": 2}))
+
+    async def some_run():
+        return [item["state"] for item in items_of(http, workflow, "many")] == ["running"] * 2 + ["pending"] * 2
+
+    asyncio.run(eventually(some_run))
+    assert [item["index"] for item in items_of(http, workflow, "many", state="pending", limit=1)] == [2, 3]
+    assert [item["index"] for item in items_of(http, workflow, "many", state="running")] == [0, 1]
+    http.post(f"{PATH}/{workflow}/cancel")
+    HELD.set()
+    try:
+        ended(http, workflow)
+    finally:
+        HELD.clear()
+    assert {item["state"] for item in items_of(http, workflow, "many")} <= {"cancelled", "completed"}
+
+
+def test_the_items_of_a_map_of_workflows_lead_to_these(http):
+    inner = form(step("x", job_type="add", params={"left": "{{ input.n }}", "right": 1}), input={"n": 0})
+    workflow = submit(http, step("subs", workflow=inner, params={"n": "{{ item }}"}, map={"over": [1, "x"]}))
+    error = steps_of(ended(http, workflow))["subs"]["error"]
+    assert error["category"] == "data"
+    good, bad = items_of(http, workflow, "subs")
+    assert (good["state"], bad["state"], bad["error"]["class"]) == ("completed", "failed", "WorkflowFailed")
+    assert http.get(f"{PATH}/{bad['workflow_id']}").json()["state"] == "failed"
+    assert http.get(f"{PATH}/{good['workflow_id']}").json()["state"] == "completed"
+
+
+def test_an_items_error_needs_the_right_to_see_it(http, keyed):
+    workflow = submit(http, spread())
+    ended(http, workflow)
+    with keyed("read") as client:
+        page = client.get(f"{PATH}/{workflow}/steps/spread").json()
+    assert [item["error"] for item in page["items"]] == [None] * 5
+    assert (page["hidden"], page["error"], page["inputs"]) == (True, None, None)
+
+
+def test_a_step_without_items_is_shown_too_and_one_that_is_not_there_is_404(http):
+    workflow = submit(http, step("a", params={"n": 1}))
+    ended(http, workflow)
+    page = http.get(f"{PATH}/{workflow}/steps/a").json()
+    assert (page["result"], page["items"], page["next_cursor"]) == ({"n": 1}, [], None)
+    missing = http.get(f"{PATH}/{workflow}/steps/b")
+    assert (missing.status_code, "has no step b; it has a" in missing.text) == (404, True)
+    assert http.get(f"{PATH}/{workflow}/steps/a", params={"cursor": "nonsense"}).status_code == 422
+    assert http.get(f"{PATH}/{workflow}/steps/a", params={"state": "dead"}).status_code == 422
 
 
 def test_every_kind_of_step_is_shown(http):

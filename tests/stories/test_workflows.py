@@ -10,8 +10,8 @@ from boltq import BoltQ, WorkflowRun
 from boltq.broker.audit import audit
 from boltq.broker.flows import StepRecord
 from boltq.broker.workflows import Workflows
-from boltq.domain.errors import Conflict, LeaseLost, StoreUnavailable, WorkflowCancelled, WorkflowFailed
-from boltq.domain.outcome import DataError
+from boltq.domain.errors import Conflict, LeaseLost, NotFound, StoreUnavailable, WorkflowCancelled, WorkflowFailed
+from boltq.domain.outcome import Category, DataError, TransientError
 from boltq.domain.workflow.builder import Workflow
 from boltq.domain.workflow.later import failure, item, size
 from boltq.domain.workflow.rerun import RerunMode
@@ -169,6 +169,32 @@ async def test_a_map_keeps_the_order_and_counts(boltq_app: BoltQ, worker) -> Non
     assert stats == {"total": 5, "completed": 4, "failed": 1, "cancelled": 0}
 
 
+async def test_a_program_sees_which_items_failed(boltq_app: BoltQ, worker) -> None:
+    @boltq_app.task(max_attempts=1)
+    async def check(x: int) -> int:
+        if x % 2:
+            raise TransientError(f"{x} is odd")
+        return x
+
+    flow = Workflow("checks")
+    flow.map(list(range(30)), tolerated_failures=2).step(check, x=item)
+    async with worker():
+        run = await boltq_app.submit_workflow(flow)
+        with pytest.raises(WorkflowFailed) as failed:
+            await run.result(timeout=60)
+    assert failed.value.error
+    assert failed.value.error.category is Category.TRANSIENT  # that of the items
+    found = [item async for item in run.items("check", "failed")]
+    assert found
+    assert {item.index % 2 for item in found} == {1}
+    named = [f"items[{item.index}]: TransientError: {item.index} is odd" for item in found[:3]]
+    assert failed.value.error.message.endswith("; ".join(named))
+    everything = [item.index async for item in run.items("check")]
+    assert everything == list(range(30))
+    with pytest.raises(NotFound, match="no step nope; it has check"):
+        [item async for item in run.items("nope")]
+
+
 async def test_a_map_of_nothing_and_one_that_lost_too_much(boltq_app: BoltQ, worker) -> None:
     @boltq_app.task
     async def fail(x: int) -> int:
@@ -213,7 +239,10 @@ async def test_waits_and_a_persons_word(boltq_app: BoltQ, worker) -> None:
     async with worker():
         run = await boltq_app.submit_workflow(flow)
         assert await run.signal("early", "approve", data={"n": 1}, by="ann") == "kept"
-        assert await run.signal("early", "approve") == "repeated"
+        assert await run.signal("early", "approve", data={"n": 1}, by="ann") == "repeated"
+        for other in ({"data": {"n": 2}, "by": "ann"}, {"data": {"n": 1}, "by": "bob"}):
+            with pytest.raises(Conflict, match="ann has answered step early already: approve"):
+                await run.signal("early", "approve", **other)
         with pytest.raises(Conflict, match=r"^ann has answered step early already: approve$"):
             await run.signal("early", "reject")
 

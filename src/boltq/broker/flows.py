@@ -97,6 +97,31 @@ class WorkflowSummary(msgspec.Struct, kw_only=True):
     failed: int  # steps
 
 
+class ItemRecord(msgspec.Struct, kw_only=True):
+    """An item of a map as it stands. Times in milliseconds."""
+
+    index: int  # in the map's list, from 0
+    state: StepState
+    job_id: str
+    job_state: JobState | None  # None: the job's record is not kept any more
+    attempts: int = 0
+    deliveries: int = 0
+    worker: str | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    error: str | None = None  # JSON text of a JobError; of one that is tried again, that of the last run
+    reason: str | None = None  # why it was cancelled
+    workflow_id: str | None = None  # of its sub-workflow
+    truncated: bool = False  # the error was left out: those of a page share 1 MiB
+
+
+class ItemPage(msgspec.Struct, frozen=True):
+    """One page of a map's items, in their order; `cursor` None at the end. It may be empty and not the end."""
+
+    items: list[ItemRecord]
+    cursor: str | None
+
+
 class StepData(msgspec.Struct, kw_only=True, frozen=True):
     """What a step was given and gave, as JSON texts. None: there is none, or it was left out for its size."""
 
@@ -261,6 +286,28 @@ def summary(row: Sequence[Any]) -> WorkflowSummary:
         steps=steps,
         ended=ended,
         failed=failed,
+    )
+
+
+def item_record(row: Sequence[Any]) -> ItemRecord:
+    """A row of flow_items.lua."""
+    number, state, job_id, job, error, cut = row
+    job_state, _, since, took, began, deliveries, tries, worker, child, reason = job
+    has_ended = job_state in (JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED)
+    return ItemRecord(
+        index=number - 1,
+        state=StepState(state),
+        job_id=job_id,
+        job_state=JobState(job_state) if job_state else None,
+        attempts=int(tries or 0),
+        deliveries=int(deliveries or 0),
+        worker=worker or None,
+        started_at=int(began) if began else _began(job_state, since, took),
+        ended_at=int(since) if has_ended else None,
+        error=error or None,
+        reason=reason or None,
+        workflow_id=child or None,
+        truncated=bool(cut),
     )
 
 

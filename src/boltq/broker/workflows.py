@@ -12,10 +12,12 @@ from boltq.broker.broker import Broker, forgotten
 from boltq.broker.calls import Call, pack
 from boltq.broker.cursors import unwrapped, wrapped
 from boltq.broker.flows import (
+    ItemPage,
     Look,
     StepData,
     WorkflowRecord,
     WorkflowSummary,
+    item_record,
     step_data,
     step_end,
     summary,
@@ -39,7 +41,7 @@ from boltq.domain.workflow.plan import Plan
 from boltq.domain.workflow.prepare import output_of
 from boltq.domain.workflow.rerun import RerunMode, maps_to_go_on, out_of_place, steps_to_rerun, with_params
 from boltq.domain.workflow.scope import Scope
-from boltq.domain.workflow.states import WorkflowState
+from boltq.domain.workflow.states import StepState, WorkflowState
 from boltq.domain.workflow.uses import Use, uses_in, value_of
 
 T = TypeVar("T")
@@ -49,6 +51,7 @@ SMALL_BYTES: Final = 32 << 10
 """A form that is no larger is compiled at once: that takes less than a call may take."""
 
 _MOST_LOOKED_AT: Final = 2_000  # workflows of a partition, for one page
+_MAX_ITEM_ERROR_BYTES: Final = 1 << 20  # of a page of a map's items
 _MAX_REMARK_BYTES: Final = 2 << 20  # of a workflow's errors and answers, for one look at it
 
 
@@ -146,12 +149,36 @@ class Workflows:
         """A workflow as it stands, without its steps. Raises NotFound."""
         return summary(await self._send("flow_head", self._home(workflow_id), workflow_id, read=_decode))
 
-    async def data(self, record: WorkflowRecord, most: int = MAX_STEP_DATA_BYTES) -> dict[str, StepData]:
-        """What its steps were given, once they began, and what they gave; within so many bytes. Raises NotFound."""
-        numbers = list(range(1, len(record.steps) + 1))
-        args = (record.id, pack(numbers), most)
+    async def data(
+        self, record: WorkflowRecord, most: int = MAX_STEP_DATA_BYTES, *, only: str | None = None
+    ) -> dict[str, StepData]:
+        """What its steps, or only one, were given, once they began, and what they gave; within so many bytes.
+
+        Raises NotFound.
+        """
+        asked = [(n, step) for n, step in enumerate(record.steps, 1) if only in (None, step.id)]
+        args = (record.id, pack([number for number, _ in asked]), most)
         rows = await self._send("flow_data", self._home(record.id), *args, read=_decode)
-        return {step.id: step_data(record, step, row) for step, row in zip(record.steps, rows, strict=True)}
+        return {step.id: step_data(record, step, row) for (_, step), row in zip(asked, rows, strict=True)}
+
+    async def items(
+        self,
+        record: WorkflowRecord,
+        step_id: str,
+        *,
+        states: Sequence[StepState] = (),
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> ItemPage:
+        """A page of the items of a map, in their order; none of a step that is no map. Raises NotFound, InvalidJob."""
+        first = _read_item_cursor(cursor)
+        number = _number_of(record, step_id)
+        if record.plan.steps[number - 1].map is None:
+            return ItemPage([], None)
+        most = max(1, min(limit, MAX_PAGE))
+        args = (record.id, number, first, " ".join(states), most, _MOST_LOOKED_AT, _MAX_ITEM_ERROR_BYTES)
+        following, rows = await self._send("flow_items", self._home(record.id), *args, read=_decode)
+        return ItemPage(list(map(item_record, rows)), wrapped(f"item {following}") if following else None)
 
     async def list(
         self,
@@ -341,6 +368,27 @@ def _or_any(moment: int | None) -> int:
     return -1 if moment is None else moment
 
 
+def _number_of(record: WorkflowRecord, step_id: str) -> int:
+    """A step's number. Raises NotFound."""
+    for number, step in enumerate(record.plan.steps, 1):
+        if step.id == step_id:
+            return number
+    there = ", ".join(step.id for step in record.plan.steps[:20])
+    raise NotFound(f"the workflow {record.id} has no step {step_id:.100}; it has {there}")
+
+
+def _read_item_cursor(cursor: str | None) -> int:
+    if not cursor:
+        return 1
+    try:
+        found = _ITEM_CURSOR.fullmatch(unwrapped(cursor))
+    except ValueError:
+        found = None
+    if found is None:
+        raise InvalidJob([("/cursor", "not a cursor of ours")])
+    return int(found[1])
+
+
 def _write_cursor(partition: int, inner: str) -> str:
     return wrapped(f"{partition}|{inner}")
 
@@ -357,6 +405,7 @@ def _read_cursor(cursor: str | None) -> tuple[int, str]:
     return int(found[1]), found[2]
 
 
+_ITEM_CURSOR: Final = re.compile(r"item ([1-9][0-9]{0,5})")
 _CURSOR: Final = re.compile(r"([0-9]{1,4})\|((?:[0-9]{1,15} [0-9A-Z]{26})?)")
 _decode: Final = msgspec.msgpack.Decoder().decode
 _decode_look: Final = msgspec.msgpack.Decoder(Look | int).decode

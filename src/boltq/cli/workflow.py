@@ -12,6 +12,7 @@ examples:
   boltq workflow submit flows.py --input '{"month": "2026-11"}'
   boltq workflow list --state running,failed
   boltq workflow show 01JZX4... --watch
+  boltq workflow show 01JZX4... resize --state failed    which items, and why
   boltq workflow explain 01JZX4...
   boltq workflow rerun 01JZX4... --from sum --params sum='{"round": true}'
   boltq workflow approve 01JZX4... check --by ann
@@ -76,7 +77,13 @@ def _add_own(name: str, parser: argparse.ArgumentParser) -> None:
             _add_list(parser)
         case "show":
             parser.add_argument("id", metavar="ID", help="the workflow's id")
-            parser.add_argument("step", nargs="?", metavar="STEP", help="only this step, with all that it has")
+            parser.add_argument("step", nargs="?", metavar="STEP", help="only this step, with the items of its map")
+            parser.add_argument(
+                "--state",
+                help="of a map, items of these states (those that failed, if any did; else all); `all` shows all",
+            )
+            parser.add_argument("--limit", type=count, default=20, metavar="N", help="at most so many items (20)")
+            parser.add_argument("--cursor", help="go on where an earlier page of items ended")
             parser.add_argument("--watch", action="store_true", help="go on until it has ended")
             parser.add_argument("--all", action="store_true", help="draw every step, however many there are")
         case "explain":

@@ -17,8 +17,16 @@ from boltq.cli.job_view import one_line, pretty
 from boltq.client import workflow_calls as calls
 from boltq.client.answers import Page
 from boltq.client.request import Request
-from boltq.client.workflow_answers import StepInfo, WorkflowHead, WorkflowInfo, WorkflowSummary
+from boltq.client.workflow_answers import (
+    ItemInfo,
+    StepInfo,
+    StepPage,
+    WorkflowHead,
+    WorkflowInfo,
+    WorkflowSummary,
+)
 from boltq.domain.errors import InvalidJob
+from boltq.domain.limits import MAX_PAGE
 from boltq.domain.workflow.plan import Group
 from boltq.domain.workflow.states import StepState, WorkflowState
 
@@ -81,13 +89,13 @@ def state_of(workflow: WorkflowHead) -> str:
 
 
 async def _show(desk: Desk, args: argparse.Namespace) -> int:
+    if args.step:
+        return await _show_step(desk, args)
     request = calls.get_workflow(args.id)
-    if args.json and not args.step:
+    if args.json:
         show.document(await desk.document(request))
         return OK
     found = await desk.ask(request)
-    if args.step:
-        return await _show_step(desk, _step_of(found, args.step), request, as_json=args.json)
     print("\n".join(picture(found, desk, most=None if args.all else graph.MOST)))
     show.block("output", pretty(found.output_json))
     return OK
@@ -230,34 +238,56 @@ class _Screen:
 # One step
 
 
-def _step_of(workflow: WorkflowInfo, step_id: str) -> StepInfo:
-    try:
-        return workflow.step(step_id)
-    except KeyError:
-        there = ", ".join(step.id for step in workflow.steps[:20])
-        raise CommandFailed(f"workflow {workflow.id} has no step {step_id}; it has {there}") from None
+async def _show_step(desk: Desk, args: argparse.Namespace) -> int:
+    states = await _wanted_items(desk, args)
 
+    def call(limit: int, cursor: str | None) -> Request[Any]:
+        return calls.get_workflow_step(args.id, args.step, state=states, limit=limit, cursor=cursor)
 
-async def _show_step(desk: Desk, step: StepInfo, request: Request[WorkflowInfo], *, as_json: bool) -> int:
-    if as_json:
-        document = msgspec.json.decode(await desk.document(request), type=_Steps)
-        show.document(next(raw for raw in document.steps if msgspec.json.decode(raw, type=_Id).id == step.id))
+    if args.json:
+        show.document(await desk.document(call(min(args.limit, MAX_PAGE), args.cursor)))
         return OK
+    step: StepPage = await desk.ask(call(1, None))
+    page: Page[ItemInfo] = await desk.read(call, ItemInfo, args.limit, args.cursor) if step.map else Page(items=[])
     show.facts(_facts(step))
     show.block("inputs", pretty(step.inputs_json))
     show.block("where they came from", "\n".join(f"{one.pointer}  {one.reference}" for one in step.sources))
     show.block("result", pretty(step.result_json))
     show.block("answer's data", pretty(msgspec.json.encode(step.answer.data)) if step.answer else "")
     show.block("traceback", step.error.traceback.rstrip() if step.error else "")
+    _show_items(step, page, states)
     return OK
 
 
-class _Id(msgspec.Struct):
-    id: str
+async def _wanted_items(desk: Desk, args: argparse.Namespace) -> list[str]:
+    """The states of the items that are shown; none: all."""
+    words = [word for word in (args.state or "").split(",") if word]
+    for word in words:
+        if word not in {"all", *StepState}:
+            raise InvalidJob([("--state", f"no state {word!r}: one of {', '.join(StepState)}, or all")])
+    if words:
+        return [] if "all" in words else words
+    step = await desk.ask(calls.get_workflow_step(args.id, args.step, limit=1))
+    return [StepState.FAILED.value] if step.map and step.map.failed else []
 
 
-class _Steps(msgspec.Struct):
-    steps: list[msgspec.Raw]
+def _show_items(step: StepPage, page: Page[ItemInfo], states: list[str]) -> None:
+    if not step.map:
+        return
+    counts = f"{step.map.total} items: {step.map.completed} completed, {step.map.failed} failed"
+    counts += f", {step.map.cancelled} cancelled" if step.map.cancelled else ""
+    print(f"\n{counts}{f'; {chr(44).join(states)}:' if states else ''}")
+    rows = [(item.index, item.state, item.job_id, item.attempts, _said_of(item)) for item in page.items]
+    show.table(("item", "state", "job", "attempts", "why"), rows, right=("item", "attempts"))
+    if page.next_cursor:
+        show.note(f"there are more: --cursor {page.next_cursor}")
+    elif states == [StepState.FAILED]:
+        show.note("--state all shows the others, too")
+
+
+def _said_of(item: ItemInfo) -> str:
+    said = one_line(item.error) if item.error else item.reason or ""
+    return " · ".join(filter(None, (said, f"↳ {item.workflow_id}" if item.workflow_id else "")))
 
 
 def _facts(step: StepInfo) -> Iterable[tuple[str, object]]:

@@ -97,6 +97,7 @@ class AsyncWorkflowRun(_Own):
         return await self.client.carry(workflow_talk.end_of_workflow(self.id, timeout))
 
     info = _OwnWay(workflow_calls.get_workflow)
+    step = _OwnWay(workflow_calls.get_workflow_step)
     explain = _OwnWay(workflow_calls.explain_workflow)
     cancel = _OwnWay(workflow_calls.cancel_workflow)
     pause = _OwnWay(workflow_calls.pause_workflow)
@@ -190,6 +191,7 @@ class AsyncClient:
     dry_run_workflow = _Way(workflow_calls.dry_run_workflow)
     list_workflows = _Way(workflow_calls.list_workflows)
     get_workflow = _Way(workflow_calls.get_workflow)
+    get_workflow_step = _Way(workflow_calls.get_workflow_step)
     explain_workflow = _Way(workflow_calls.explain_workflow)
     cancel_workflow = _Way(workflow_calls.cancel_workflow)
     pause_workflow = _Way(workflow_calls.pause_workflow)

@@ -146,6 +146,34 @@ class StepInfo(msgspec.Struct, kw_only=True):
         return msgspec.json.decode(self.result_json)
 
 
+class ItemInfo(msgspec.Struct, kw_only=True):
+    """An item of a map as it stands."""
+
+    index: int  # in the list that the map goes over, from 0
+    state: StepState
+    job_id: str
+    job_state: JobState | None = None  # None: the job's record is not kept any more
+    attempts: int = 0
+    deliveries: int = 0
+    worker: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    run_ms: int | None = None
+    error: JobError | None = None
+    reason: str | None = None  # why it was cancelled
+    workflow_id: str | None = None  # of its sub-workflow
+    truncated: bool = False  # the error is left out: the answer would be too large
+
+
+class StepPage(StepInfo, kw_only=True):
+    """A step with everything, and a page of the items of its map; `next_cursor` is None at the end."""
+
+    workflow: str = ""
+    items: list[ItemInfo] = []
+    next_cursor: str | None = None
+    hidden: bool = False  # the token may not see inputs, results and errors
+
+
 class WorkflowInfo(WorkflowHead, kw_only=True):
     """A workflow with everything. Its input, output and form are decoded when they are asked for."""
 

@@ -10,6 +10,7 @@ from boltq.client.answers import Page
 from boltq.client.calls import given, moments
 from boltq.client.request import Ask, call
 from boltq.client.workflow_answers import (
+    StepPage,
     WorkflowDryRun,
     WorkflowExplanation,
     WorkflowInfo,
@@ -25,7 +26,7 @@ from boltq.domain.workflow.approvals import Word
 from boltq.domain.workflow.builder import AnyWorkflow, Workflow
 from boltq.domain.workflow.mistakes import InvalidWorkflow
 from boltq.domain.workflow.rerun import RerunMode, RerunWord
-from boltq.domain.workflow.states import WorkflowState
+from boltq.domain.workflow.states import StepState, WorkflowState
 
 _PATH: Final = "/api/v1/workflows"
 
@@ -65,6 +66,20 @@ def get_workflow(workflow_id: str, *, wait: float | None = None, form: bool = Fa
     """The workflow with every step; `wait`: when it has ended, or after so many seconds. Raises NotFound."""
     query = {"wait": wait or None, "form": form or None}
     return Ask(WorkflowInfo, {"id": workflow_id}, query=query, patience=wait or 0.0)
+
+
+@call("GET", f"{_PATH}/{{id}}/steps/{{step}}", "getWorkflowStep")
+def get_workflow_step(
+    workflow_id: str,
+    step: str,
+    *,
+    state: StepState | str | Sequence[StepState | str] | None = None,
+    limit: int = 100,
+    cursor: str | None = None,
+) -> Ask[StepPage]:
+    """A step with a page of its map's items, which may be those of some states only. Raises NotFound."""
+    names, query = {"id": workflow_id, "step": step}, {"state": state, "limit": limit, "cursor": cursor}
+    return Ask(StepPage, names, query=query)
 
 
 @call("GET", f"{_PATH}/{{id}}/explain", "explainWorkflow")

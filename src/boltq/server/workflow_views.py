@@ -5,7 +5,15 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from boltq.broker.flows import WAITS_FOR_A_PERSON, StepData, StepRecord, WorkflowRecord, WorkflowSummary
+from boltq.broker.flows import (
+    WAITS_FOR_A_PERSON,
+    ItemPage,
+    ItemRecord,
+    StepData,
+    StepRecord,
+    WorkflowRecord,
+    WorkflowSummary,
+)
 from boltq.domain.outcome import JobError
 from boltq.domain.states import JobState
 from boltq.domain.workflow.approvals import Answer, Word
@@ -134,6 +142,34 @@ class StepView(msgspec.Struct, kw_only=True):
     ]
 
 
+class ItemView(msgspec.Struct, kw_only=True):
+    """An item of a map. Its job has the rest: what it was given, its result, its log."""
+
+    index: Annotated[int, msgspec.Meta(description="in the list that the map goes over, from 0")]
+    state: Annotated[StepState, msgspec.Meta(description="pending: it has not begun")]
+    job_id: str
+    job_state: Annotated[JobState | None, msgspec.Meta(description="null: the job's record is not kept any more")]
+    attempts: int
+    deliveries: int
+    worker: str | None
+    started_at: str | None
+    ended_at: str | None
+    run_ms: int | None
+    error: Annotated[JobError | None, msgspec.Meta(description="while it is tried again, of the last run")]
+    reason: Annotated[str | None, msgspec.Meta(description="why it was cancelled")]
+    workflow_id: Annotated[str | None, msgspec.Meta(description="of its sub-workflow")]
+    truncated: Annotated[bool, msgspec.Meta(description="the error was left out: those of a page share 1 MiB")]
+
+
+class StepPageView(StepView, kw_only=True):
+    """A step with everything, and a page of the items of its map. A page may be empty and not the last."""
+
+    workflow: Annotated[str, msgspec.Meta(description="of which it is a step")]
+    items: Annotated[list[ItemView], msgspec.Meta(description="in their order; none of a step without a map")]
+    next_cursor: str | None
+    hidden: Annotated[bool, msgspec.Meta(description="true: what was submitted and said needs the scope payload")]
+
+
 class WorkflowView(WorkflowHeadView, kw_only=True):
     """A workflow with all its steps."""
 
@@ -218,6 +254,39 @@ def workflow_view(
         levels=describe(record.plan).levels,
         steps=[_step(record, step, data.get(step.id) or StepData(), rights) for step in record.steps],
         hidden=not seen,
+    )
+
+
+def step_page_view(
+    record: WorkflowRecord, step: StepRecord, data: StepData, page: ItemPage, rights: Rights
+) -> StepPageView:
+    """A step with a page of its items."""
+    shown = _step(record, step, data, rights)
+    return StepPageView(
+        **{name: getattr(shown, name) for name in StepView.__struct_fields__},
+        workflow=record.id,
+        items=[_item(item, rights) for item in page.items],
+        next_cursor=page.cursor,
+        hidden=not rights.payload,
+    )
+
+
+def _item(item: ItemRecord, rights: Rights) -> ItemView:
+    return ItemView(
+        index=item.index,
+        state=item.state,
+        job_id=item.job_id,
+        job_state=item.job_state,
+        attempts=item.attempts,
+        deliveries=item.deliveries,
+        worker=item.worker,
+        started_at=rfc3339(item.started_at),
+        ended_at=rfc3339(item.ended_at),
+        run_ms=_run_ms(item),
+        error=_error(item) if rights.payload else None,
+        reason=item.reason,
+        workflow_id=item.workflow_id,
+        truncated=item.truncated,
     )
 
 
@@ -309,7 +378,7 @@ def why_text(step: StepRecord, rights: Rights) -> str | None:
     return step.why
 
 
-def _run_ms(step: StepRecord) -> int | None:
+def _run_ms(step: StepRecord | ItemRecord) -> int | None:
     return None if step.started_at is None or step.ended_at is None else max(0, step.ended_at - step.started_at)
 
 
@@ -322,7 +391,7 @@ def _sources(planned: PlannedStep) -> list[SourceView]:
     ]
 
 
-def _error(step: StepRecord) -> Any:
+def _error(step: StepRecord | ItemRecord) -> Any:
     return raw_or_none(step.error)
 
 

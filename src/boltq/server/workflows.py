@@ -16,7 +16,7 @@ from boltq.domain.scopes import Scope
 from boltq.domain.workflow.form import WorkflowForm, as_json
 from boltq.domain.workflow.mistakes import is_within, raise_if_any
 from boltq.domain.workflow.plan import Plan, all_steps
-from boltq.domain.workflow.states import WorkflowState
+from boltq.domain.workflow.states import StepState, WorkflowState
 from boltq.server import workflow_views as views
 from boltq.server.answers import json_response
 from boltq.server.backend import Backend
@@ -61,6 +61,14 @@ class WorkflowQuery(msgspec.Struct, kw_only=True):
     form: Annotated[bool, msgspec.Meta(description="show the form, too, as it was submitted")] = False
 
 
+class StepQuery(msgspec.Struct, kw_only=True):
+    """Which items of a step's map to show."""
+
+    state: Annotated[list[StepState], msgspec.Meta(max_length=len(StepState), description="any of these")] = []
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
 class Workflows:
     """The calls that submit workflows and look at them."""
 
@@ -85,6 +93,11 @@ class Workflows:
                 "GET", f"{PATH}/{{id}}", "getWorkflow", "a workflow with all its steps; with wait, once it has ended",
                 self.one, scope=Scope.READ, query=WorkflowQuery, answers={200: views.WorkflowView},
                 problems=("too-many-waiters",), tag=tag,
+            ),
+            Call(
+                "GET", f"{PATH}/{{id}}/steps/{{step}}", "getWorkflowStep",
+                "a step of a workflow, with the items of its map", self.step,
+                scope=Scope.READ, query=StepQuery, answers={200: views.StepPageView}, tag=tag,
             ),
             Call(
                 "GET", f"{PATH}/{{id}}/explain", "explainWorkflow", "why a workflow and its steps stand where they do",
@@ -198,6 +211,24 @@ class Workflows:
             data = await self._backend.ask(lambda flows: flows.data(record))
             output = await self._output(record)
         return json_response(views.workflow_view(record, data, *output, rights))
+
+    async def step(self, request: Request) -> Response:
+        """Show a step with everything, and of a map which items there are: with state, job and error.
+
+        Items come in the order of the list; with `state`, only those that stand so. A page looks at a bounded number of
+        items that have not ended, so it may have fewer than it could, or none, and not be the last one.
+        """
+        workflow_id, query = workflow_of(request), read_query(request, StepQuery)
+        step_id, rights = request.path_params["step"], Rights.of(caller_of(request))
+        record = await self._backend.ask(lambda flows: flows.get(workflow_id))
+        page = await self._backend.ask(
+            lambda flows: flows.items(record, step_id, states=query.state, limit=query.limit, cursor=query.cursor)
+        )
+        data: dict[str, StepData] = {}
+        if rights.payload:
+            data = await self._backend.ask(lambda flows: flows.data(record, only=step_id))
+        found = data.get(step_id) or StepData()
+        return json_response(views.step_page_view(record, record.step(step_id), found, page, rights))
 
     async def _output(self, record: WorkflowRecord) -> tuple[str | None, str | None]:
         """What a workflow results in that has ended well, or why there is no such thing."""

@@ -12,7 +12,8 @@ if call('EXISTS', flow_key(id)) == 0 then refuse('NOT_FOUND', id) end
 for _, state in ipairs(words(ARGV[5])) do
   wanted[state] = true
 end
-local some = next(wanted) ~= nil
+local some, opens = next(wanted) ~= nil, wanted.pending or wanted.queued or wanted.running or wanted.waiting
+local over = (call('HGET', flow_key(id, 'ends'), n) or 'started') ~= 'started'
 local map = flow_key(id, 'map:' .. n)
 local row = call('HMGET', map, 'total', 'begun')
 local total, begun, rows = tonumber(row[1]) or 0, tonumber(row[2]) or 0, {}
@@ -30,11 +31,12 @@ local function ends_of(numbers)
   return found
 end
 
--- How an item stands that has not ended: the words of a step.
+-- How an item stands that is not counted as ended: the words of a step. What never began is cancelled when its map ends.
 local function stands(number, job)
+  if not job[1] or job[1] == 'cancelled' then return over and 'cancelled' or job[1] or 'pending' end
   if job[1] == 'blocked' then return (job[2] == 'child' and 'running') or (number <= begun and 'queued') or 'pending' end
   if job[1] == 'scheduled' or job[1] == 'retrying' then return 'waiting' end
-  return job[1] or 'pending'
+  return job[1]
 end
 
 local function show(number, ended, job_id, job)
@@ -52,7 +54,7 @@ end
 
 local function look(number, ended, job_id)
   if some and ended and not wanted[ended] then return true end
-  if not ended and some and not (wanted.pending or wanted.queued or wanted.running or wanted.waiting) then return true end
+  if not ended and some and not (over and wanted.cancelled or not over and opens) then return true end
   if not ended then
     if left <= 0 then return false end
     left = left - 1

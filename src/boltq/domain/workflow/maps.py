@@ -78,7 +78,8 @@ def map_failure(
         error = error_of(text)
         said.append(f"items[{number - 1}]: {error.class_name}: {error.message[:_MOST_OF_A_MESSAGE]}")
     counts = {name.removeprefix(_CATEGORY): int(n) for name, n in numbers.items() if name.startswith(_CATEGORY)}
-    usual = max(counts, key=counts.__getitem__, default=Category.UNKNOWN.value)
+    leading = error_of(first[0][1]).category.value if first else ""  # of several that are as frequent
+    usual = max(counts, key=lambda name: (counts[name], name == leading), default=Category.UNKNOWN.value)
     return JobError("MapFailed", "; ".join(said), Category(usual))
 
 
