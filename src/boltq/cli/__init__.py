@@ -7,6 +7,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Final
 
+from boltq.cli.words import Parser
+
 COMMANDS: Final = {
     "dev": "start everything in this terminal: a store, a worker and the API",
     "api": "run the API",
@@ -56,7 +58,7 @@ def main(words: Sequence[str] | None = None) -> int:
         _overview().parse_args(words)  # says what there is, or what is wrong
         return 2
     module = import_module(f"boltq.cli.{words[0].replace('-', '_')}")
-    args = _parse(_parser(words[0], module), words[1:])
+    args = _parser(words[0], module).words(words[1:])
     try:
         code: int = module.run(args)
         sys.stdout.flush()
@@ -69,7 +71,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _overview() -> argparse.ArgumentParser:
     """Knows every command by its name only."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="boltq",
         description="BoltQ: a distributed task queue on Valkey and Redis.",
         epilog=f"{_EXAMPLES}\n\n{EXIT_CODES}",
@@ -82,10 +84,10 @@ def _overview() -> argparse.ArgumentParser:
     return parser
 
 
-def _parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
+def _parser(name: str, module: ModuleType) -> Parser:
     """Knows one command."""
     about = COMMANDS[name]
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"boltq {name}",
         description=f"{about[0].upper()}{about[1:]}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -93,14 +95,6 @@ def _parser(name: str, module: ModuleType) -> argparse.ArgumentParser:
     module.add_arguments(parser)
     parser.epilog = "\n\n".join(filter(None, [parser.epilog, EXIT_CODES]))
     return parser
-
-
-def _parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
-    """Options may stand between the words; argparse can do that only for commands without subcommands."""
-    try:
-        return parser.parse_intermixed_args(words)
-    except TypeError:
-        return parser.parse_args(words)
 
 
 class _Version(argparse.Action):

@@ -51,6 +51,13 @@ def token_of(settings: Settings) -> Token | None:
     return Token(text, path, made)
 
 
+def _new_text() -> str:
+    """A random text that does not begin with `-`: on command lines that would be an option."""
+    while (text := secrets.token_urlsafe(32)).startswith("-"):
+        pass
+    return text
+
+
 def _make(path: Path) -> bool:
     """Make a token, unless there is one; whether it did. Never half a one: the file gets its name when it is whole."""
     if path.exists():
@@ -58,7 +65,7 @@ def _make(path: Path) -> bool:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-        file.write(f"{secrets.token_urlsafe(32)}\n")
+        file.write(f"{_new_text()}\n")
     try:
         with contextlib.suppress(FileExistsError):  # another process was quicker: its token counts
             os.link(draft, path)
