@@ -57,6 +57,8 @@ CAUSES: Final = {
     ("running", "cancelled"): "its worker stopped it, or the function raised `Cancel`",
     ("running", "queued"): "its worker was lost, or handed it back at shutdown; it goes to the head of the queue",
     ("running", "scheduled"): "the function raised `Snooze`",
+    ("scheduled", "blocked"): "its workflow was paused, and its time stands still",
+    ("blocked", "scheduled"): "its workflow goes on, and so does its time",
     ("running", "blocked"): "it has begun the items of a map or a workflow, or has asked a person",
     ("retrying", "queued"): "its backoff is over, or somebody said `run_now`",
     ("retrying", "cancelled"): "somebody cancelled it",

@@ -70,6 +70,7 @@ class Flow:
     generation: int = 1
     deadline: int | None = None
     paused: bool = False
+    paused_at: int = 0
     held: set[str] = field(default_factory=set)  # queued, but for the pause
     asked: set[str] = field(default_factory=set)  # running, and asked to stop
 
@@ -179,12 +180,14 @@ class FlowWorld:
 
     def pause(self, flow: Flow) -> None:
         if self._steer(flow, "pause") and not flow.paused:
-            flow.paused = True
+            flow.paused, flow.paused_at = True, self.now
             flow.held = {name for name, state in flow.states.items() if state is StepState.QUEUED}
         self._after(flow.home)
 
     def resume(self, flow: Flow) -> None:
         if self._steer(flow, "resume"):
+            if flow.paused and flow.deadline is not None:
+                flow.deadline += self.now - flow.paused_at
             flow.paused, flow.held = False, set()
         self._after(flow.home)
 
@@ -372,7 +375,7 @@ class FlowWorld:
         """Whoever claims, settles or reaps ends what took too long; before that, what ended in the same call counts."""
         for flow in self.flows.values():
             late = flow.home == home and flow.deadline is not None and flow.deadline <= self.now and not flow.end
-            if late and not flow.ending and flow.has_open(Group.STEPS):
+            if late and not flow.ending and not flow.paused and flow.has_open(Group.STEPS):
                 REACHED["timed out"] += 1
                 flow.stop(Ending.TIMED_OUT)
                 flow.follow()

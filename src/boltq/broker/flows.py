@@ -337,7 +337,7 @@ def step_end(row: Sequence[Any]) -> StepEnd:
 
 def _step(step: PlannedStep, row: Sequence[Any]) -> StepRecord:
     _, _, end, job_id, job, error, answer, numbers, cut = row
-    job_state, _, since, deliveries, tries, worker, took, lost, phase, child, prompt, due, cancel, began = job
+    job_state, _, since, deliveries, tries, worker, took, lost, phase, child, prompt, due, cancel, began, left = job
     word, *rest = end.split(" ", 7)
     ended_at = int(rest[1]) if rest else None
     if len(rest) > _OF_AN_END:  # it had begun; its job may be gone
@@ -346,7 +346,7 @@ def _step(step: PlannedStep, row: Sequence[Any]) -> StepRecord:
         id=step.id,
         group=step.group,
         kind=step.kind,
-        state=_state(word, job_state, phase),
+        state=_state(word, job_state, phase, has_time=bool(left)),
         job_id=job_id,
         job_type=step.job_type,
         job_state=JobState(job_state) if job_state else None,
@@ -362,7 +362,7 @@ def _step(step: PlannedStep, row: Sequence[Any]) -> StepRecord:
         begun=numbers[1] if numbers else None,
         workflow_id=child or None,
         prompt=(prompt or None) if phase == "ask" and not ended_at else None,
-        due_at=int(due or 0) or None,
+        due_at=None if left else int(due or 0) or None,
         answer=answer or None,
         truncated=bool(cut),
     )
@@ -377,13 +377,13 @@ def _began(job_state: str, since: str, took: str) -> int | None:
     return int(since) - int(took) if took and job_state in (JobState.COMPLETED, JobState.DEAD) else None
 
 
-def _state(word: str, job_state: str, phase: str) -> StepState:
+def _state(word: str, job_state: str, phase: str, *, has_time: bool) -> StepState:
     if word != "started":
         return StepState(word) if word else StepState.PENDING
     if phase in ("items", "child"):
         return StepState.RUNNING
     if job_state == JobState.BLOCKED:
-        return StepState.WAITING if phase == "ask" else StepState.QUEUED
+        return StepState.WAITING if phase == "ask" or has_time else StepState.QUEUED
     return _STATES.get(job_state, StepState.QUEUED)
 
 
@@ -411,11 +411,14 @@ def _why(record: WorkflowRecord, step: StepRecord, states: States, meant: Mappin
                 else f"it waits for a worker of queue {record.plan.by_id[step.id].queue}"
             )
         case StepState.WAITING:
-            return _why_waiting(step)
+            return _why_waiting(step, paused=record.paused)
     return None
 
 
-def _why_waiting(step: StepRecord) -> str:
+def _why_waiting(step: StepRecord, *, paused: bool) -> str:
     if step.kind is StepKind.APPROVAL:
         return f"{WAITS_FOR_A_PERSON}{f': {step.prompt}' if step.prompt else ''}"
-    return "its job waits for its next attempt" if step.job_state is JobState.RETRYING else "it waits for its time"
+    if step.job_state is JobState.RETRYING:
+        return "its job waits for its next attempt"
+    still = paused and step.job_state is JobState.BLOCKED
+    return "it waits for its time, which stands still: the workflow is paused" if still else "it waits for its time"

@@ -21,8 +21,8 @@ class JobState(StrEnum):
 _B, _S, _Q, _R, _T, _C, _D, _X = JobState
 
 MOVES: dict[JobState, frozenset[JobState]] = {
-    _B: frozenset({_Q, _X}),
-    _S: frozenset({_Q, _X}),
+    _B: frozenset({_Q, _X, _S}),  # scheduled: its workflow goes on, and so does its time
+    _S: frozenset({_Q, _X, _B}),  # blocked: its workflow was paused, and its time stands still
     _Q: frozenset(
         {_R, _X, _S, _B}
     ),  # cancelled: by a person, or expired; scheduled: given a later time; blocked: paused

@@ -135,7 +135,7 @@ class Steps:
             case WaitFor(delay):
                 await self._tell(run, "wait", await self._now() + delay)
             case WaitUntil(moment):
-                await self._tell(run, "wait", moment)
+                await self._tell(run, "wait", moment, 1)
             case Ask():
                 return await self._ask(run, prepared)
             case StartWorkflow():

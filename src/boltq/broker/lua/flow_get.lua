@@ -15,7 +15,7 @@ for i = 1, #head, 2 do
     fields[#fields + 1] = head[i + 1]
   end
 end
-local JOB = { 'state', 'route', 'since', 'n', 'tries', 'worker', 'took', 'lost', 'phase', 'child', 'prompt', 'due', 'cancel', 'began' }
+local JOB = { 'state', 'route', 'since', 'n', 'tries', 'worker', 'took', 'lost', 'phase', 'child', 'prompt', 'due', 'cancel', 'began', 'left' }
 local texts, rows = call('HGETALL', flow_key(id, 'texts')), {}
 for i = 1, #texts, 2 do
   local n = texts[i]

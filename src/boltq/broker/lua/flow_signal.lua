@@ -15,6 +15,8 @@ if w.state ~= 'running' or (ends and ends ~= 'started') then return 'refused' en
 call('HSET', flow_key(id, 'answers'), n, answer, n .. ':meaning', meaning)
 local job = call('HMGET', job_key(job_id), 'state', 'phase', 'route')
 if job[2] ~= 'ask' or (job[1] ~= 'blocked' and job[1] ~= 'scheduled') then return 'kept' end
+call('HDEL', job_key(job_id), 'left')
+call('SREM', flow_key(id, 'held'), n)
 move(job_id, route_of(job[3]), job[1], 'queued', 'tail')
 commit()
 return 'taken'

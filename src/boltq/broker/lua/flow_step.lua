@@ -3,7 +3,7 @@
 --   ARGV     now, job, delivery, verb, msgpack of what belongs to it
 --            filled [data]: nothing moves; the job shows its data with all references filled in
 --            skip []: `when` is false; running -> cancelled
---            wait [until]: running -> scheduled
+--            wait [until, 1 when that is a moment that a pause does not put off]: running -> scheduled; blocked in a pause
 --            ask [prompt, or '': as it is; until or 0]: running -> blocked, or scheduled until nobody waits any more
 --            answer [answer]: what counts as the answer, when nobody gave one in time
 --            items [first, [id, data, what is wrong]*, route, spec, spec of what is wrong]: blocked jobs of a map, but
@@ -41,8 +41,19 @@ function say.skip()
   return 'done'
 end
 
+-- Until then it waits; when the workflow is paused, no time passes.
+local function wait_until(due)
+  if w.paused then
+    flow.stop_time(id, due, verb == 'wait' and args[2] == 1)
+    call('SADD', flow_key(w.id, 'held'), n)
+  end
+  return w.paused and 'blocked' or 'scheduled', w.paused and NOW or due
+end
+
 function say.wait()
-  move(id, route, 'running', 'scheduled', args[1], 'phase', 'wait', 'lost', 0)
+  local to, at = wait_until(args[1])
+  if args[2] == 1 then call('HSET', job_key(id), 'fixed', 1) end
+  move(id, route, 'running', to, at, 'phase', 'wait', 'lost', 0)
   flow.again(job[5])
   return 'done'
 end
@@ -52,7 +63,11 @@ function say.ask()
   if answer then return 'answer ' .. answer end
   call('HSET', job_key(id), 'phase', 'ask', 'due', args[2], 'lost', 0)
   if args[1] ~= '' then call('HSET', job_key(id), 'prompt', args[1]) end
-  move(id, route, 'running', args[2] > 0 and 'scheduled' or 'blocked', args[2] > 0 and args[2] or NOW)
+  local to, at = 'blocked', NOW
+  if args[2] > 0 then
+    to, at = wait_until(args[2])
+  end
+  move(id, route, 'running', to, at)
   flow.again(job[5])
   return 'done'
 end

@@ -193,10 +193,22 @@ end
 -- Beginnings
 
 function flow.release(id)
-  local job = call('HMGET', job_key(id), 'state', 'route')
+  local job = call('HMGET', job_key(id), 'state', 'route', 'left', 'fixed', 'phase')
   if job[1] ~= 'blocked' then return false end
-  move(id, route_of(job[2]), 'blocked', 'queued', 'tail')
+  local due = job[3] and (tonumber(job[3]) + (job[4] and 0 or NOW))
+  if due then call('HDEL', job_key(id), 'left') end
+  if due and due > NOW then
+    if job[5] == 'ask' then call('HSET', job_key(id), 'due', due) end
+    move(id, route_of(job[2]), 'blocked', 'scheduled', due)
+  else
+    move(id, route_of(job[2]), 'blocked', 'queued', 'tail')
+  end
   return true
+end
+
+-- No time passes for it any more: of a job that waits until `due`, how much is left; of a fixed moment, that moment.
+function flow.stop_time(id, due, fixed)
+  call('HSET', job_key(id), 'left', fixed and due or math.max(0, due - NOW))
 end
 
 local function start(w, n)
@@ -464,9 +476,17 @@ function work.halt(w, n, from)
   return nil
 end
 
--- What waits in a queue is taken out of it; of what waits for its own workflow, that is paused. Whether it was taken.
+-- What waits in a queue, for a moment or for a person is taken out of it; of what waits for its own workflow, that is
+-- paused. Whether it was taken.
 function flow.hold(id)
-  local job = call('HMGET', job_key(id), 'state', 'route', 'parked', 'ghost', 'phase', 'child')
+  local job = call('HMGET', job_key(id), 'state', 'route', 'parked', 'ghost', 'phase', 'child', 'fixed')
+  if job[1] == 'scheduled' and (job[5] == 'wait' or job[5] == 'ask') then
+    local route = route_of(job[2])
+    local scheduled_key = index_key(route.queue, 'scheduled')
+    flow.stop_time(id, tonumber(call('ZSCORE', scheduled_key, id)) or NOW, job[7])
+    move(id, route, 'scheduled', 'blocked', NOW)
+    return true
+  end
   if job[1] == 'queued' then
     local route = route_of(job[2])
     set_ghosts(id, withdraw(id, route, job[3], job[4]))
@@ -728,7 +748,7 @@ local function note_due(w)
   elseif w.had_work then
     call('HDEL', flow_key(w.id), 'todo')
   end
-  local at = #w.work > 0 and 1 or (w.state == 'running' and w.group == 1 and not w.ending and w.deadline)
+  local at = #w.work > 0 and 1 or (w.state == 'running' and w.group == 1 and not w.ending and not w.paused and w.deadline)
   if at then
     call('ZADD', flows_key('due'), at, w.id)
   elseif w.had_work or w.deadline then
@@ -782,7 +802,7 @@ function flow.carry_on()
   for _, id in ipairs(call('ZRANGE', flows_key('due'), '-inf', NOW, 'BYSCORE', 'LIMIT', 0, 20)) do
     local w = flow.open(id)
     if w and w.state == 'running' then
-      local late = w.deadline and tonumber(w.deadline) <= NOW and not w.ending
+      local late = w.deadline and tonumber(w.deadline) <= NOW and not w.ending and not w.paused
       if late and w.group == 1 and is_open(w, 1) then flow.cancel(w, 'timed_out') end
       flow.touch(w)
     else
@@ -864,7 +884,7 @@ function flow.create(new, parent, over)
   call('HSET', flow_key(id), 'state', 'running', 'group', 1, 'gen', 1, 'at', NOW, 'since', NOW, unpack(fields))
   if parent then
     call('HSET', flow_key(id), 'parent', parent, 'within', over.id)
-    if over.paused then call('HSET', flow_key(id), 'paused', 1) end
+    if over.paused then call('HSET', flow_key(id), 'paused', NOW) end
     call('SADD', flow_key(over.id, 'children'), id)
   end
   call('ZADD', flows_key('all'), NOW, id)
@@ -894,7 +914,8 @@ end
 function flow.pause(w)
   if w.paused then return end
   flush()
-  set_flow(w, 'paused', 1)
+  set_flow(w, 'paused', NOW)
+  flow.touch(w)
   flow.spend(w)
   for group = 1, 3 do
     for _, n in ipairs(flow.numbers(w, 'open:' .. group)) do
@@ -921,6 +942,8 @@ end
 function flow.resume(w)
   if not w.paused then return end
   flow.spend(w)
+  if w.deadline then set_flow(w, 'deadline', tonumber(w.deadline) + NOW - tonumber(w.paused)) end
+  flow.touch(w)
   w.paused = nil
   call('HDEL', flow_key(w.id), 'paused')
   for _, n in ipairs(flow.numbers(w, 'held')) do

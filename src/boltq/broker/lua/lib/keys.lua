@@ -25,6 +25,7 @@ local function rare_key(name) return P .. name end
 --       lost: runs whose worker was lost, worker, took | result, error, reason, cancel, progress | tags, by: who
 --       submitted it, replay_of, replays: ids | unlogged: lines cut from the log | parked | ghost: the lists in which
 --       its id stands though it waits elsewhere or waits no more | began: since when a step asks, waits, or has begun others
+--       left: of a step whose workflow is paused, how long it still waits, or until when if that is fixed
 local function job_key(id) return P .. 'job:' .. id end
 
 local function log_key(id) return P .. 'log:' .. id end -- LIST   its log lines
