@@ -49,7 +49,7 @@ async def _check_held(look: "_Look", pipeline: Pipeline) -> None:
     phases = await pipeline(*(("HGET", f"job:{look.own[number]}", "phase") for number in blocked))
     held = _texts((await pipeline(("SMEMBERS", f"{look.place}:held")))[0]) if look.paused else set()
     for number, phase in zip(blocked, phases, strict=True):
-        if not phase and number not in held:
+        if phase in (None, b"wait") and number not in held:
             look.wrong("flow-held", number, "it has begun, its job is blocked, and nothing will release it")
 
 

@@ -159,6 +159,22 @@ def wire_steps(plan: Plan, partition: int, chosen: Iterable[str] | None = None) 
     return rows
 
 
+def wire_again(plan: Plan, partition: int, chosen: Iterable[str], kept: set[str], subs: set[str]) -> list[Any]:
+    """The chosen steps as flow_rerun.lua takes them.
+
+    `kept`: maps of which what completed stays. `subs`: steps of which sub-workflows go on where they failed.
+    """
+
+    def how(step: PlannedStep) -> int:
+        goes_on = step.id in subs and step.kind is StepKind.WORKFLOW
+        if step.map is None:
+            return 3 if goes_on else 0
+        return (4 if goes_on else 2) if step.id in kept else 1
+
+    codes = {number: how(step) for number, step in enumerate(plan.steps, 1)}
+    return [(*row, codes[row[0]]) for row in wire_steps(plan, partition, chosen)]
+
+
 def wire_infos(plan: Plan, chosen: Iterable[str]) -> list[Any]:
     """What is known of steps, without new jobs: [number, info, text]."""
     numbers = {step.id: number for number, step in enumerate(plan.steps, 1)}

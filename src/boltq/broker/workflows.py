@@ -21,10 +21,10 @@ from boltq.broker.flows import (
     step_data,
     step_end,
     summary,
+    wire_again,
     wire_fields,
     wire_infos,
     wire_plan,
-    wire_steps,
     workflow_record,
 )
 from boltq.broker.inspector import Inspector
@@ -39,7 +39,7 @@ from boltq.domain.workflow.form import StepKind, WorkflowForm, as_json, read_for
 from boltq.domain.workflow.mistakes import InvalidWorkflow, raise_if_any
 from boltq.domain.workflow.plan import Plan
 from boltq.domain.workflow.prepare import output_of
-from boltq.domain.workflow.rerun import RerunMode, maps_to_go_on, out_of_place, steps_to_rerun, with_params
+from boltq.domain.workflow.rerun import RerunMode, going_on, out_of_place, steps_to_rerun, with_params
 from boltq.domain.workflow.scope import Scope
 from boltq.domain.workflow.states import StepState, WorkflowState
 from boltq.domain.workflow.uses import Use, uses_in, value_of
@@ -277,9 +277,8 @@ class Workflows:
             form, plan = await self._aside(size_with(record, params), lambda: _recompiled(record, params))
             fields = wire_fields(plan, as_json(form))
             others = wire_infos(plan, plan.by_id.keys() - set(chosen))
-        kept = maps_to_go_on(record.plan, record.states, mode, chosen)
-        maps = {n: 2 if step.id in kept else 1 for n, step in enumerate(plan.steps, 1) if step.map is not None}
-        rows = [(*row, maps.get(row[0], 0)) for row in wire_steps(plan, home, chosen)]
+        kept = going_on(record.plan, record.states, mode, chosen)
+        rows = wire_again(plan, home, chosen, kept, kept - (params or {}).keys())
         args = (workflow_id, record.generation, pack(rows), pack(list(fields)), pack(others))
         await self._send("flow_rerun", home, *args)
         return chosen
@@ -302,6 +301,23 @@ class Workflows:
         if size > MAX_BATCH_BYTES:
             raise DataError(f"the results of the steps before have {size} bytes; at most {MAX_BATCH_BYTES} are read")
         return msgspec.json.encode({step: msgspec.Raw((text or "null").encode()) for step, text in rows}).decode()
+
+    async def again(self, job_id: str, delivery: int, workflow_id: str) -> bool:
+        """Have the sub-workflow of an earlier run of a claimed step go on where it failed; whether it does.
+
+        It does not when it is gone, or has nothing that could run again. Raises LeaseLost.
+        """
+        try:
+            record = await self.get(workflow_id)
+        except NotFound:
+            return False
+        mode = RerunMode.FAILED_ONLY
+        chosen = () if record.state is WorkflowState.RUNNING else steps_to_rerun(record.plan, record.states, mode)
+        if not chosen or record.state is WorkflowState.COMPLETED:
+            return False
+        kept = going_on(record.plan, record.states, mode, chosen)
+        rows = wire_again(record.plan, self._home(job_id), chosen, kept, kept)
+        return await self.tell(job_id, delivery, "again", workflow_id, record.generation, rows) != "gone"
 
     async def tell(self, job_id: str, delivery: int, verb: str, *args: object) -> str:
         """Say what a claimed step does instead of running: see flow_step.lua. Raises LeaseLost."""

@@ -14,7 +14,7 @@ from boltq.domain.workflow.plan import Plan, all_steps
 from boltq.domain.workflow.uses import needs_filling
 from boltq.server.backend import Backend
 from boltq.server.body import BOM, check_readable, malformed, repeated_in, repeated_key
-from boltq.server.forms import Mistakes, read_key
+from boltq.server.forms import read_key
 from boltq.server.guard import Headers
 
 MAX_BYTES: Final = MAX_WORKFLOW_BYTES
@@ -28,15 +28,17 @@ def read_workflow(body: bytes, headers: Headers) -> Examined:
     """
     body = body.removeprefix(BOM)
     check_readable(body)
-    values = _values(body)
-    form, plan, found = examine(body)
-    mistakes: Mistakes = list(found)
-    if (at := repeated_key(body) if values is None else repeated_in(body, values)) is not None:
-        mistakes.append((at, "given more than once"))
-    if form is None:
-        return Examined(None, None, mistakes)
-    key = read_key(form.idempotency_key, headers, mistakes)
-    form = msgspec.structs.replace(form, idempotency_key=key or None)
+    values, mistakes = _values(body), list[Mistake]()
+
+    def with_key(form: WorkflowForm) -> WorkflowForm:
+        key = read_key(form.idempotency_key, headers, mistakes)
+        return msgspec.structs.replace(form, idempotency_key=key or None)
+
+    form, plan, found = examine(body, with_key)
+    twice = form and (repeated_key(body) if values is None else repeated_in(body, values))
+    if twice is not None and form:
+        mistakes.append((str(twice), "given more than once"))
+    mistakes += found
     return Examined(form, None if mistakes else plan, mistakes)
 
 

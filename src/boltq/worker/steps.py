@@ -122,9 +122,12 @@ class Steps:
 
     async def _begun(self, run: Run, step: PlannedStep, look: Look) -> Outcome | RunJob | None:
         if look.item:
-            return await self._do_item(run, step)
+            return await self._do_item(run, step, look)
         scope = scope_of(look, step)
-        return await self._do(run, step, prepare(step, scope), scope)
+        prepared = prepare(step, scope)
+        if isinstance(prepared, StartWorkflow) and look.more:
+            return await self._go_on(run, step, prepared, look.more[0])
+        return await self._do(run, step, prepared, scope)
 
     async def _do(self, run: Run, step: PlannedStep, prepared: Prepared, scope: Scope) -> Outcome | RunJob | None:
         match prepared:
@@ -175,6 +178,17 @@ class Steps:
 
     # Sub-workflows
 
+    async def _go_on(self, run: Run, step: PlannedStep, start: StartWorkflow, earlier: str) -> Outcome | None:
+        """Has the sub-workflow of an earlier run go on where it failed. One that has completed since counts."""
+        if await repeated(lambda: self._workflows.again(run.job.id, run.job.delivery, earlier)):
+            return Told
+        with contextlib.suppress(NotFound, DataError):
+            record = await repeated(lambda: self._workflows.get(earlier))
+            if record.state is WorkflowState.COMPLETED:
+                return Completed(await self._workflows.output(record))
+        await self._begin(run, step, start)
+        return Told
+
     async def _begin(self, run: Run, step: PlannedStep, start: StartWorkflow) -> None:
         seconds = step.timeout_seconds or start.plan.timeout_seconds
         plan = msgspec.structs.replace(start.plan, input=start.input, timeout_seconds=seconds)
@@ -208,9 +222,12 @@ class Steps:
         word = await self._tell(run, "expand", len(items), most, bearable)
         return Completed("[]") if word == "gather" else Told
 
-    async def _do_item(self, run: Run, step: PlannedStep) -> Outcome | RunJob | None:
+    async def _do_item(self, run: Run, step: PlannedStep, look: Look) -> Outcome | RunJob | None:
         if step.kind is StepKind.WORKFLOW and step.workflow:
-            await self._begin(run, step, StartWorkflow(step.workflow, run.job.data))
+            start = StartWorkflow(step.workflow, run.job.data)
+            if look.more:
+                return await self._go_on(run, step, start, look.more[0])
+            await self._begin(run, step, start)
             return Told
         return RunJob(run.job.data)
 

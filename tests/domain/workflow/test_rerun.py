@@ -15,7 +15,7 @@ from boltq.domain.workflow.progress import advance
 from boltq.domain.workflow.rerun import (
     RerunMode,
     downstream,
-    maps_to_go_on,
+    going_on,
     out_of_place,
     steps_to_rerun,
     with_params,
@@ -161,4 +161,4 @@ def test_a_map_goes_on_when_only_what_failed_is_run_again(mode: RerunMode, befor
     plan = plan_of(step("a", allow_failure=True), step("m", "a", **mapped), step("later", "m", **mapped), step("x"))
     states = {"a": before, "m": FAILED, "later": SKIPPED, "x": FAILED}
     chosen = steps_to_rerun(plan, states, mode, "m" if mode is FROM_STEP else None)
-    assert maps_to_go_on(plan, states, mode, chosen) == kept
+    assert going_on(plan, states, mode, chosen) == kept

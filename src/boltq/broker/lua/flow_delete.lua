@@ -11,6 +11,7 @@ if id ~= '' then
   local w = flow.open(id)
   if not w then refuse('NOT_FOUND', id) end
   if w.state == 'running' then refuse('CONFLICT', 'the workflow ' .. id .. ' is running: cancel it first') end
+  if flow.is_busy(w) then refuse('CONFLICT', 'a sub-workflow of ' .. id .. ' runs again: cancel that first') end
   if w.within then refuse('CONFLICT', 'the workflow ' .. id .. ' is part of ' .. w.within .. ': delete that') end
   local key = w.state ~= 'completed' and call('HGET', flow_key(id), 'key')
   local used = key and call('GET', idem_key('workflow\n' .. key))

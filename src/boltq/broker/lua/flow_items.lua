@@ -14,8 +14,9 @@ for _, state in ipairs(words(ARGV[5])) do
 end
 local some, opens = next(wanted) ~= nil, wanted.pending or wanted.queued or wanted.running or wanted.waiting
 local over = (call('HGET', flow_key(id, 'ends'), n) or 'started') ~= 'started'
-local map = flow_key(id, 'map:' .. n)
-local row = call('HMGET', map, 'total', 'begun')
+local map_key = flow_key(id, 'map:' .. n)
+local jobs_key, errors_key = map_key .. ':jobs', map_key .. ':errors'
+local row = call('HMGET', map_key, 'total', 'begun')
 local total, begun, rows = tonumber(row[1]) or 0, tonumber(row[2]) or 0, {}
 local JOB = { 'state', 'phase', 'since', 'took', 'began', 'n', 'tries', 'worker', 'child', 'reason' }
 local ENDS = { completed = ':good', failed = ':bad', cancelled = ':gone' }
@@ -23,7 +24,7 @@ local ENDS = { completed = ':good', failed = ':bad', cancelled = ':gone' }
 local function ends_of(numbers)
   local found = {}
   for state, part in pairs(ENDS) do
-    local set_key = map .. part
+    local set_key = map_key .. part
     for i, is in ipairs(call('SMISMEMBER', set_key, unpack(numbers))) do
       if is == 1 then found[i] = state end
     end
@@ -40,7 +41,7 @@ local function stands(number, job)
 end
 
 local function show(number, ended, job_id, job)
-  local own_key, errors_key = job_key(job_id), map .. ':errors'
+  local own_key = job_key(job_id)
   local err, cut = '', false
   if ended == 'failed' or job[1] == 'retrying' then
     err, cut = read_within(budget, own_key, 'error')
@@ -73,7 +74,7 @@ while first <= total do
   for number = first, last do
     numbers[#numbers + 1] = number
   end
-  local ends, ids = ends_of(numbers), call('HMGET', map .. ':jobs', unpack(numbers))
+  local ends, ids = ends_of(numbers), call('HMGET', jobs_key, unpack(numbers))
   for i, number in ipairs(numbers) do
     if not look(number, ends[i], ids[i] or '') then return cmsgpack.pack({ number, rows }) end
   end

@@ -1,6 +1,7 @@
 -- flow_rerun: a workflow that has ended is run again: some of its steps, with new jobs. The others keep their results.
 --   ARGV     now, id, generation that was looked at, msgpack of the steps that begin anew, as in flow_submit, each with
---            one more: 0 no map, 1 a map of which all items begin anew, 2 one of which those that completed stay;
+--            one more: 0 no map, 1 a map of which all items begin anew, 2 one of which those that completed stay, 3 a
+--            sub-workflow that goes on where it failed, 4 a map of which those that completed stay and the others do so;
 --            msgpack of [field, value, ...] that change; msgpack of [number, info, text]* of the others where they change
 --   returns  the new generation
 --   refuses  NOT_FOUND, CONFLICT when it runs, was run again meanwhile, or a step waits for it

@@ -10,7 +10,8 @@
 --            for items that are there; may be repeated
 --            expand [total, at a time, failures to bear]: running -> blocked, and the first items -> queued
 --            child [workflow]: a new workflow, see flow_submit; running -> blocked
---   returns  a word: done, cancelled (somebody asked for that meanwhile), answer <JSON>, gather (a map without items),
+--            again [child, its generation, steps as in flow_rerun]: that one goes on; running -> blocked
+--   returns  a word: gone (that child is there no more, or not as it was: nothing moves), done, cancelled (somebody asked for that meanwhile), answer <JSON>, gather (a map without items),
 --            too many (items, or steps of a child: nothing was made)
 --   refuses  LEASE_LOST
 --@use flow
@@ -90,12 +91,15 @@ function say.items()
     if call('HEXISTS', jobs_key, args[1] + i - 1) == 0 then missing[#missing + 1] = i end
   end
   if #missing > 0 and not flow.may_spread(w, #missing) then return 'too many' end
-  local tags = call('HGET', job_key(id), 'tags')
+  local tags, subs_key = call('HGET', job_key(id), 'tags'), flow_key(w.id, 'map:' .. n .. ':subs')
+  local subs = #missing > 0 and call('EXISTS', subs_key) == 1
   for _, i in ipairs(missing) do
     local item, number = args[2][i], args[1] + i - 1
     local wrong = item[3] ~= ''
     call('HSET', jobs_key, number, item[1])
     flow.block_job({ item[1], args[3], item[2], wrong and args[5] or args[4], tags }, w.id .. ' ' .. n .. ' ' .. number .. ' ' .. id)
+    local goes_on = subs and call('HGET', subs_key, number)
+    if goes_on then call('HSET', job_key(item[1]), 'goes_on', goes_on, 'child', goes_on) end
     if wrong then call('HSET', job_key(item[1]), 'wrong', item[3]) end
   end
   note_map()
@@ -123,7 +127,18 @@ function say.child()
   return 'done'
 end
 
-local ends = { skip = true, wait = true, ask = true, expand = true, child = true }
+function say.again()
+  local child = call('HMGET', flow_key(args[1]), 'state', 'gen', 'within')
+  if not child[1] or child[1] == 'running' or tonumber(child[2]) ~= args[2] or child[3] ~= w.id then return 'gone' end
+  if not flow.may_spread(w, #args[3]) then return 'too many' end
+  call('HSET', job_key(id), 'phase', 'child', 'child', args[1], 'lost', 0)
+  move(id, route, 'running', 'blocked', NOW)
+  flow.again_from_start(args[1], args[3], {}, {}, id, w)
+  flow.again(job[5])
+  return 'done'
+end
+
+local ends = { skip = true, wait = true, ask = true, expand = true, child = true, again = true }
 if ends[verb] and verb ~= 'skip' then call('HSETNX', job_key(id), 'began', job[6]) end
 local word = job[4] and ends[verb] and cancelled('cancelled') or say[verb]()
 flow.go_on()

@@ -1,7 +1,7 @@
 """Makes a plan of a form, or says everything that is wrong with it."""
 
 import difflib
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from boltq.domain.job import Priority
@@ -41,14 +41,17 @@ class Examined(NamedTuple):
     mistakes: list[Mistake]
 
 
-def examine(body: bytes, *, input_is_known: bool = True) -> Examined:
-    """Find all mistakes of a form, of whichever kind they are. Raises InvalidWorkflow for what is no JSON."""
+def examine(body: bytes, change: Callable[[WorkflowForm], WorkflowForm] = lambda form: form) -> Examined:
+    """Find all mistakes of a form, of whichever kind they are; `change`: what is done with the form before that.
+
+    Raises InvalidWorkflow for what is no JSON.
+    """
     form, mistakes = read_form_leniently(body)
     if form is None:
         return Examined(None, None, mistakes)
-    taken_out = tuple(at for at, _ in mistakes)
+    form, taken_out = change(form), tuple(at for at, _ in mistakes)
     try:
-        plan = compile_workflow(form, input_is_known=input_is_known)
+        plan = compile_workflow(form)
     except InvalidWorkflow as error:
         more = [one for one in error.errors if not is_within(one[0], taken_out)]
         return Examined(form, None, [*mistakes, *more] or list(error.errors))

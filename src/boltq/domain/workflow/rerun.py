@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from boltq.domain.workflow.compiler import named_steps
-from boltq.domain.workflow.form import EMPTY, WorkflowForm
+from boltq.domain.workflow.form import EMPTY, StepKind, WorkflowForm
 from boltq.domain.workflow.mistakes import InvalidWorkflow, Mistake, escaped, raise_if_any
 from boltq.domain.workflow.plan import Group, Plan
 from boltq.domain.workflow.progress import States
@@ -47,15 +47,16 @@ def steps_to_rerun(plan: Plan, states: States, mode: RerunMode, from_step: str |
     return tuple(step.id for step in plan.steps if step.id in chosen or step.id in handlers)
 
 
-def maps_to_go_on(plan: Plan, states: States, mode: RerunMode, chosen: Collection[str]) -> set[str]:
-    """Those of the chosen maps of which only the items that did not succeed begin anew.
+def going_on(plan: Plan, states: States, mode: RerunMode, chosen: Collection[str]) -> set[str]:
+    """Those of the chosen maps and sub-workflows of which only what did not succeed begins anew.
 
     They failed or were cancelled, what did not is not run again, and nothing that comes before them is.
     """
     if mode not in (RerunMode.FAILED_ONLY, RerunMode.FAILED_AND_DOWNSTREAM):
         return set()
     later = downstream(plan, set(chosen))
-    return {step for step in _unsuccessful(plan, states) if plan.by_id[step].map is not None} - later
+    steps = (plan.by_id[step] for step in _unsuccessful(plan, states))
+    return {step.id for step in steps if step.map is not None or step.kind is StepKind.WORKFLOW} - later
 
 
 def out_of_place(plan: Plan, chosen: Collection[str], mode: RerunMode, named: Iterable[str]) -> Iterator[Mistake]:

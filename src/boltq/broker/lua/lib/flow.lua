@@ -6,7 +6,8 @@
 -- The workflow's hash: state, group (1 steps, 2 on_failure, 3 finally), policy, ending, broken: a step failed, lost: a
 -- step was cancelled, untidy: a step of `finally` failed, cut: for what it was cut short, paused, deadline, parent: the
 -- job that waits for it, within: the workflow of that job, with which it goes, handlers: it has such groups, maps, todo,
--- spread: of one that is within no other, how many jobs maps and sub-workflows have made on all levels.
+-- spread: of one that is within no other, how many jobs maps and sub-workflows have made on all levels. alone: it runs
+-- again by itself, while the workflow that it is within has ended; busy: how many such ones are within it.
 -- steps  number -> msgpack of [id, group, parents, awaits, dependents, rule, at least, allow failure, spared, kind,
 --        reads, job]: the job stands in `jobs` too, and only there after a rerun that left the step as it was
 -- ends   number -> 'started', or 'state standing when', and of a step that has begun: runs that counted, deliveries, when
@@ -42,7 +43,7 @@ flow.HOLDS = {
 
 flow.HEAD = {
   'state', 'group', 'policy', 'todo', 'ending', 'broken', 'lost', 'untidy', 'paused', 'deadline', 'parent', 'cut', 'within',
-  'handlers',
+  'handlers', 'alone', 'busy',
 }
 
 function flow.open(id)
@@ -184,8 +185,8 @@ function flow.again(text)
   local at = words(text)
   local w = flow.open(at[1])
   if w and w.state == 'running' and flow.why_cut(w) then
-    w.again = w.again or {}
-    w.again[#w.again + 1] = tonumber(at[2])
+    w.back = w.back or {}
+    w.back[#w.back + 1] = tonumber(at[2])
     flow.touch(w)
   end
 end
@@ -575,7 +576,7 @@ end
 -- Forgotten workflows
 
 local STEP_PARTS = { 'steps', 'texts', 'jobs', 'ends', 'inputs', 'results', 'errors', 'answers', 'left', 'held', 'old', 'open:1', 'open:2', 'open:3' }
-local MAP_PARTS = { '', ':jobs', ':good', ':bad', ':gone', ':results', ':errors' }
+local MAP_PARTS = { '', ':jobs', ':good', ':bad', ':gone', ':results', ':errors', ':subs' }
 
 -- From now on nobody sees it any more. What is left of it, and with `jobs` also its jobs, is cleared away bit by bit.
 function flow.bury(id, jobs)
@@ -681,6 +682,29 @@ local function prune_flows()
   if #ids > 0 then flow.clear_away() end
 end
 
+-- All workflows around one: how many within them run again by themselves. The outermost is kept while there are any.
+function flow.note_alone(w, more)
+  local over, top = w.within and flow.open(w.within), nil
+  while over do
+    over.busy = call('HINCRBY', flow_key(over.id), 'busy', more)
+    over, top = over.within and flow.open(over.within), over
+  end
+  if not top or top.state == 'running' or top.alone then return end
+  if more > 0 then
+    call('ZREM', flows_key('ended'), top.id)
+  elseif top.busy <= 0 then
+    call('ZADD', flows_key('ended'), NOW + flow.kept_for(top.state), top.id)
+  end
+end
+
+function flow.is_busy(w) return (tonumber(w.busy) or 0) > 0 end
+
+-- For how long one that has ended is kept.
+function flow.kept_for(state)
+  flow.keeps = flow.keeps or call('HMGET', partition_key, 'keep_completed_ms', 'keep_dead_ms')
+  return state == 'failed' and (tonumber(flow.keeps[2]) or 2592000000) or tonumber(flow.keeps[1]) or 86400000
+end
+
 local function end_flow(w, state)
   w.state, flow.over = state, flow.over + 1
   call('HSET', flow_key(w.id), 'state', state, 'since', NOW)
@@ -688,9 +712,14 @@ local function end_flow(w, state)
     call('HDEL', flow_key(w.id), 'paused')
     call('DEL', flow_key(w.id, 'held'))
   end
-  flow.keeps = flow.keeps or call('HMGET', partition_key, 'keep_completed_ms', 'keep_dead_ms')
-  local ms = state == 'failed' and (tonumber(flow.keeps[2]) or 2592000000) or tonumber(flow.keeps[1]) or 86400000
-  if not w.within then call('ZADD', flows_key('ended'), NOW + ms, w.id) end -- others are kept as long as that
+  if not w.within and not flow.is_busy(w) then -- others are kept as long as the one that they are within
+    call('ZADD', flows_key('ended'), NOW + flow.kept_for(state), w.id)
+  end
+  if w.alone then
+    w.alone = nil
+    call('HDEL', flow_key(w.id), 'alone')
+    flow.note_alone(w, -1)
+  end
   announce(w.id, route_of('- 1 workflow'), 'running', state)
   if w.parent then flow.release(w.parent) end
 end
@@ -730,10 +759,10 @@ local function advance(w)
     decide(w, n)
   end
   w.begins = nil
-  for _, n in ipairs(w.again or {}) do
+  for _, n in ipairs(w.back or {}) do
     work.stop(w, n)
   end
-  w.again = nil
+  w.back = nil
   repeat
     cut_short(w)
     carry_out(w)
@@ -901,9 +930,9 @@ end
 
 -- Whether a map or a sub-workflow may make so many more jobs: otherwise maps of workflows with maps would have no bound.
 function flow.may_spread(w, more)
-  local over = w.within and flow.open(w.within)
+  local over = not w.alone and w.within and flow.open(w.within)
   while over do
-    w, over = over, over.within and flow.open(over.within)
+    w, over = over, not over.alone and over.within and flow.open(over.within)
   end
   return call('HINCRBY', flow_key(w.id), 'spread', more) <= MAX_SPREAD
 end
@@ -974,8 +1003,11 @@ local function let_go(id)
   local children_key = flow_key(id, 'children')
   local keep = tonumber(call('HGET', partition_key, 'keep_completed_ms')) or 86400000
   for _, child in ipairs(call('SPOP', children_key, math.max(0, call('SCARD', children_key) - MOST_OLD))) do
-    call('HDEL', flow_key(child), 'within')
-    call('ZADD', flows_key('ended'), NOW + keep, child)
+    local w = flow.open(child)
+    if w and w.alone then flow.note_alone(w, -1) end
+    call('HDEL', flow_key(child), 'within', 'alone')
+    if w and w.state ~= 'running' then call('ZADD', flows_key('ended'), NOW + keep, child) end
+    opened[child] = nil
   end
 end
 
@@ -985,12 +1017,24 @@ local function forget_map(w, n)
   end
 end
 
+-- The sub-workflows of a map's items that did not complete: they go on where they failed.
+local function note_subs(w, n, total)
+  local item_of, good_key, subs_key = flow.ids_of_items(map_key(w, n, 'jobs')), map_key(w, n, 'good'), map_key(w, n, 'subs')
+  call('UNLINK', subs_key)
+  for i = 1, total do
+    local id = item_of(i, total)
+    local child = id and call('SISMEMBER', good_key, i) == 0 and call('HGET', job_key(id), 'child')
+    if child then call('HSET', subs_key, i, child) end
+  end
+end
+
 -- The items of a map that completed stay, when there are others. Answers whether there are any.
-local function keep_good(w, n)
+local function keep_good(w, n, goes_on)
   local key, jobs_key = map_key(w, n), map_key(w, n, 'jobs')
   local good = flow.numbers(w, 'map:' .. n .. ':good')
   local total = tonumber(call('HGET', key, 'total'))
-  if not total or #good == 0 or #good == total then return false end
+  if total and goes_on then note_subs(w, n, total) end
+  if not total or (#good == 0 and not goes_on) or #good == total then return false end
   local kept = {}
   for first = 1, #good, 1000 do
     local last = math.min(#good, first + 999)
@@ -1023,13 +1067,18 @@ local function note_old(w, n)
   end
 end
 
--- `map`: 0 it is none, 1 all items begin anew, 2 those that completed stay.
+-- `map`: 0 it is none, 1 all items begin anew, 2 those that completed stay, 3 it is a sub-workflow that goes on, 4 a map of
+-- such. Answers the sub-workflow that goes on.
 local function forget_step(w, n, map)
+  local ends, old = call('HGET', flow_key(w.id, 'ends'), n) or '', call('HGET', flow_key(w.id, 'jobs'), n)
+  local child = map == 3 and (call('HGET', job_key(old), 'child') or string.match(ends, '^%a+ %a+ %d+ %d+ %d+ %d+ (%w+)'))
   note_old(w, n)
   for _, part in ipairs({ 'ends', 'inputs', 'results', 'errors', 'answers' }) do
     call('HDEL', flow_key(w.id, part), n, n .. ':meaning')
   end
-  if map > 0 and not (map == 2 and keep_good(w, n)) then forget_map(w, n) end
+  local is_map = map == 1 or map == 2 or map == 4
+  if is_map and not ((map == 2 or map == 4) and keep_good(w, n, map == 4)) then forget_map(w, n) end
+  return child
 end
 
 -- Marks of the steps that stay as they are: whether one of them failed, or was cancelled.
@@ -1042,25 +1091,33 @@ local function marks_of(w)
   end
 end
 
--- `rows`: of the steps that begin anew, `others`: of those that stay, see flow_rerun.lua. A sub-workflow belongs to nobody
--- after that.
-function flow.again_from_start(id, rows, fields, others)
-  local over = call('HGET', flow_key(id), 'within')
-  if over then call('SREM', flow_key(over, 'children'), id) end
+-- `rows`: of the steps that begin anew, `others`: of those that stay, see flow_rerun.lua. A sub-workflow stays one: it
+-- runs again by itself, or for the step of `parent`, a job of the workflow `over`.
+function flow.again_from_start(id, rows, fields, others, parent, over)
   let_go(id)
-  call('HDEL', flow_key(id), 'ending', 'broken', 'lost', 'untidy', 'cut', 'paused', 'deadline', 'parent', 'within', 'todo', 'spread')
+  call('HDEL', flow_key(id), 'ending', 'broken', 'lost', 'untidy', 'cut', 'paused', 'deadline', 'todo', 'spread')
   call('HSET', flow_key(id), 'state', 'running', 'group', 1, 'since', NOW)
+  if parent then
+    call('HSET', flow_key(id), 'parent', parent)
+    if over.paused then call('HSET', flow_key(id), 'paused', NOW) end
+  elseif call('HEXISTS', flow_key(id), 'within') == 1 then
+    call('HSET', flow_key(id), 'alone', 1)
+  end
   if #fields > 0 then call('HSET', flow_key(id), unpack(fields)) end
   call('ZREM', flows_key('ended'), id)
-  local w = open_anew(id)
+  local w, goes_on = open_anew(id), {}
+  if w.alone then flow.note_alone(w, 1) end
   for _, row in ipairs(rows) do
-    forget_step(w, row[1], row[5])
+    goes_on[row[4][1]] = forget_step(w, row[1], row[5]) or nil
   end
   for _, row in ipairs(others) do
     call('HSET', flow_key(id, 'steps'), row[1], row[2])
     call('HSET', flow_key(id, 'texts'), row[1], row[3])
   end
   flow.lay(w, rows)
+  for job, child in pairs(goes_on) do
+    call('HSET', job_key(job), 'goes_on', child, 'child', child)
+  end
   w.kept = {}
   local ends = call('HGETALL', flow_key(id, 'ends'))
   for i = 1, #ends, 2 do

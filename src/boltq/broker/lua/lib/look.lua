@@ -65,21 +65,21 @@ end
 -- What belongs to the phase of a step that has begun before.
 function look.later(id, n, job)
   if job[2] == 'items' then
-    local map = flow_key(id, 'map:' .. n)
-    local results = call('HGETALL', map .. ':results')
-    return { look.map_numbers(id, n), results, call('HGETALL', map .. ':errors'), call('HGETALL', map) }
+    local map_key = flow_key(id, 'map:' .. n)
+    local results_key, errors_key = map_key .. ':results', map_key .. ':errors'
+    return { look.map_numbers(id, n), call('HGETALL', results_key), call('HGETALL', errors_key), call('HGETALL', map_key) }
   elseif job[2] == 'child' then
     return { job[4] }
   elseif job[2] == 'ask' then
     return { call('HGET', flow_key(id, 'answers'), n) or '', tonumber(job[5]) or 0, NOW }
   end
-  return {}
+  return job[6] and { job[6] } or {}
 end
 
 -- See flow_look.lua, and how many bytes that is. Nil when the job belongs to no workflow; nil and the bytes when they
 -- are more than `most`. `begins`: only of a step that has not begun before.
 function look.at(job_id, most, begins)
-  local job = call('HMGET', job_key(job_id), 'flow', 'phase', 'wrong', 'child', 'due')
+  local job = call('HMGET', job_key(job_id), 'flow', 'phase', 'wrong', 'child', 'due', 'goes_on')
   if not job[1] or (begins and job[2]) then return nil end
   local at = words(job[1])
   local id, n = at[1], at[2]
