@@ -66,14 +66,17 @@ async def test_a_running_one_an_unknown_one_and_a_part_of_another_cannot_be_dele
             await hands.workflows.delete(gone)
 
 
-async def test_a_sub_workflow_that_was_run_again_by_itself_belongs_to_nobody(broker: Broker) -> None:
+async def test_a_sub_workflow_that_was_run_again_by_itself_still_goes_with_its_parent(broker: Broker) -> None:
     run, hands = await begin(broker, form_of(step("sub", workflow={"name": "inner", "steps": [step("x")]})))
     child = (await hands.finish(run)).step("sub").workflow_id
     assert child
     await hands.workflows.rerun(child, RerunMode.ALL)
+    with pytest.raises(Conflict, match="runs again"):
+        await hands.workflows.delete(run)
+    assert (await hands.finish(child)).within == run
+    with pytest.raises(Conflict, match="is part of"):
+        await hands.workflows.delete(child)
     await hands.workflows.delete(run)
-    assert (await hands.finish(child)).parent_job is None
-    await hands.workflows.delete(child)
     assert await left_over(broker, hands) == []
 
 

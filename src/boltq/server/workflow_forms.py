@@ -1,5 +1,6 @@
 """What a workflow's submission says: its body as a form, and what can only be checked against what workers offer."""
 
+import contextlib
 from collections.abc import Container, Iterator
 from typing import Any, Final
 
@@ -96,4 +97,7 @@ async def _misfits(backend: Backend, at: str, step: StepForm, began: float) -> l
         return [(f"{at}/job_type", f"no worker has published the job type {name}")] if strict else []
     if needs_filling(step):
         return []
-    return [(at + pointer, why) for pointer, why in await types.misfits(name, decoded(step.params), "params", began)]
+    with contextlib.suppress(ValueError):  # what cannot be read was named before
+        params = decoded(step.params)
+        return [(at + pointer, why) for pointer, why in await types.misfits(name, params, "params", began)]
+    return []

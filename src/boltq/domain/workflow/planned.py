@@ -48,4 +48,7 @@ def _backoff(form: BackoffForm) -> Backoff:
     base = planned_seconds(form.base_seconds) or 0.0
     cap = max(usual.cap, base) if form.cap_seconds is None else planned_seconds(form.cap_seconds) or 0.0
     floor = min(usual.floor, base) if form.floor_seconds is None else planned_seconds(form.floor_seconds) or 0.0
-    return Backoff(base=base, factor=form.factor, cap=cap, floor=floor, jitter=form.jitter)
+    try:
+        return Backoff(base=base, factor=form.factor, cap=cap, floor=floor, jitter=form.jitter)
+    except ValueError:
+        return usual
