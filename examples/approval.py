@@ -63,7 +63,7 @@ async def main():
         try:
             await run.result(timeout=60)
         except WorkflowFailed as failed:
-            print(f"{failed.step}: {failed.error.message}")
+            print(f"{failed.step}: {failed.error and failed.error.message}")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def main():
         try:
             failed.result(timeout=30)
         except JobFailed as error:
-            print("a plum:", error.error.message)
+            print("a plum:", error.error and error.error.message)
         again = client.job(failed.replay(data={"item": "apple"}).id)
         print("an apple instead:", again.result(timeout=30))
 

@@ -32,7 +32,7 @@ def main():
     try:
         spin.submit_sync().result_sync(timeout=60)
     except JobFailed as failed:
-        print("spin:", failed.error.category.value)
+        print("spin:", failed.error and failed.error.category.value)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,8 @@ async def main():
         try:
             await bad.result(timeout=30)
         except JobFailed as failed:
-            print("charge:", failed.error.category.value, "-", failed.error.message)
+            if failed.error:
+                print("charge:", failed.error.category.value, "-", failed.error.message)
         print("charge is", (await bad.record()).state.value)
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import atexit
+import contextlib
 import inspect
+import os
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, get_args, overload
 
@@ -17,25 +19,30 @@ from boltq.broker.flows import ItemRecord, WorkflowRecord
 from boltq.broker.inspector import Inspector
 from boltq.broker.store import Store
 from boltq.broker.submitter import Submitter
+from boltq.broker.waiting import Waiting, quiet
 from boltq.broker.workflows import OwnId, Workflows
 from boltq.domain.context import JobContext
-from boltq.domain.errors import InvalidJob, JobCancelled, JobFailed, WorkflowCancelled
-from boltq.domain.job import JobRecord, NewJob
+from boltq.domain.errors import InvalidJob, JobCancelled, JobFailed, WaitTimeout, WorkflowCancelled
+from boltq.domain.functions import home_of, is_coroutine_function, plain_function, replaces
+from boltq.domain.job import CheckedJob, JobRecord, NewJob
 from boltq.domain.limits import bad_name
 from boltq.domain.options import Options, Seconds, When, seconds_of
 from boltq.domain.outcome import Category, error_of
-from boltq.domain.parameters import Parameters, as_json
+from boltq.domain.parameters import Parameters, ResultReader
 from boltq.domain.retry import Backoff, RetryPolicy, checked_policy
 from boltq.domain.states import JobState
+from boltq.domain.values import as_json, json_bytes
 from boltq.domain.workflow.approvals import Answer, Verdict, Word
 from boltq.domain.workflow.builder import AnyWorkflow, Workflow
 from boltq.domain.workflow.compiler import compile_workflow, read_and_compile
 from boltq.domain.workflow.failure import failure_of
 from boltq.domain.workflow.form import WorkflowForm, as_json as form_json
+from boltq.domain.workflow.mistakes import InvalidWorkflow
 from boltq.domain.workflow.plan import Plan
 from boltq.domain.workflow.progress import cause_of
 from boltq.domain.workflow.rerun import RerunMode, RerunWord
 from boltq.domain.workflow.states import StepState, WorkflowState
+from boltq.portal import Portal, in_thread, lend_threads, refuse_in_loop
 from boltq.settings import Settings
 
 P = ParamSpec("P")
@@ -48,21 +55,27 @@ Executor = Literal["async", "thread", "process"]
 class Job(Generic[R]):
     """A submitted job: a handle by which to wait for it, look at it and cancel it."""
 
-    def __init__(self, app: "BoltQ", job_id: str, *, created: bool = True) -> None:
+    def __init__(
+        self, app: "BoltQ", job_id: str, *, created: bool = True, read: ResultReader = msgspec.json.decode
+    ) -> None:
         self.id = job_id
         self.created = created  # false: the id or the idempotency key was there already
         self._app = app
+        self._read = read
 
     def __repr__(self) -> str:
         return f"Job({self.id})"
 
     async def result(self, timeout: float | None = None) -> R:
-        """What the function returned, as JSON holds it. Does not poll.
+        """What the function returned, by its return hint; of a job that was submitted by name, as JSON holds it.
 
-        Raises JobFailed, JobCancelled, WaitTimeout, NotFound, StoreUnavailable.
+        Does not poll, and waits through an outage of the store. Raises JobFailed, JobCancelled, WaitTimeout, NotFound;
+        StoreUnavailable when there is no timeout and an outage takes longer than a minute; DataError when the result
+        is not what the return hint says.
         """
-        line = await self._app.line()
-        result: R = _result_of(await line.watch.end_of(self.id, timeout))
+        wait = Waiting(timeout)
+        line = await self._app.line_within(wait)
+        result: R = _result_of(await line.watch.end_of(self.id, wait.left()), self._read)
         return result
 
     async def record(self) -> JobRecord:
@@ -77,7 +90,7 @@ class Job(Generic[R]):
 
     def result_sync(self, timeout: float | None = None) -> R:
         """`result` from synchronous code."""
-        return self._app.run_sync(self.result(timeout))
+        return self._app.run_sync(self.result(timeout), timeout)
 
     def record_sync(self) -> JobRecord:
         """`record` from synchronous code."""
@@ -100,15 +113,16 @@ class WorkflowRun:
         return f"WorkflowRun({self.id})"
 
     async def result(self, timeout: float | None = None) -> Any:
-        """Its output, as JSON holds it. Does not poll.
+        """Its output, as JSON holds it. Does not poll, and waits through an outage of the store.
 
-        Raises WorkflowFailed, WorkflowCancelled, WaitTimeout, NotFound, StoreUnavailable; DataError when the output
-        refers to what is not there.
+        Raises WorkflowFailed, WorkflowCancelled, WaitTimeout, NotFound; StoreUnavailable when there is no timeout and
+        an outage takes longer than a minute; DataError when the output refers to what is not there.
         """
-        line = await self._app.line()
-        record = await line.watch.end_of_workflow(self.id, timeout)
+        wait = Waiting(timeout)
+        line = await self._app.line_within(wait)
+        record = await line.watch.end_of_workflow(self.id, wait.left())
         _raise_if_failed(record)
-        return msgspec.json.decode(await line.workflows.output(record))
+        return msgspec.json.decode(await wait.through_outages(lambda: line.workflows.output(record)))
 
     async def record(self) -> WorkflowRecord:
         """The workflow as it stands, with every step. Raises NotFound."""
@@ -148,7 +162,7 @@ class WorkflowRun:
 
         Raises NotFound, InvalidWorkflow; Conflict when another answer counts, or the step has ended without one.
         """
-        answer = Answer(decision=decision, data=msgspec.Raw(as_json(data).encode()), by=by)
+        answer = Answer(decision=decision, data=msgspec.Raw(json_bytes(data, "/data")), by=by)
         return await (await self._app.line()).workflows.signal(self.id, step, answer)
 
     async def rerun(
@@ -163,7 +177,7 @@ class WorkflowRun:
         `params`: for each of these steps other params than it had; they may have references, as in the form.
         Raises NotFound, Conflict, InvalidWorkflow.
         """
-        given = {step: msgspec.Raw(as_json(fields).encode()) for step, fields in (params or {}).items()}
+        given = {step: msgspec.Raw(json_bytes(fields, f"/params/{step}")) for step, fields in (params or {}).items()}
         flows = (await self._app.line()).workflows
         return await flows.rerun(self.id, RerunMode(mode), from_step=from_step, params=given)
 
@@ -173,7 +187,7 @@ class WorkflowRun:
 
     def result_sync(self, timeout: float | None = None) -> Any:
         """`result` from synchronous code."""
-        return self._app.run_sync(self.result(timeout))
+        return self._app.run_sync(self.result(timeout), timeout)
 
     def record_sync(self) -> WorkflowRecord:
         """`record` from synchronous code."""
@@ -226,12 +240,19 @@ class Submission(Generic[P, R]):
         self._options = options
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
-        """The job, not submitted yet: for `submit_many`. Raises TypeError, InvalidJob."""
-        return self._options.new_job(self._task.name, self._task.parameters.pack(args, kwargs))
+        """The job, not submitted yet: for `submit_many`. Raises TypeError as the call would, InvalidJob.
+
+        The arguments are checked as the worker will check them: by the types of the parameters.
+        """
+        parameters = self._task.parameters
+        data = parameters.pack(args, kwargs)
+        parameters.check(data)
+        return self._options.new_job(self._task.name, data, data_is_json=True)
 
     async def submit(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Submit a job; it is durable when this returns. Raises TypeError, InvalidJob, Refused, StoreError."""
-        return await self._task.app.submit_job(self.job(*args, **kwargs))
+        job = self.job(*args, **kwargs)
+        return await self._task.app.submit_job(job, self._task.parameters.read_result)
 
     def submit_sync(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """`submit` from synchronous code."""
@@ -256,11 +277,11 @@ class Task(Submission[P, R]):
         self.name = name
         self.retry = retry
         self.executor = executor
-        self.timeout_seconds = None if options.timeout is None else seconds_of(options.timeout)
-        self.parameters = Parameters(function)
+        self.timeout_seconds = None if options.timeout is None else seconds_of(options.timeout, "/timeout_seconds")
+        self.parameters = Parameters(function, name)
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", name)
-        self.__module__ = function.__module__
+        self.__module__ = home_of(function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the function itself."""
@@ -322,11 +343,26 @@ class Line:
         self.inspector = Inspector(broker)
         self.watch = Watch(broker)
         self.workflows = Workflows(broker)
+        self._held = self._hold()
+
+    async def open(self) -> None:
+        """From now on they are closed with the loop: `asyncio.run` ends what generators it knows of."""
+        await anext(self._held)
 
     async def close(self) -> None:
         """Close them."""
-        await self.watch.close()
-        await self.broker.close()
+        await self._held.aclose()
+
+    def let_go(self) -> None:
+        """Close them without their loop, which is closed."""
+        self.broker.let_go()
+
+    async def _hold(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await self.watch.close()
+            await self.broker.close()
 
 
 class BoltQ:
@@ -342,11 +378,10 @@ class BoltQ:
         self._settings: Settings | None = None
         self._store: Store | None = None
         self._lock = threading.Lock()
-        self._lines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Line]] = (
-            weakref.WeakKeyDictionary()
-        )
-        self._portal: _Portal | None = None
+        self._lines: Lines = {}
+        self._portal: Portal | None = None
         self.tasks: dict[str, Task[..., Any]] = {}
+        _APPS.add(self)
 
     @property
     def settings(self) -> Settings:
@@ -405,20 +440,28 @@ class BoltQ:
         retry = checked_policy(max_attempts, backoff, errors)
 
         def register(found: Callable[..., Any]) -> Task[..., Any]:
-            return self._register(found, name or found.__name__, options, retry, executor)
+            return self._register(found, name, options, retry, executor)
 
         return register if function is None else register(function)
 
     def _register(
-        self, function: Callable[..., Any], name: str, options: Options, retry: RetryPolicy, executor: Executor | None
+        self,
+        function: Callable[..., Any],
+        given: str | None,
+        options: Options,
+        retry: RetryPolicy,
+        executor: Executor | None,
     ) -> Task[..., Any]:
+        function = plain_function(function, given)
+        name = given or function.__name__
         if bad := bad_name(name):
             raise ValueError(f"task name {bad}")
-        if name in self.tasks:
-            raise ValueError(f"there is a task {name!r} already, in {self.tasks[name].__module__}")
+        known = self.tasks.get(name)
+        if known is not None and not replaces(function, known.function):
+            raise ValueError(f"there is a task {name!r} already, in {known.__module__}")
         if executor not in {None, *get_args(Executor)}:
             raise ValueError(f"{name}: executor={executor!r:.60}: one of {', '.join(get_args(Executor))}")
-        is_async = inspect.iscoroutinefunction(function)
+        is_async = is_coroutine_function(function)
         if executor is None:
             executor = "async" if is_async else "thread"
         if (executor == "async") != is_async and not (executor == "process" and is_async):
@@ -438,19 +481,33 @@ class BoltQ:
         return await self.submit_job(self.job_of(job_type, data, **options))
 
     def job_of(self, job_type: str, data: Mapping[str, Any] | None = None, **options: Any) -> NewJob:
-        """The job, not submitted yet: for `submit_many`."""
-        known = self.tasks.get(job_type)
-        chosen = Options(**options)
-        return (chosen.over(known._options) if known else chosen).new_job(job_type, _data(data))  # noqa: SLF001
+        """The job, not submitted yet: for `submit_many`. Raises InvalidJob.
 
-    async def submit_job(self, job: NewJob) -> Job[Any]:
-        """Submit a job; all that are submitted in one turn of the event loop share one call."""
+        When this application has a task of that name, the data are checked by the types of its parameters.
+        """
+        known = self.tasks.get(job_type)
+        chosen, text = Options(**options), as_json({} if data is None else data, "/data")
+        if known:
+            known.parameters.check(text)
+        return (chosen.over(known._options) if known else chosen).new_job(job_type, text, data_is_json=True)  # noqa: SLF001
+
+    async def submit_job(self, job: NewJob, read: ResultReader = msgspec.json.decode) -> Job[Any]:
+        """Submit a job; all that are submitted in one turn of the event loop share one call.
+
+        `read`: from the JSON text of its result to what `result` gives. Raises InvalidJob, Refused, StoreError.
+        """
+        if type(job) is not CheckedJob:
+            job.check()
         line = await self.line()
         answer = await line.submitter.submit(job)
-        return Job(self, answer.id, created=answer.created)
+        return Job(self, answer.id, created=answer.created, read=read)
 
     async def submit_many(self, jobs: Sequence[NewJob]) -> list[Job[Any]]:
-        """Submit many jobs, in batches of 1,000. Raises the first refusal; what came before it is submitted."""
+        """Submit many jobs, in batches of 1,000. Raises the first refusal; what came before it is submitted.
+
+        Raises InvalidJob, with the index of the job in its pointers, before anything is submitted.
+        """
+        _check_all(jobs)
         line = await self.line()
         answers = await repeated(lambda: line.broker.submit(jobs))
         accepted = [raise_if_refused(answer) for answer in answers]
@@ -498,19 +555,36 @@ class BoltQ:
         loop = asyncio.get_running_loop()
         opening = self._lines.get(loop)
         if opening is None or (opening.done() and (opening.cancelled() or opening.exception())):
-            opening = loop.create_task(self._open())
+            self._let_go_of_closed_loops()
+            opening = quiet(loop.create_task(self._open()))
             self._lines[loop] = opening
         return opening.result() if opening.done() else await asyncio.shield(opening)
 
+    async def line_within(self, wait: Waiting) -> Line:
+        """The same, for one who waits: through an outage too, when there is a time for it. Raises WaitTimeout."""
+        if wait.timeout is None:
+            return await self.line()
+        return await wait.through_outages(self.line)
+
+    def _let_go_of_closed_loops(self) -> None:
+        for loop, opening in list(self._lines.items()):
+            if loop.is_closed():
+                self._lines.pop(loop, None)
+                if opening.done() and not opening.cancelled() and not opening.exception():
+                    opening.result().let_go()
+
     async def _open(self) -> Line:
-        store = await asyncio.to_thread(self._open_store)
+        lend_threads()
+        store = await in_thread(self._open_store)
         broker = store.broker()
         try:
             await repeated(broker.open)
         except BaseException:
             await broker.close()
             raise
-        return Line(broker)
+        line = Line(broker)
+        await line.open()
+        return line
 
     def _open_store(self) -> Store:
         with self._lock:
@@ -518,13 +592,13 @@ class BoltQ:
                 store = Store(self.settings)
                 store.open()
                 self._store = store
-                atexit.register(self.close_sync)
+                _OPEN.add(self)
             return self._store
 
     async def close(self) -> None:
-        """Close this loop's connections, and leave the embedded store."""
+        """Close this loop's connections and those of the `_sync` calls, and leave the embedded store."""
         await self._close_line()
-        await asyncio.to_thread(self._leave_store)
+        await in_thread(self._close_all)
 
     async def _close_line(self) -> None:
         opening = self._lines.pop(asyncio.get_running_loop(), None)
@@ -538,27 +612,68 @@ class BoltQ:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def run_sync(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on this application's own loop, in a thread of its own, and wait for it."""
+    def run_sync(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        """Run a coroutine on this application's own loop, in a thread of its own, and wait for it.
+
+        Raises WaitTimeout when it has not ended within `timeout` seconds; RuntimeError in a running event loop, which
+        it would block: use `await` there.
+        """
         with self._lock:
             if self._portal is None:
-                self._portal = _Portal()
-        return self._portal.run(work)
+                self._portal = Portal()
+                _OPEN.add(self)
+            portal = self._portal
+        if not portal.is_here:
+            refuse_in_loop(work)
+        return portal.run(work, timeout)
 
     def close_sync(self) -> None:
         """`close` from synchronous code."""
+        self._close_all()
+
+    def _close_all(self) -> None:
+        """All that threads have opened, and the store. Starts no thread: at the end of the interpreter none are had."""
         with self._lock:
             portal, self._portal = self._portal, None
-        if portal:
-            portal.run(self._close_line())  # not close(): at the end of the interpreter there are no threads to be had
-            portal.stop()
-        self._leave_store()
-
-    def _leave_store(self) -> None:
-        with self._lock:
             store, self._store = self._store, None
+            _OPEN.discard(self)
+        if portal:
+            with contextlib.suppress(WaitTimeout):
+                portal.run(self._close_line(), _CLOSE_SECONDS)
+            portal.stop()
         if store:
             store.close()
+
+    def _forget(self) -> None:
+        """In a forked child: what the parent has opened is the parent's, and stays as it is."""
+        _OF_PARENTS.append((self._lines, self._portal, self._store))
+        if self._store:
+            self._store.forget()
+        self._lock, self._lines, self._portal, self._store = threading.Lock(), {}, None, None
+
+
+Lines = dict[asyncio.AbstractEventLoop, "asyncio.Task[Line]"]
+
+_CLOSE_SECONDS = 5.0
+_APPS: "weakref.WeakSet[BoltQ]" = weakref.WeakSet()
+_OPEN: set[BoltQ] = set()  # those that have something to close
+_OF_PARENTS: list[object] = []  # of the processes that this one was forked from; kept, so that nothing closes it
+
+
+def _close_open_apps() -> None:
+    for app in list(_OPEN):
+        app._close_all()  # noqa: SLF001 - a part of the class
+
+
+def _forget_parents() -> None:
+    _OPEN.clear()
+    for app in list(_APPS):
+        app._forget()  # noqa: SLF001 - a part of the class
+
+
+atexit.register(_close_open_apps)  # early: what a program registers after its imports runs before, and may submit
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget_parents)
 
 
 class _Decorator:
@@ -577,30 +692,9 @@ class _Decorator:
         raise NotImplementedError
 
 
-class _Portal:
-    """An event loop in a thread, for callers that have none."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="boltq-portal", daemon=True)
-        self._thread.start()
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        if threading.current_thread() is self._thread:
-            work.close()
-            raise RuntimeError("a ..._sync call inside of BoltQ's own loop would wait for itself")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
-        if not self._thread.is_alive():
-            self._loop.close()
-
-
-def _result_of(job: JobRecord) -> Any:
+def _result_of(job: JobRecord, read: ResultReader) -> Any:
     if job.state is JobState.COMPLETED:
-        return msgspec.json.decode(job.result or "null")
+        return read(job.result or "null")
     if job.state is JobState.CANCELLED:
         raise JobCancelled(f"job {job.id} was cancelled: {job.reason}")
     error = error_of(job.error) if job.error else None
@@ -614,12 +708,19 @@ def _compiled(workflow: AnyWorkflow, key: str | None) -> tuple[WorkflowForm, Pla
     elif isinstance(workflow, Workflow):
         text = workflow.json()
     else:
-        text = workflow if isinstance(workflow, str) else as_json(workflow)
+        text = workflow if isinstance(workflow, str) else _form_text(workflow)
     form, plan = read_and_compile(text)
     if key is None:
         return form, plan
     form = msgspec.structs.replace(form, idempotency_key=key)
     return form, compile_workflow(form)
+
+
+def _form_text(workflow: Mapping[str, Any]) -> str:
+    try:
+        return as_json(workflow)
+    except InvalidJob as error:
+        raise InvalidWorkflow(error.errors) from None
 
 
 def _raise_if_failed(record: WorkflowRecord) -> None:
@@ -631,8 +732,13 @@ def _raise_if_failed(record: WorkflowRecord) -> None:
         raise failure_of(record.id, record.ending, step, error_of(stored) if stored else None)
 
 
-def _data(data: Mapping[str, Any] | None) -> str:
-    try:
-        return as_json(data or {})
-    except (TypeError, ValueError) as error:
-        raise InvalidJob([("/data", str(error))]) from None
+def _check_all(jobs: Sequence[NewJob]) -> None:
+    mistakes: list[tuple[str, str]] = []
+    for index, job in enumerate(jobs):
+        if type(job) is not CheckedJob:
+            try:
+                job.check()
+            except InvalidJob as error:
+                mistakes += [(f"/jobs/{index}{pointer}", reason) for pointer, reason in error.errors]
+    if mistakes:
+        raise InvalidJob(mistakes)

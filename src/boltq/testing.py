@@ -20,14 +20,13 @@ import shutil
 import tempfile
 import threading
 import time
-import weakref
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from boltq.app import BoltQ, Line
+from boltq.app import BoltQ, Line, Lines
 from boltq.broker import calls
 from boltq.broker.broker import Broker
 from boltq.broker.embedded import EmbeddedStore
@@ -260,6 +259,7 @@ async def inline(app: BoltQ, *, address: str | None = None) -> AsyncIterator[Inl
 @contextmanager
 def inline_sync(app: BoltQ, *, address: str | None = None) -> Iterator[SyncInline]:
     """`inline` for synchronous tests."""
+    _refuse_in_loop()
     block = inline(app, address=address)
     running = app.run_sync(block.__aenter__())
     try:
@@ -268,9 +268,17 @@ def inline_sync(app: BoltQ, *, address: str | None = None) -> Iterator[SyncInlin
         app.run_sync(block.__aexit__(None, None, None))
 
 
+def _refuse_in_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError("inline_sync() would block the event loop that runs here: use `async with inline(app)`")
+
+
 _NUMBERS = itertools.count(1)
 _LOCK = threading.Lock()
-_STORES: list[EmbeddedStore] = []
+_STORES: dict[int, EmbeddedStore] = {}  # by the process: a forked child has to start its own
 
 
 class _TestStore(Store):
@@ -292,13 +300,10 @@ class _TestStore(Store):
         )
 
 
-_Lines = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, "asyncio.Task[Line]"]
-
-
 @contextmanager
-def _in_place_of_its_own(app: BoltQ, store: Store) -> Iterator[_Lines]:
+def _in_place_of_its_own(app: BoltQ, store: Store) -> Iterator[Lines]:
     """The application uses this store, from every loop and thread."""
-    lines: _Lines = weakref.WeakKeyDictionary()
+    lines: Lines = {}
     before = app._store, app._lines  # noqa: SLF001 - the kit is a part of the package
     app._store, app._lines = store, lines  # noqa: SLF001
     try:
@@ -307,10 +312,13 @@ def _in_place_of_its_own(app: BoltQ, store: Store) -> Iterator[_Lines]:
         app._store, app._lines = before  # noqa: SLF001
 
 
-async def _close_lines(lines: _Lines) -> None:
+async def _close_lines(lines: Lines) -> None:
     """Each in its own loop."""
     for loop, opening in list(lines.items()):
         if not opening.done() or opening.cancelled() or opening.exception():
+            continue
+        if loop.is_closed():
+            opening.result().let_go()
             continue
         closing = opening.result().close()
         if loop is asyncio.get_running_loop():
@@ -329,15 +337,17 @@ async def _delete_all(broker: Broker) -> None:
 def _shared_store() -> str:
     """The address of this process's embedded store, which is started once and gone with the process."""
     with _LOCK:
-        if not _STORES:
+        own = os.getpid()
+        if own not in _STORES:
             folder = Path(tempfile.mkdtemp(prefix="boltq-testing-"))
             store = EmbeddedStore(folder / "store")
             store.start()
-            _STORES.append(store)
-            atexit.register(_end, store, folder)
-        return _STORES[0].url
+            _STORES[own] = store
+            atexit.register(_end, own, store, folder)
+        return _STORES[own].url
 
 
-def _end(store: EmbeddedStore, folder: Path) -> None:
-    store.stop()
-    shutil.rmtree(folder, ignore_errors=True)
+def _end(owner: int, store: EmbeddedStore, folder: Path) -> None:
+    if owner == os.getpid():
+        store.stop()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ from redis import exceptions as redis_errors
 
 from boltq.broker import calls
 from boltq.broker.calls import Beat, Call, Claim, Reaped, Settlement, Settling
-from boltq.broker.connect import connect, connect_sync
+from boltq.broker.connect import connect, connect_sync, let_go
 from boltq.broker.scripts import Library, Rewrite, is_known, is_unknown, translate
 from boltq.domain import limits
 from boltq.domain.errors import (
@@ -186,6 +186,11 @@ class Broker:
         """Close the connections."""
         await self.redis.aclose()
         await self.blocking.aclose()
+
+    def let_go(self) -> None:
+        """Close the connections where the loop that they belong to is closed already."""
+        let_go(self.redis)
+        let_go(self.blocking)
 
     # Submitting
 

@@ -4,6 +4,7 @@ redis-py repeats a command whose reply was lost, by default: one lost reply then
 (token-throttle#21, sidekiq#3303). So its retries are off; what is safe to repeat is repeated by us.
 """
 
+import contextlib
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -60,6 +61,28 @@ def connect(address: str, *, blocking: bool = False) -> "redis.asyncio.Redis":
 def connect_sync(address: str, *, timeout: float = SOCKET_TIMEOUT) -> "redis.Redis":
     """A client for a thread of its own."""
     return redis.Redis.from_url(as_url(address), retry=Retry(NoBackoff(), 0), **_options(timeout))
+
+
+def let_go(client: "redis.asyncio.Redis") -> None:
+    """Close the sockets of a client whose event loop is closed: its own way of closing would need that loop.
+
+    Without a word, too: a transport that is dropped while it is open warns of it.
+    """
+    pool: Any = client.connection_pool
+    for connection in [*getattr(pool, "_available_connections", ()), *getattr(pool, "_in_use_connections", ())]:
+        writer, connection._writer, connection._reader = connection._writer, None, None  # noqa: SLF001 - see above
+        if writer is not None:
+            _close_socket(writer.transport)
+
+
+def _close_socket(transport: Any) -> None:
+    found = getattr(transport.get_extra_info("socket"), "_sock", None)
+    if found is not None:
+        found.close()
+    under: Any = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    for part in (transport, under):
+        with contextlib.suppress(AttributeError):  # uvloop's have closed with their loop
+            part._closing, part._sock = True, None  # noqa: SLF001 - see above
 
 
 def _checked(url: str) -> str:

@@ -110,6 +110,7 @@ class EmbeddedStore:
         self.options = replace(options, fsync=fsync) if fsync else options
         self._runtime_dir = runtime_dir or Path(tempfile.gettempdir())
         self._users: int | None = None  # our hold on the users file
+        self._owner = os.getpid()  # who holds it; a forked child does not
         self._launched = 0  # the process id of the last server that we launched
         self._watcher: _Watcher | None = None
 
@@ -141,8 +142,17 @@ class EmbeddedStore:
                     raise
         return self.url
 
+    def forget(self) -> None:
+        """In a forked child: the hold on the server is the parent's, and so is the thread that watches it."""
+        users, self._users, self._watcher = self._users, None, None
+        self._launched, self._owner = 0, os.getpid()
+        if users is not None:
+            os.close(users)  # the parent's own file stays locked; with ours open, it would be so after the parent left
+
     def stop(self) -> None:
         """Detach. The last one out shuts the server down, and returns when it is gone."""
+        if self._owner != os.getpid():
+            self.forget()
         if self._watcher:
             self._watcher.stop()
             self._watcher = None
@@ -290,9 +300,9 @@ class EmbeddedStore:
                 pass  # as above
 
     def _leave(self) -> None:
-        if self._users is not None:
-            os.close(self._users)
-            self._users = None
+        users, self._users = self._users, None
+        if users is not None:
+            os.close(users)
         if not _is_locked(self.directory / "users", fcntl.LOCK_EX):
             self._shut_down()
 
@@ -400,6 +410,7 @@ class EmbeddedStore:
         try:
             yield
         finally:
+            fcntl.flock(turn, fcntl.LOCK_UN)  # before the closing: a child that was forked meanwhile has the file, too
             os.close(turn)
 
     @contextmanager

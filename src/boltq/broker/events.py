@@ -14,8 +14,9 @@ from boltq.broker.flows import WorkflowRecord
 from boltq.broker.inspector import Inspector
 from boltq.broker.outage import Outage
 from boltq.broker.scripts import translate
+from boltq.broker.waiting import AWAY_PAUSE, Away, quiet
 from boltq.broker.workflows import Workflows
-from boltq.domain.errors import WaitTimeout
+from boltq.domain.errors import StoreUnavailable, WaitTimeout
 from boltq.domain.job import JobRecord
 from boltq.domain.states import TERMINAL
 from boltq.domain.workflow.states import WorkflowState
@@ -106,29 +107,38 @@ class Watch:
         return record if record.state is not WorkflowState.RUNNING else None
 
     async def _ended(self, any_id: str, look: "_Look[T]", timeout: float | None, what: str) -> T:
+        away = Away(bounded=timeout is not None)
         try:
             async with asyncio.timeout(timeout):
-                return await self._end_of(any_id, look)
+                return await self._end_of(any_id, look, away)
         except TimeoutError as error:
             if isinstance(error, WaitTimeout):
                 raise
-            raise WaitTimeout(f"{what} {any_id} has not ended within {timeout:g} s; it goes on") from None
+            why = f" ({away.error})" if away.error else ""
+            raise WaitTimeout(f"{what} {any_id} has not ended within {timeout:g} s; it goes on{why}") from None
 
-    async def _end_of(self, job_id: str, look: "_Look[T]") -> T:
+    async def _end_of(self, job_id: str, look: "_Look[T]", away: Away) -> T:
         cancels = _cancels()
         ended = asyncio.Event()
         self._ends.setdefault(job_id, []).append(ended)
+        partition = self._broker.layout.of_id(job_id)
         try:
-            await self._read(self._broker.layout.of_id(job_id))
             while True:
                 ended.clear()  # before the look: the end may be heard of before the answer to it is read
-                found = await look(job_id)
+                found, pause = None, _LOOK_AGAIN
+                try:
+                    await self._read(partition)
+                    found = await look(job_id)
+                    away.error = None
+                except StoreUnavailable as error:
+                    away.still(error)
+                    pause = AWAY_PAUSE
                 if found is not None:
                     return found
                 if _cancels() > cancels:  # and redis-py has swallowed it: it may come with a reply
                     raise asyncio.CancelledError
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_AGAIN):
+                    async with asyncio.timeout(pause):
                         await ended.wait()
         finally:
             self._forget(job_id, ended)
@@ -145,7 +155,7 @@ class Watch:
             after = await last_cursor(self._broker, partition)
             reader = self._readers.get(partition)
             if reader is None or reader.done():
-                self._readers[partition] = asyncio.create_task(self._tell(partition, after))
+                self._readers[partition] = quiet(asyncio.create_task(self._tell(partition, after)))
 
     async def _tell(self, partition: int, after: str) -> None:
         who, pause = f"events of partition {partition}", _PAUSE

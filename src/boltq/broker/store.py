@@ -39,6 +39,11 @@ class Store:
         if self.embedded:
             self.embedded.stop()
 
+    def forget(self) -> None:
+        """In a forked child: it is the parent's store."""
+        if self.embedded:
+            self.embedded.forget()
+
     def __enter__(self) -> Self:
         self.open()
         return self

@@ -38,8 +38,8 @@ from boltq.client.request import Ask, call
 from boltq.domain.errors import InvalidJob
 from boltq.domain.job import NewJob
 from boltq.domain.options import Seconds, When, seconds_of, unix_ms
-from boltq.domain.parameters import as_json
 from boltq.domain.states import JobState
+from boltq.domain.values import as_json
 
 # Submitting
 
@@ -328,7 +328,7 @@ def list_keys() -> Ask[Page[KeyInfo]]:
 @call("POST", "/api/v1/keys", "createKey")
 def create_key(name: str, scopes: Sequence[str], *, expires_in: Seconds | None = None) -> Ask[NewKey]:
     """Make an API key; `key` of the answer is told once. Raises InvalidJob, Conflict."""
-    seconds = None if expires_in is None else seconds_of(expires_in)
+    seconds = None if expires_in is None else seconds_of(expires_in, "/expires_in_seconds")
     return Ask(NewKey, body=given(name=name, scopes=list(scopes), expires_in_seconds=seconds))
 
 
@@ -425,7 +425,7 @@ def _in_its_words(edits: Mapping[str, Any]) -> dict[str, Any]:
     body = dict(edits)
     for name in ("delay", "expires_in", "timeout"):
         if (value := body.pop(name, None)) is not None:
-            body[f"{name}_seconds"] = seconds_of(value)
+            body[f"{name}_seconds"] = seconds_of(value, f"/{name}_seconds")
     if "data" in body:
         body["data"] = msgspec.Raw(data_json(body["data"]).encode())
     return moments(body)
@@ -442,10 +442,7 @@ def moments(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def data_json(data: Mapping[str, Any]) -> str:
     """Data as JSON text. Raises InvalidJob."""
-    try:
-        return as_json(data)
-    except (TypeError, ValueError) as error:
-        raise InvalidJob([("/data", str(error))]) from None
+    return as_json(data, "/data")
 
 
 def given(**fields: Any) -> dict[str, Any]:

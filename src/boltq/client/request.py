@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from boltq.domain.errors import InvalidJob
+from boltq.domain.values import json_bytes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,11 +55,11 @@ class Request(Generic[T]):
 
     @cached_property
     def content(self) -> bytes | None:
-        """The body, as JSON; None for a call that has none."""
+        """The body, as JSON; None for a call that has none. Raises InvalidJob for what JSON cannot hold."""
         body = self.ask.body
         if body is None:
             return None if self.route.method in {"GET", "DELETE"} else b"{}"
-        return msgspec.json.encode(body)
+        return json_bytes(body)
 
     @property
     def headers(self) -> dict[str, str]:

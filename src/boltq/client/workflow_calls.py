@@ -20,8 +20,9 @@ from boltq.client.workflow_answers import (
     WorkflowSubmitted,
     WorkflowSummary,
 )
+from boltq.domain.errors import InvalidJob
 from boltq.domain.options import When
-from boltq.domain.parameters import as_json
+from boltq.domain.values import json_bytes
 from boltq.domain.workflow.approvals import Word
 from boltq.domain.workflow.builder import AnyWorkflow, Workflow
 from boltq.domain.workflow.mistakes import InvalidWorkflow
@@ -164,6 +165,6 @@ class _Key(msgspec.Struct):
 
 def _raw(value: Any, pointer: str) -> msgspec.Raw:
     try:
-        return msgspec.Raw(as_json(value).encode())
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidWorkflow([(pointer, str(error))]) from None
+        return msgspec.Raw(json_bytes(value, pointer))
+    except InvalidJob as error:
+        raise InvalidWorkflow(error.errors) from None

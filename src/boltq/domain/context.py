@@ -1,5 +1,6 @@
 """What a running function may see of its job, and do: progress, log lines, whether it shall stop, what came before."""
 
+import math
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from boltq.domain.limits import MAX_LOG_LINE_CHARS, MAX_MESSAGE_CHARS
-from boltq.domain.outcome import Cancel, clean
+from boltq.domain.outcome import Cancel, DataError, clean
 
 Tell = Callable[[float | None, str, str | None], None]  # fraction, text, log line
 
@@ -48,7 +49,9 @@ class JobContext:
         self._parents = parents
 
     def progress(self, fraction: float, text: str = "") -> None:
-        """Say how far the job is, from 0 to 1, and optionally what it does now."""
+        """Say how far the job is, from 0 to 1, and optionally what it does now. Raises DataError for nan and inf."""
+        if not math.isfinite(fraction):
+            raise DataError(f"progress: {float(fraction)} is not a part of anything: give a number from 0 to 1")
         self._tell(min(1.0, max(0.0, float(fraction))), clean(str(text))[:MAX_MESSAGE_CHARS], None)
 
     def log(self, message: str) -> None:

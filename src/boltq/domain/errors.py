@@ -25,6 +25,10 @@ What a task raises to say how its run ends is in `outcome.py`.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from boltq.domain.outcome import JobError
 
 
 class BoltQError(Exception):
@@ -91,9 +95,9 @@ class StoreFault(StoreError):
 
 
 class JobFailed(BoltQError):
-    """The job ended dead; `error` is the stored error."""
+    """The job ended dead; `error` is the stored error, None when there is none."""
 
-    def __init__(self, message: str, error: object = None) -> None:
+    def __init__(self, message: str, error: "JobError | None" = None) -> None:
         super().__init__(message)
         self.error = error
 
@@ -103,9 +107,9 @@ class JobCancelled(BoltQError):
 
 
 class WorkflowFailed(BoltQError):
-    """The workflow failed; `step` is the first step that failed, `error` its stored error."""
+    """The workflow failed; `step` is the first step that failed, `error` its stored error, None when there is none."""
 
-    def __init__(self, message: str, step: str = "", error: object = None) -> None:
+    def __init__(self, message: str, step: str = "", error: "JobError | None" = None) -> None:
         super().__init__(message)
         self.step = step
         self.error = error

@@ -1,6 +1,7 @@
 """The job: as it is submitted, as a worker gets it, and as it is shown."""
 
 import hashlib
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
 
@@ -67,34 +68,42 @@ class NewJob(msgspec.Struct, kw_only=True):
     spec: Spec = NO_SPEC
     id: str = ""  # made by the broker when empty
 
-    def check(self) -> None:
-        """Raise InvalidJob with every field that is wrong."""
-        errors = [
-            (pointer, reason)
-            for pointer, reason in (
-                ("/type", limits.bad_name(self.type)),
-                ("/queue", limits.bad_name(self.queue)),
-                ("/data", bad_data(self.data)),
-                ("/idempotency_key", _bad_key(self.idempotency_key)),
-                ("/tags", bad_tags(self.tags)),
-                ("/created_by", limits.bad_text(self.created_by, limits.MAX_NAME_CHARS)),
-                ("/priority", None if self.priority in (0, 1, 2) else "use 2, 1 or 0"),
-                ("/id", None if not self.id or limits.ID.fullmatch(self.id) else "not a job id (a ULID)"),
-                ("/delay_seconds", bad_time(self.delay)),
-                ("/run_at", bad_time(self.run_at, absolute=True)),
-                ("/expires_in_seconds", bad_time(self.expires_in)),
-                ("/expires_at", bad_time(self.expires_at, absolute=True)),
-                ("/max_attempts", _bad_attempts(self.spec.max_attempts)),
-                ("/timeout_seconds", _bad_timeout(self.spec.timeout)),
-            )
-            if reason
-        ]
-        if self.delay and self.run_at:
-            errors.append(("/run_at", "give delay_seconds or run_at, not both"))
-        if self.expires_in and self.expires_at:
-            errors.append(("/expires_at", "give expires_in_seconds or expires_at, not both"))
+    def check(self, *, data_is_json: bool = False) -> None:
+        """Raise InvalidJob with every field that is wrong. `data_is_json`: nobody has to look whether the data is."""
+        errors = [(pointer, reason) for pointer, reason in self._mistakes(data_is_json) if reason]
         if errors:
             raise InvalidJob(errors)
+
+    def _mistakes(self, data_is_json: bool) -> Iterator[tuple[str, str | None]]:  # noqa: FBT001 - one call site
+        """What is wrong, field by field. Of what is as it usually is, only the names and the data are looked at."""
+        yield "/type", limits.bad_name(self.type)
+        if self.queue != "default":
+            yield "/queue", limits.bad_name(self.queue)
+        yield "/data", bad_data(self.data, is_json=data_is_json)
+        if self.priority not in _PRIORITIES:
+            yield "/priority", "use 2, 1 or 0"
+        if self.tags:
+            yield "/tags", bad_tags(self.tags)
+        if self.idempotency_key or self.created_by or self.id:
+            yield "/idempotency_key", _bad_key(self.idempotency_key)
+            yield "/created_by", limits.bad_text(self.created_by, limits.MAX_NAME_CHARS)
+            yield "/id", _bad_id(self.id)
+        if self.delay or self.run_at or self.expires_in or self.expires_at:
+            yield from self._bad_times()
+        if self.spec is not NO_SPEC:
+            yield "/max_attempts", _bad_attempts(self.spec.max_attempts)
+            yield "/timeout_seconds", _bad_timeout(self.spec.timeout)
+            yield "/headers", _bad_headers(self.spec.headers)
+
+    def _bad_times(self) -> Iterator[tuple[str, str | None]]:
+        yield "/delay_seconds", bad_time(self.delay)
+        yield "/run_at", bad_time(self.run_at, absolute=True)
+        yield "/expires_in_seconds", bad_time(self.expires_in)
+        yield "/expires_at", bad_time(self.expires_at, absolute=True)
+        if self.delay and self.run_at:
+            yield "/run_at", "give delay_seconds or run_at, not both"
+        if self.expires_in and self.expires_at:
+            yield "/expires_at", "give expires_in_seconds or expires_at, not both"
 
     def digest(self) -> str:
         """What makes two submissions with one idempotency key the same. A repeat has a trace of its own."""
@@ -198,8 +207,14 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     step: StepPlace | None = None  # of a workflow; lists leave it out
 
 
-def bad_tags(tags: list[str]) -> str | None:
+class CheckedJob(NewJob, kw_only=True):
+    """One that was checked where it was made, by `Options.new_job`: it need not be checked again."""
+
+
+def bad_tags(tags: object) -> str | None:
     """Why these tags are refused; None when they are fine."""
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        return "must be a list of texts"
     if len(tags) > limits.MAX_TAGS:
         return f"at most {limits.MAX_TAGS} tags"
     if len(set(tags)) < len(tags):
@@ -207,20 +222,44 @@ def bad_tags(tags: list[str]) -> str | None:
     return next((bad for tag in tags if (bad := limits.bad_name(tag))), None)
 
 
-def bad_data(data: str) -> str | None:
-    """Why this payload is refused; None when it is fine."""
-    if len(data) > limits.MAX_DATA_BYTES or len(data.encode()) > limits.MAX_DATA_BYTES:
-        return f"larger than {limits.MAX_DATA_BYTES} bytes"
-    return None if data.lstrip()[:1] == "{" else "must be a JSON object"
+def bad_data(data: object, *, is_json: bool = False) -> str | None:
+    """Why this payload is refused; None when it is fine. `is_json`: nobody has to look whether it is."""
+    if not isinstance(data, str):
+        return "must be JSON text"
+    try:
+        if len(data) > limits.MAX_DATA_BYTES or len(data.encode()) > limits.MAX_DATA_BYTES:
+            return f"larger than {limits.MAX_DATA_BYTES} bytes"
+        if data[:1] != "{" and data.lstrip()[:1] != "{":
+            return "must be a JSON object"
+        if not is_json:
+            msgspec.json.decode(data)
+    except UnicodeEncodeError:
+        return "has half of a character (a lone surrogate), which UTF-8 cannot hold"
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        return f"is not JSON: {error}"
+    return None
 
 
-def _bad_key(key: str) -> str | None:
+_PRIORITIES = frozenset((0, 1, 2))
+
+
+def _bad_key(key: object) -> str | None:
+    if not isinstance(key, str):
+        return "must be a text"
     ok = len(key) <= limits.MAX_KEY_CHARS and key.isascii() and (key.isprintable() or not key)
     return None if ok else f"at most {limits.MAX_KEY_CHARS} printable ASCII characters"
 
 
-def bad_time(value: int, *, absolute: bool = False) -> str | None:
+def _bad_id(job_id: object) -> str | None:
+    if not isinstance(job_id, str) or (job_id and not limits.ID.fullmatch(job_id)):
+        return "not a job id (a ULID)"
+    return None
+
+
+def bad_time(value: object, *, absolute: bool = False) -> str | None:
     """Why a delay, or with `absolute` a time, in milliseconds is refused; None when it is fine."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return "must be a whole number of milliseconds"
     if value < 0:
         return "must not be negative"
     longest = limits.MAX_DELAY_SECONDS * 1_000
@@ -229,11 +268,25 @@ def bad_time(value: int, *, absolute: bool = False) -> str | None:
     return None if value <= longest else f"at most {limits.MAX_DELAY_SECONDS} seconds"
 
 
-def _bad_attempts(value: int | None) -> str | None:
-    if value is None or 1 <= value <= limits.MAX_ATTEMPTS:
+def _bad_attempts(value: object) -> str | None:
+    if value is None or (isinstance(value, int) and value is not True and 1 <= value <= limits.MAX_ATTEMPTS):
         return None
-    return f"from 1 to {limits.MAX_ATTEMPTS}"
+    return f"a whole number from 1 to {limits.MAX_ATTEMPTS}"
 
 
-def _bad_timeout(value: float | None) -> str | None:
-    return None if value is None or 0 < value <= 7 * 86_400 else "more than 0 and at most 604800 seconds"
+def _bad_timeout(value: object) -> str | None:
+    if value is None or (isinstance(value, int | float) and value is not True and 0 < value <= 7 * 86_400):
+        return None
+    return "more than 0 and at most 604800 seconds"
+
+
+def _bad_headers(headers: object) -> str | None:
+    if headers is None:
+        return None
+    if not isinstance(headers, dict) or not all(isinstance(text, str) for pair in headers.items() for text in pair):
+        return "must be an object of texts"
+    try:
+        "".join(text for pair in headers.items() for text in pair).encode()
+    except UnicodeEncodeError:
+        return "has half of a character (a lone surrogate), which UTF-8 cannot hold"
+    return None

@@ -30,11 +30,14 @@ MAX_REPLAYS = 20  # ids of its replays that a job remembers
 ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
 
-def bad_name(name: str) -> str | None:
+def bad_name(name: object) -> str | None:
     """Why the name of a queue or a job type is refused; None when it is fine."""
-    return None if NAME.fullmatch(name) else f"{name!r:.60} is not a name: use {NAME_RULE}"
+    if isinstance(name, str) and NAME.fullmatch(name):
+        return None
+    return f"{name!r:.60} is not a name: use {NAME_RULE}"
 
 
-def bad_text(text: str, most: int) -> str | None:
+def bad_text(text: object, most: int) -> str | None:
     """Why a line of text for people is refused; None when it is fine. It may be empty."""
-    return None if len(text) <= most and text.isprintable() else f"at most {most} printable characters"
+    ok = isinstance(text, str) and len(text) <= most and text.isprintable()
+    return None if ok else f"at most {most} printable characters"

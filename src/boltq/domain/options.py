@@ -1,12 +1,14 @@
 """How a job is to be run: the words of whoever submits it, in a program, over HTTP and on the command line."""
 
+import math
 from datetime import UTC, datetime, timedelta
-from typing import TypedDict
+from numbers import Real
+from typing import Any, TypedDict
 
 import msgspec
 
 from boltq.domain.errors import InvalidJob
-from boltq.domain.job import NO_SPEC, NewJob, Priority, Spec
+from boltq.domain.job import NO_SPEC, CheckedJob, NewJob, Priority, Spec
 
 Seconds = float | timedelta
 When = datetime | float
@@ -32,28 +34,28 @@ class Options(msgspec.Struct, frozen=True):
         mine = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
         return msgspec.structs.replace(defaults, **mine) if mine else defaults
 
-    def new_job(self, job_type: str, data: str) -> NewJob:
+    def new_job(self, job_type: str, data: str, *, data_is_json: bool = False) -> NewJob:
         """A job with these options, checked. Raises InvalidJob."""
-        job = NewJob(
+        job = CheckedJob(
             type=job_type,
             data=data,
-            queue=self.queue or "default",
+            queue=self.queue if self.queue not in _UNSAID else "default",
             priority=_priority(self.priority),
-            delay=_ms(self.delay),
+            delay=_ms(self.delay, "/delay_seconds"),
             run_at=unix_ms(self.run_at, "/run_at"),
-            expires_in=_ms(self.expires_in),
+            expires_in=_ms(self.expires_in, "/expires_in_seconds"),
             expires_at=unix_ms(self.expires_at, "/expires_at"),
-            idempotency_key=self.idempotency_key or "",
-            tags=list(self.tags or ()),
+            idempotency_key=self.idempotency_key if self.idempotency_key not in _UNSAID else "",
+            tags=_tags(self.tags),
             spec=self._spec(),
         )
-        job.check()
+        job.check(data_is_json=data_is_json)
         return job
 
     def _spec(self) -> Spec:
         if self.max_attempts is None and self.timeout is None and not self.headers:
             return NO_SPEC
-        timeout = None if self.timeout is None else seconds_of(self.timeout)
+        timeout = None if self.timeout is None else seconds_of(self.timeout, "/timeout_seconds")
         return Spec(max_attempts=self.max_attempts, timeout=timeout, headers=self.headers)
 
 
@@ -73,20 +75,55 @@ class OptionWords(TypedDict, total=False):
     tags: list[str] | None
 
 
-def seconds_of(value: Seconds) -> float:
-    """A duration as a number."""
-    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+def seconds_of(value: object, pointer: str = "/seconds") -> float:
+    """A duration as a number. Raises InvalidJob with the pointer for what is none, which text, nan and inf are not."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InvalidJob([(pointer, f"must be a number of seconds or a timedelta, not {_article(value)}")])
+    return _finite(value, pointer)
 
 
-def unix_ms(value: When | None, pointer: str) -> int:
-    """A moment in milliseconds since 1970; 0 for none. Raises InvalidJob for one without a time zone."""
+def unix_ms(value: object, pointer: str) -> int:
+    """A moment in milliseconds since 1970; 0 for none. Raises InvalidJob for one without a time zone, and for none."""
     if value is None:
         return 0
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise InvalidJob([(pointer, "needs a time zone, such as datetime.now(UTC)")])
-        return round(value.astimezone(UTC).timestamp() * 1_000)
-    return round(value * 1_000)
+        return round((value - _EPOCH).total_seconds() * 1_000)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InvalidJob([(pointer, f"must be a datetime or unix seconds, not {_article(value)}")])
+    return round(_finite(value, pointer) * 1_000)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _finite(value: Real, pointer: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of more than 300 digits
+        number = math.inf
+    if not abs(number) < _HUGE:
+        raise InvalidJob([(pointer, "not a number" if math.isnan(number) else "too large")])
+    return number
+
+
+_UNSAID = (None, "")
+_HUGE = 1e15  # seconds; far beyond every bound, and still exact in milliseconds
+
+
+def _article(value: object) -> str:
+    return f"a {type(value).__name__}"
+
+
+def _tags(value: Any) -> list[str]:
+    """The tags as a list; a text is not taken for a list of letters."""
+    if value is None:
+        return []
+    found: list[str] = list(value) if isinstance(value, list | tuple | set | frozenset) else value
+    return found
 
 
 def _priority(value: str | int | None) -> int:
@@ -96,5 +133,5 @@ def _priority(value: str | int | None) -> int:
         raise InvalidJob([("/priority", str(error))]) from None
 
 
-def _ms(value: Seconds | None) -> int:
-    return 0 if value is None else round(seconds_of(value) * 1_000)
+def _ms(value: object, pointer: str) -> int:
+    return 0 if value is None else round(seconds_of(value, pointer) * 1_000)

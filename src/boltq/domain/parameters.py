@@ -1,172 +1,344 @@
 """A function's parameters: how they become a job's `data` and are read back, checked by their type hints."""
 
 import inspect
+import re
+import types
+import typing
 from collections.abc import Callable, Mapping
 from keyword import iskeyword
-from typing import Any
+from typing import Any, Final, Union, get_args, get_origin
 
 import msgspec
 
 from boltq.domain.context import JobContext
+from boltq.domain.errors import InvalidJob
 from boltq.domain.limits import MAX_RESULT_BYTES
 from boltq.domain.outcome import DataError
+from boltq.domain.type_hints import UNREADABLE, misfit, read_hint, result_hint, signature_of
+from boltq.domain.values import as_json, foreign_schema, json_bytes, read_foreign
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_POSITIONAL = inspect.Parameter.POSITIONAL_ONLY
+_REST = inspect.Parameter.VAR_KEYWORD
+
+_BAD_JSON: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class Parameters:
     """What a function takes. A first parameter annotated `JobContext` is given by the worker, not by the caller.
 
-    A parameter like `from_`, which ends so because Python has that word for itself, is `from` in the data.
+    A parameter like `from_`, which ends so because Python has that word for itself, is `from` in the data. Raises
+    TypeError that names the task and the parameter when values of its type cannot come from JSON.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        signature = _signature(function)
-        found = list(signature.parameters.values())
-        self.wants_context = bool(found) and found[0].annotation is JobContext
-        if self.wants_context:
-            found = found[1:]
-        self.open_ended = any(p.kind is p.VAR_KEYWORD for p in found)
-        if any(p.kind is p.VAR_POSITIONAL for p in found):
-            raise TypeError(f"{function.__qualname__}: a task cannot take *args; `data` is an object with names")
+    def __init__(self, function: Callable[..., Any], task: str = "") -> None:
+        self._task = task or str(getattr(function, "__name__", "task"))
+        signature = signature_of(function, self._task)
+        found = [self._read(function, parameter) for parameter in signature.parameters.values()]
+        _refuse_self(function, found, self._task)
+        context, found = self._take_context(found)
+        self.wants_context = context is not None
+        self._rest = next((p for p in found if p.kind is _REST), None)
+        self.open_ended = self._rest is not None
         self._signature = signature.replace(parameters=found)
-        self._named = [p for p in found if p.kind is not p.VAR_KEYWORD]
+        self._named = [p for p in found if p.kind is not _REST]
+        self._check_types()
         self._required = {p.name for p in self._named if p.default is p.empty}
         self._names = {p.name for p in self._named}
+        self._positional = [p for p in self._named if p.kind is _POSITIONAL]
+        self._strict = self.open_ended or bool(self._positional)  # names alone do not say what is meant
+        self._in_order = [p.name for p in self._named if p.kind is not _KEYWORD]
         self._keyword_only = {p.name for p in self._named if p.kind is _KEYWORD}
         self._renamed = {p.name: _name_in_data(p.name) for p in self._named if p.name != _name_in_data(p.name)}
-        self.struct = _struct(function.__name__, self._named, self.open_ended)
-        self._decode = msgspec.json.Decoder(self.struct, dec_hook=_read_foreign).decode
+        self._taken = {context.name} if context is not None and context.kind is not _POSITIONAL else set()
+        self.struct = self._struct()
+        self._decode = msgspec.json.Decoder(self.struct, dec_hook=read_foreign).decode
+        self._decode_rest = msgspec.json.Decoder(_type_of_rest(self._rest), dec_hook=read_foreign).decode
+        self.read_result = result_reader(result_hint(function, signature.return_annotation))
 
     def pack(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        """The JSON text of a call's arguments. Raises TypeError as the call itself would."""
-        if args or not (self._required <= kwargs.keys() and (self.open_ended or kwargs.keys() <= self._names)):
-            bound = self._signature.bind(*args, **kwargs).arguments
-            for parameter in self._signature.parameters.values():
-                if parameter.kind is parameter.VAR_KEYWORD:
-                    bound.update(bound.pop(parameter.name, {}))
-            kwargs = bound
+        """The JSON text of a call's arguments. Raises TypeError as the call itself would, InvalidJob for no JSON."""
+        if args and not self._strict and len(args) <= len(self._in_order):
+            named = dict(zip(self._in_order, args, strict=False))  # what `bind` does, a microsecond faster
+            kwargs = self._bound(args, kwargs) if named.keys() & kwargs.keys() else {**named, **kwargs}
+        elif args or self._strict:
+            kwargs = self._bound(args, kwargs)
+        if not (self._required <= kwargs.keys() and (self.open_ended or kwargs.keys() <= self._names)):
+            kwargs = self._bound((), kwargs)
         if self._renamed:
-            kwargs = {self._renamed.get(name, name): value for name, value in kwargs.items()}
-        return as_json(kwargs)
+            kwargs = self._in_words_of_data(kwargs)
+        return as_json(kwargs, "/data")
+
+    def check(self, data: str) -> None:
+        """Raise InvalidJob with every place where the data do not fit: before they are submitted."""
+        try:
+            values = self._decode(data)
+            if self.open_ended:
+                self._from_open(values, data)
+        except (*_BAD_JSON, DataError):
+            raise InvalidJob(self.misfits(data)) from None
+
+    def misfits(self, data: str) -> list[tuple[str, str]]:
+        """Where data do not fit, as pointers and reasons; the reasons repeat no value."""
+        try:
+            pieces = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+        except _BAD_JSON as error:
+            return [("/data", _reason(error))]
+        fields = {_name_in_data(p.name): p for p in self._named}
+        found = [(f"/data/{name}", "required") for name, p in fields.items() if _is_missing(p, name, pieces)]
+        for name, piece in pieces.items():
+            if name in fields:
+                found += _mistake_in(piece, fields[name].annotation, f"/data/{_escaped(name)}")
+            elif not self.open_ended or name in self._taken:
+                found.append((f"/data/{_escaped(name)}", "not a parameter of this job type"))
+            elif self._rest is not None and not _is_unpacked(self._rest):
+                found += _mistake_in(piece, self._rest.annotation, f"/data/{_escaped(name)}")
+        if not found and self._rest is not None and _is_unpacked(self._rest):
+            others = {name: piece for name, piece in pieces.items() if name not in fields}
+            found = _mistake_in(msgspec.json.encode(others), _type_of_rest(self._rest), "/data")
+        return found or [("/data", "does not fit the task's parameters")]
 
     def unpack(self, data: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments for a call. Raises DataError that names what is wrong and where."""
         try:
             values = self._decode(data)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise DataError(f"the data do not fit the task's parameters: {error}") from None
+        except _BAD_JSON as error:
+            raise DataError(f"the data do not fit the task's parameters: {_told(error)}") from None
         if self.open_ended:
-            return self._from_open(values)
+            return self._from_open(values, data)
         if not self._keyword_only:
             return msgspec.structs.astuple(values), {}
         named = msgspec.structs.asdict(values)
         keywords = {name: named.pop(name) for name in self._keyword_only}
         return tuple(named.values()), keywords
 
-    def _from_open(self, values: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """For a function with **kwargs: its named parameters are checked one by one, the rest are as they came."""
-        checked = dict(values)
-        for name, word in self._renamed.items():
-            if word in checked:
-                checked[name] = checked.pop(word)
-        for parameter in self._named:
-            if parameter.name not in checked:
-                if parameter.default is parameter.empty:
-                    raise DataError(f"the data do not fit the task's parameters: `{parameter.name}` is missing")
-                continue
-            try:
-                checked[parameter.name] = msgspec.convert(
-                    checked[parameter.name], _type_of(parameter), dec_hook=_read_foreign
-                )
-            except msgspec.ValidationError as error:
-                raise DataError(f"the data do not fit the task's parameters: {parameter.name}: {error}") from None
-        positional = [p.name for p in self._named if p.kind is p.POSITIONAL_ONLY and p.name in checked]
-        return tuple(checked.pop(name) for name in positional), checked
-
     def schema(self) -> dict[str, Any]:
         """The JSON Schema (2020-12) of `data`."""
-        if self.open_ended:
-            return {"type": "object", "additionalProperties": True}
         try:
-            schema = msgspec.json.schema(self.struct, schema_hook=_foreign_schema)
+            schema = msgspec.json.schema(self.struct, schema_hook=foreign_schema)
         except (TypeError, NotImplementedError):
             return {"type": "object"}
         if schema.get("$ref", "").startswith("#/$defs/"):
             schema = {**schema["$defs"].pop(schema["$ref"].removeprefix("#/$defs/")), "$defs": schema["$defs"]}
-        if not schema.get("$defs"):
-            schema.pop("$defs", None)
-        return schema
+        shared = schema.pop("$defs", {})
+        _gather_definitions(schema, shared)
+        _gather_definitions(shared, shared)
+        if self.open_ended:
+            schema["additionalProperties"] = True
+        return {**schema, "$defs": shared} if shared else schema
+
+    def _read(self, function: Callable[..., Any], parameter: inspect.Parameter) -> inspect.Parameter:
+        """The parameter with its hint read."""
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            raise TypeError(f"task {self._task}: cannot take *{parameter.name}: `data` is an object with names")
+        try:
+            return parameter.replace(annotation=read_hint(function, parameter.annotation))
+        except Exception as error:  # noqa: BLE001 - whatever the text of a hint may raise
+            raise TypeError(
+                f"task {self._task}, parameter {parameter.name}: its type hint cannot be read: {error}"
+            ) from None
+
+    def _take_context(self, found: list[inspect.Parameter]) -> tuple[inspect.Parameter | None, list[inspect.Parameter]]:
+        """The parameter that is the job's context, if there is one, and all others."""
+        first = next((p for p in found if p.annotation is JobContext), None)
+        for parameter in found:
+            if parameter is not first and _speaks_of_context(parameter.annotation):
+                raise TypeError(f"task {self._task}, parameter {parameter.name}: {_CONTEXT_RULE}")
+        if first is None:
+            return None, found
+        if first is not found[0] or first.default is not first.empty or first.kind in (_KEYWORD, _REST):
+            raise TypeError(f"task {self._task}, parameter {first.name}: {_CONTEXT_RULE}")
+        return first, found[1:]
+
+    def _check_types(self) -> None:
+        rest = [] if self._rest is None else [(self._rest.name, _type_of_rest(self._rest))]
+        for name, hint in [*((p.name, p.annotation) for p in self._named), *rest]:
+            if reason := misfit(hint):
+                shown = hint.__name__ if isinstance(hint, type) and not get_args(hint) else hint
+                raise TypeError(f"task {self._task}, parameter {name}: cannot take {shown}: {reason}")
+
+    def _struct(self) -> Any:
+        rows = [
+            (p.name, p.annotation) if p.default is p.empty else (p.name, p.annotation, _default_of(p.default))
+            for p in self._named
+        ]
+        name = re.sub(r"\W", "_", self._task)
+        return msgspec.defstruct(
+            name, rows, kw_only=True, forbid_unknown_fields=not self.open_ended, rename=self._renamed or None
+        )
+
+    def _bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments by their names. Raises TypeError as the call itself would."""
+        bound = self._signature.bind(*args, **kwargs).arguments
+        rest = {} if self._rest is None else bound.pop(self._rest.name, {})
+        for name in rest:
+            if name in bound or name in self._names:
+                raise TypeError(
+                    f"task {self._task}: {name} is a parameter and a name of **{self._rest and self._rest.name}:"
+                    " `data` is an object, in which each name stands once"
+                )
+        return {**bound, **rest}
+
+    def _in_words_of_data(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        found = {self._renamed.get(name, name): value for name, value in kwargs.items()}
+        if len(found) < len(kwargs):
+            twice = next(word for name, word in self._renamed.items() if name in kwargs and word in kwargs)
+            raise TypeError(f"task {self._task}: {twice} and {twice}_ are the same name in the data")
+        return found
+
+    def _from_open(self, values: Any, data: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """For a function with **kwargs: its named parameters, and the rest."""
+        named = msgspec.structs.asdict(values)
+        known = {_name_in_data(name) for name in named}
+        pieces = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+        if taken := self._taken & pieces.keys():
+            raise DataError(f"the data do not fit the task's parameters: {taken.pop()} is not one of them")
+        others = {name: piece for name, piece in pieces.items() if name not in known}
+        try:
+            rest = self._decode_rest(msgspec.json.encode(others))
+        except _BAD_JSON as error:
+            raise DataError(f"the data do not fit the task's parameters: {_told(error)}") from None
+        args = tuple(named.pop(p.name) for p in self._positional)
+        return args, {**rest, **named}
 
 
-def as_json(value: Any) -> str:
-    """A value as JSON text. Raises TypeError or ValueError for what JSON cannot hold."""
-    return msgspec.json.encode(value, enc_hook=_write_foreign).decode()
+_CONTEXT_RULE: Final = (
+    "JobContext is given to the first parameter only,"
+    " which is positional and has no default: `def f(job: JobContext, ...)`"
+)
+
+ResultReader = Callable[[str], Any]
+
+
+def result_reader(hint: Any) -> ResultReader:
+    """From a result's JSON text to what the function returned, by its return hint.
+
+    Without a hint, or where no way leads from JSON to it, it is what JSON holds. Raises DataError for a result that is
+    not what the hint says.
+    """
+    kinds = [hint] if hint is not UNREADABLE and misfit(hint) is None else _apart(hint)
+    if not kinds or any(misfit(kind) for kind in kinds):
+        return msgspec.json.decode
+    decoders = [msgspec.json.Decoder(kind, dec_hook=read_foreign).decode for kind in kinds]
+
+    def read(text: str) -> Any:
+        for decode in decoders[:-1]:
+            try:
+                return decode(text)
+            except _BAD_JSON:
+                continue
+        try:
+            return decoders[-1](text)
+        except _BAD_JSON as error:
+            raise DataError(f"the result is not what the function's return hint says: {_told(error)}") from None
+
+    return read
+
+
+def _apart(hint: Any) -> list[Any]:
+    """The kinds of a union that msgspec cannot tell apart; texts last, since all others are written as texts too."""
+    if get_origin(hint) not in (Union, types.UnionType):
+        return []
+    return sorted(get_args(hint), key=lambda kind: kind is str)
 
 
 def result_json(value: Any) -> str:
     """A function's result as JSON text. Raises DataError when it is not JSON, or too large."""
     try:
-        text = _encode_result(value)
-    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        text = json_bytes(value, "/result")
+    except InvalidJob as error:
         raise DataError(f"the function returned what JSON cannot hold: {error}") from None
     if len(text) > MAX_RESULT_BYTES:
         raise DataError(f"the result has {len(text)} bytes; at most {MAX_RESULT_BYTES} are kept")
     return text.decode()
 
 
-def _write_foreign(value: Any) -> Any:
-    """Models of pydantic, and whatever else can dump itself in the same way."""
-    dump = getattr(value, "model_dump", None)
-    if dump is None:
-        raise TypeError(f"a {type(value).__name__} is not JSON")
-    return dump(mode="json")
+def _speaks_of_context(hint: Any) -> bool:
+    return hint is JobContext or any(map(_speaks_of_context, get_args(hint)))
 
 
-_encode_result = msgspec.json.Encoder(enc_hook=_write_foreign).encode
+def _refuse_self(function: Any, found: list[inspect.Parameter], task: str) -> None:
+    """A function of a class's body is not a task: who would be its `self`?"""
+    inside = function.__qualname__.rpartition(".")[0] if inspect.isfunction(function) else ""
+    in_class = inside and not inside.endswith("<locals>")
+    if in_class and found and found[0].name in ("self", "cls") and found[0].annotation is Any:
+        raise TypeError(f"task {task}: it is a method without its object: register the method of an object")
 
 
-def _read_foreign(kind: type, value: Any) -> Any:
-    validate = getattr(kind, "model_validate", None)
-    if validate is None:
-        raise NotImplementedError(f"no way from JSON to {kind.__name__}")
-    return validate(value)
-
-
-def _foreign_schema(kind: type) -> dict[str, Any]:
-    describe = getattr(kind, "model_json_schema", None)
-    if describe is None:
-        raise NotImplementedError
-    schema: dict[str, Any] = describe()
-    return schema
-
-
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    try:
-        return inspect.signature(function, eval_str=True)
-    except NameError as error:
-        raise TypeError(f"{function.__qualname__}: its type hints cannot be read: {error}") from None
-
-
-def _struct(name: str, named: list[inspect.Parameter], open_ended: bool) -> Any:  # noqa: FBT001 - two call sites
-    if open_ended:
+def _type_of_rest(rest: inspect.Parameter | None) -> Any:
+    if rest is None:
         return dict[str, Any]
-    rows = [
-        (p.name, _type_of(p)) if p.default is p.empty else (p.name, _type_of(p), _default_of(p.default)) for p in named
-    ]
-    renamed = {p.name: _name_in_data(p.name) for p in named}
-    return msgspec.defstruct(name, rows, kw_only=True, forbid_unknown_fields=True, rename=renamed)
+    if _is_unpacked(rest):
+        return get_args(rest.annotation)[0]
+    kind: Any = rest.annotation
+    return dict[str, kind]
+
+
+def _is_unpacked(rest: inspect.Parameter) -> bool:
+    """Whether it is `**kw: Unpack[SomeTypedDict]`."""
+    return get_origin(rest.annotation) is typing.Unpack
+
+
+def _is_missing(parameter: inspect.Parameter, name: str, pieces: Mapping[str, Any]) -> bool:
+    return parameter.default is parameter.empty and name not in pieces
+
+
+def _mistake_in(piece: Any, kind: Any, at: str) -> list[tuple[str, str]]:
+    try:
+        msgspec.json.decode(piece, type=kind, dec_hook=read_foreign)
+    except _BAD_JSON as error:
+        path = _PATH.search(str(error))
+        steps = re.findall(r"[^.\[\]`]+", path[1].replace("...", "*")) if path else []
+        return [(at + "".join(f"/{_escaped(step)}" for step in steps), _reason(error))]
+    return []
+
+
+def _reason(error: Exception) -> str:
+    """A decoder's complaint without its place, which a pointer tells."""
+    reason = _PATH.sub("", _told(error)).replace("`", "")
+    return reason[:1].lower() + reason[1:300]
+
+
+def _told(error: Exception) -> str:
+    """A decoder's complaint without the value that it is about."""
+    return _VALUE.sub("Invalid enum value", str(error))
+
+
+_PATH: Final = re.compile(r" - at `\$(.*)`$", re.DOTALL)
+_VALUE: Final = re.compile(r"Invalid enum value .*?(?=$| - at `\$)", re.DOTALL)
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _name_in_data(name: str) -> str:
     return name[:-1] if name.endswith("_") and iskeyword(name[:-1]) else name
 
 
-def _type_of(parameter: inspect.Parameter) -> Any:
-    return Any if parameter.annotation is parameter.empty else parameter.annotation
-
-
 def _default_of(value: Any) -> Any:
-    """Mutable defaults are shared between calls in Python too; msgspec wants to be told."""
-    return msgspec.field(default_factory=lambda: value) if isinstance(value, list | dict | set) else value
+    """A default as msgspec wants it: what is mutable, or no JSON, has to come from a function, and is not shown."""
+    if isinstance(value, list | dict | set | bytearray) or not _is_json(value):
+        return msgspec.field(default_factory=lambda: value)
+    return value
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        as_json(value)
+        hash(value)
+    except (InvalidJob, TypeError):
+        return False
+    return True
+
+
+def _gather_definitions(node: Any, shared: dict[str, Any]) -> None:
+    """Moves the definitions that models bring along to the one place where references look for them."""
+    if isinstance(node, dict):
+        for name, definition in node.pop("$defs", {}).items() if isinstance(node.get("$defs"), dict) else ():
+            shared.setdefault(name, definition)
+        for value in list(node.values()):
+            _gather_definitions(value, shared)
+    elif isinstance(node, list):
+        for value in node:
+            _gather_definitions(value, shared)

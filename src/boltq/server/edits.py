@@ -106,7 +106,7 @@ def read_replay(form: ReplayForm, job: JobRecord) -> tuple[NewJob, dict[str, Any
         spec=_spec(form, job.spec),
     )
     try:
-        new.check()
+        new.check(data_is_json=True)
     except InvalidJob as error:
         mistakes += error.errors
     if mistakes:

@@ -133,7 +133,7 @@ class FormReader:
             return Asked(plain, values)
         job = self._job(form, data, headers, mistakes)
         try:
-            job.check()
+            job.check(data_is_json=True)
         except InvalidJob as error:
             known = {pointer for pointer, _ in mistakes}
             mistakes += [mistake for mistake in self._named(error.errors) if mistake[0] not in known]

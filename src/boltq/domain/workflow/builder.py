@@ -20,8 +20,9 @@ import msgspec
 from boltq.domain.job import NewJob
 from boltq.domain.options import Seconds, seconds_of
 from boltq.domain.outcome import Category
-from boltq.domain.parameters import Parameters, as_json
+from boltq.domain.parameters import Parameters
 from boltq.domain.retry import Backoff
+from boltq.domain.values import as_json, json_bytes
 from boltq.domain.workflow.bounds import STEP_ID
 from boltq.domain.workflow.compiler import read_and_compile
 from boltq.domain.workflow.form import OnTimeout, RunIfWord, StepForm, WorkflowForm, read_form
@@ -240,7 +241,7 @@ class Workflow(Steps):
         self.finally_ = Steps(self, "finally")
         self._fields: dict[str, Any] = {
             "name": name,
-            "input": msgspec.Raw(as_json(input).encode()),
+            "input": msgspec.Raw(json_bytes(input, "/input")),
             "on_failure_policy": on_failure_policy,
             "timeout_seconds": _duration(timeout),
             "priority": priority,
@@ -261,7 +262,7 @@ class Workflow(Steps):
 
     def json(self) -> str:
         """The JSON text that POST /api/v1/workflows takes."""
-        return msgspec.json.encode(self.plain()).decode()
+        return as_json(self.plain())
 
     def compile(self) -> Plan:
         """The plan. Raises InvalidWorkflow with every mistake."""
@@ -307,7 +308,7 @@ def _job(job_type: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[
 
 
 def _duration(given: Seconds | str | None) -> float | str | None:
-    return given if given is None or isinstance(given, str) else seconds_of(given)
+    return given if given is None or isinstance(given, str) else seconds_of(given, "/timeout_seconds")
 
 
 def _referred(fields: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from boltq.domain.parameters import as_json
+from boltq.domain.values import as_json
 from boltq.domain.workflow.references import Reference
 from boltq.domain.workflow.templates import escape
 

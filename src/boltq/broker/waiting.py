@@ -1,0 +1,67 @@
+"""Waiting for something in the store: for a time, and through times in which it does not answer."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from boltq.domain.errors import StoreUnavailable, WaitTimeout
+
+T = TypeVar("T")
+
+AWAY_PAUSE: Final = 0.5  # seconds between two tries of one who waits while the store is away
+LONGEST_AWAY: Final = 60.0  # seconds, for one who waits without a bound
+
+
+class Away:
+    """A time in which the store does not answer, as one who waits through it sees it."""
+
+    def __init__(self, *, bounded: bool) -> None:
+        self.error: StoreUnavailable | None = None  # the newest; None while the store answers
+        self._bounded = bounded
+        self._began = 0.0
+
+    def still(self, error: StoreUnavailable) -> None:
+        """It has not answered again. Raises the error when it was away too long for one who waits without a bound."""
+        now = time.monotonic()
+        self._began = self._began if self.error else now
+        self.error = error
+        if not self._bounded and now - self._began >= LONGEST_AWAY:
+            raise error
+
+
+class Waiting:
+    """How long somebody waits: `timeout` seconds from now, or as long as it takes."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self.timeout = timeout
+        self._end = None if timeout is None else time.monotonic() + timeout
+
+    def left(self) -> float | None:
+        """The seconds that are left; None: as many as it takes."""
+        return None if self._end is None else self._end - time.monotonic()
+
+    async def through_outages(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` brings, asked again while the store is away. Raises WaitTimeout, StoreUnavailable."""
+        away = Away(bounded=self.timeout is not None)
+        try:
+            async with asyncio.timeout(self.left()):
+                while True:
+                    try:
+                        return await ask()
+                    except StoreUnavailable as error:
+                        away.still(error)
+                    await asyncio.sleep(AWAY_PAUSE)
+        except TimeoutError as error:
+            if isinstance(error, WaitTimeout):
+                raise
+            why = f": {away.error}" if away.error else ""
+            raise WaitTimeout(f"no answer of the store within {self.timeout:g} s{why}") from None
+
+
+def quiet(task: "asyncio.Task[T]") -> "asyncio.Task[T]":
+    """A task of our own that may be pending when its loop is closed: nobody needs to hear of that."""
+    with contextlib.suppress(AttributeError):
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as asyncio.gather does
+    return task

@@ -1,0 +1,67 @@
+"""What can be a task: functions, methods of objects, partials, objects that can be called; and what cannot."""
+
+import inspect
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+
+def plain_function(found: Any, name: str | None) -> Callable[..., Any]:
+    """What is registered as a task. Raises TypeError, with the task's name, for what cannot be one."""
+    function = found.__func__ if isinstance(found, staticmethod) else found
+    task = name or getattr(function, "__name__", None) or type(function).__name__
+    if isinstance(function, classmethod) or not callable(function):
+        raise TypeError(f"task {task}: a {type(function).__name__} cannot be called")
+    if name is None and not hasattr(function, "__name__"):
+        kind = type(function).__name__
+        raise TypeError(f"task {task}: a {kind} has no name of its own: give it one, app.task(name=...)")
+    if any(map(inspect.isgeneratorfunction, _called(function))) or any(
+        map(inspect.isasyncgenfunction, _called(function))
+    ):
+        raise TypeError(f"task {task}: a generator is not a task: return a list, or submit a job for each item")
+    return function
+
+
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives a coroutine; also for partials, and objects whose `__call__` is async."""
+    return any(map(inspect.iscoroutinefunction, _called(function)))
+
+
+def home_of(function: Callable[..., Any]) -> str:
+    """The module that it was written in."""
+    inner = _inmost(function)
+    return str(getattr(inner, "__module__", None) or type(inner).__module__)
+
+
+def replaces(new: Callable[..., Any], old: Callable[..., Any]) -> bool:
+    """Whether a function stands for one that is registered: its module was loaded again, or its cell run again."""
+    home = home_of(new)
+    if home != home_of(old):
+        return False
+    return _name_of(new) == _name_of(old) or (home == "__main__" and _is_interactive())
+
+
+def _is_interactive() -> bool:
+    """Whether this is a prompt or a notebook, where definitions come one by one and replace each other."""
+    return hasattr(sys, "ps1") or not hasattr(sys.modules.get("__main__"), "__file__")
+
+
+def _inmost(function: Any) -> Any:
+    while isinstance(function, partial):
+        function = function.func
+    return function
+
+
+def _called(function: Any) -> tuple[Any, Any]:
+    """The function itself and, where it is an object, the method that a call of it means."""
+    inner = _inmost(function)
+    return inner, None if isinstance(inner, type) else getattr(type(inner), _CALL, None)
+
+
+_CALL = "__call__"
+
+
+def _name_of(function: Any) -> str:
+    inner = _inmost(function)
+    return str(getattr(inner, "__qualname__", None) or type(inner).__qualname__)
