@@ -45,7 +45,7 @@ def test_a_script_begins_with_its_contract(script):
 
 def test_every_script_is_called_by_the_broker_and_no_other_is():
     """One entry each: a Call in calls.py, or one of the short ways of Broker, Inspector and their kin."""
-    ways = {"Call", "many", "_many", "_everywhere", "_read", "_walk", "_send"}
+    ways = {"Call", "many", "_many", "_everywhere", "_read", "_walk", "_send", "_portions"}
     called = {
         call.args[0].value
         for name in ("calls", "broker", "inspector", "search", "operations", "journal", "api_keys", "workflows")

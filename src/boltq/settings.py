@@ -60,6 +60,9 @@ class Settings:
     )
     job_timeout: float = _knob(300.0, "BOLTQ_JOB_TIMEOUT", "of a job whose task and submission name none")
     max_queue_depth: int = _knob(0, "BOLTQ_MAX_QUEUE_DEPTH", "jobs that may wait in a queue; 0: no limit")
+    max_queues: int = _knob(
+        10_000, "BOLTQ_MAX_QUEUES", "queues of a partition; a job for a further one is refused; 0: no limit"
+    )
     keep_completed: int = _knob(10_000, "BOLTQ_KEEP_COMPLETED", "completed and cancelled jobs kept, each, a queue")
     keep_completed_hours: float = _knob(24.0, "BOLTQ_KEEP_COMPLETED_HOURS", "how long they are kept")
     keep_dead: int = _knob(10_000, "BOLTQ_KEEP_DEAD", "dead jobs kept, a queue")
@@ -206,6 +209,7 @@ _RANGES: list[tuple[str, float, float]] = [
     ("cleanup", 0, 3_600),
     ("job_timeout", 0.001, 604_800),
     ("max_queue_depth", 0, 1e12),
+    ("max_queues", 0, 1e7),
     ("keep_completed", 0, 1e7),
     ("keep_dead", 0, 1e7),
     ("poison_limit", 1, 1_000),

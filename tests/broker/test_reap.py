@@ -88,7 +88,7 @@ async def test_thousands_are_taken_back_in_a_few_calls(desk) -> None:
         if not reaped.more:
             break
     assert taken == 5_000
-    assert calls <= 6
+    assert calls <= 5_000 // 250 + 1
     assert set(await desk.states(*ids)) == {"queued"}
 
 

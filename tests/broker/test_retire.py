@@ -46,8 +46,10 @@ async def test_where_it_was_interrupted_the_reaper_goes_on(desk) -> None:
     await desk.claim(1_000)
     desk.clock.now += 3_000
     taken, more = await desk.broker.send(calls.retire(0, "w", lost=False))
-    assert taken >= 1_000
+    assert taken >= 250
     assert more == 1
-    assert (await desk.broker.reap(0, "reaper")).taken_back == 2_000 - taken
+    while (reaped := await desk.broker.reap(0, "reaper")).more:
+        taken += reaped.taken_back
+    assert taken + reaped.taken_back == 2_000
     assert set(await desk.states(*ids)) == {"queued"}
     assert not await desk.broker.redis.exists(desk.key("worker:w"))

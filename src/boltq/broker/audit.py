@@ -27,7 +27,7 @@ from boltq.domain.states import JobState
 
 PAUSES: Final = (0.3, 1.0)  # seconds before each further look
 _PAGE: Final = 1_000
-_LONG_PAGE: Final = 100_000  # of a list: what is taken from its head meanwhile shifts the next page, and hides as much
+LONG_PAGE: Final = 10_000  # of a list: what is taken from its head meanwhile shifts the next page, and hides as much
 _STEP_BACK: Final = 10_000  # ms: a clock that was set back by more may disorder the history (see lua/lib/clock.lua)
 
 
@@ -76,7 +76,7 @@ _KNOWN: Final = re.compile(
     rf"|workflows:(?:all|ended|due|gone)|workflow:\w+(?::[a-z]+(?::\d+(?::[a-z]+)?)?)?"
     rf"|idle:{_NAME}|worker:.+|cancels:.+|mail:.+"
 )
-_PASSING: Final = re.compile(r"series:\d+:\d+|gone:\w+|idem:.+|op:op_\w+(?::items)?", re.DOTALL)
+_PASSING: Final = re.compile(r"series:\d+:\d+(?::all)?|gone:\w+|idem:.+|op:op_\w+(?::items)?", re.DOTALL)
 
 
 class _Record(msgspec.Struct):
@@ -119,7 +119,7 @@ class _Partition:
     async def look(self) -> list[tuple[_Identity, Finding]]:
         await self._read_keys()
         (partition, ends, names, newest) = await self._pipeline(
-            ("HGETALL", "partition"), ("ZRANGE", "workers", 0, -1, "WITHSCORES"), ("SMEMBERS", "queues"), _NEWEST
+            ("HGETALL", "partition"), ("ZRANGE", "workers", 0, -1, "WITHSCORES"), ("ZRANGE", "queues", 0, -1), _NEWEST
         )
         self.partition = as_mapping(partition)
         self.workers = {as_text(name): int(end) for name, end in as_pairs(ends)}
@@ -174,7 +174,7 @@ class _Partition:
     # Queues
 
     async def _read_queues(self) -> None:
-        parked = await self._pipeline(*((("SMEMBERS", f"queue:{queue}:parked")) for queue in self.queues))
+        parked = await self._pipeline(*((("ZRANGE", f"queue:{queue}:parked", 0, -1)) for queue in self.queues))
         self.lists = {
             queue: [*_READY, *sorted(f"parked:{as_text(name)}" for name in types)]
             for queue, types in zip(self.queues, parked, strict=True)
@@ -184,7 +184,7 @@ class _Partition:
             place = f"queue:{queue}"
             plan += [(queue, "", ("HGETALL", place))]
             lists = [*self.lists[queue], "completed"]
-            plan += [(queue, name, ("LRANGE", f"{place}:{name}", 0, _LONG_PAGE - 1)) for name in lists]
+            plan += [(queue, name, ("LRANGE", f"{place}:{name}", 0, LONG_PAGE - 1)) for name in lists]
             plan += [(queue, "running", ("SSCAN", f"{place}:running", 0, "COUNT", _PAGE))]
             plan += [(q, s, ("ZRANGE", f"{place}:{s}", 0, _PAGE - 1, "WITHSCORES")) for q, s in _each(queue, _SORTED)]
         answers = await self._pipeline(*(command for _, _, command in plan))
@@ -213,7 +213,7 @@ class _Partition:
                 ids.update(page)
             self._place(queue, name, [(member, b"") for member in ids])
             return
-        verb, size, tail = ("ZRANGE", _PAGE, ("WITHSCORES",)) if name in _SORTED else ("LRANGE", _LONG_PAGE, ())
+        verb, size, tail = ("ZRANGE", _PAGE, ("WITHSCORES",)) if name in _SORTED else ("LRANGE", LONG_PAGE, ())
         start, page = 0, first
         while page:
             rows = as_pairs(page) if name in _SORTED else [(member, b"") for member in page]
@@ -319,6 +319,8 @@ class _Partition:
             self._report("poison", key, job_id, f"{record.lost} lost workers, and {record.state}")
 
     def _check_counts(self, ghosts: Counter[tuple[str, str]]) -> None:
+        jobs = self.records.values()
+        self.parked_jobs = Counter(record.queue for record in jobs if record.parked and record.state == "queued")
         here = Counter((queue, name) for places in self.places.values() for queue, name, _ in places)
         for queue, facts in self.facts.items() if self.steady else ():
             lists = {*self.lists[queue], *(field[7:] for field in facts if field.startswith("ghosts:"))}
@@ -327,6 +329,7 @@ class _Partition:
                 if counted != ghosts[queue, name]:
                     text = f"counts {counted} ghosts and has {ghosts[queue, name]}"
                     self._report("ghosts", f"queue:{queue}:{name}", "", text)
+            self._check_parked(queue, int(facts.get("parked", 0)))
             for state in ("completed", "dead", "cancelled"):
                 if int(facts.get(state, 0)) < here[queue, state]:
                     text = f"{here[queue, state]} are here, and {facts.get(state, 0)} ever were"
@@ -339,6 +342,11 @@ class _Partition:
             queue, _, job_type = key.partition(":parked:")
             if job_type and key.startswith("queue:") and (queue[6:], f"parked:{job_type}") not in self.parked_lists:
                 self._report("parked", key, "", "not named in the parked set")
+
+    def _check_parked(self, queue: str, counted: int) -> None:
+        waiting = self.parked_jobs[queue]
+        if counted != waiting:
+            self._report("parked", f"queue:{queue}:parked", "", f"counts {counted} parked jobs and has {waiting}")
 
     def _check_history(self, queue: str) -> None:
         before = 0

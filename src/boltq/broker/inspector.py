@@ -1,6 +1,6 @@
 """The reading half: one job, queue statistics, workers, recent series; lists are in `search.py`. It changes nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -10,7 +10,7 @@ from boltq.broker.calls import pack
 from boltq.broker.connect import without_secret
 from boltq.broker.flows import CONTROL_TYPE
 from boltq.broker.rows import record
-from boltq.broker.search import Search
+from boltq.broker.search import Numbers, Search
 from boltq.domain import limits
 from boltq.domain.errors import NotFound, StoreUnavailable
 from boltq.domain.job import JobRecord
@@ -80,10 +80,10 @@ class Published(msgspec.Struct, kw_only=True):
 
 
 class Bucket(msgspec.Struct):
-    """What happened in one stretch of time: `counts` is queue -> what -> number (see lua/series.lua)."""
+    """What happened in one stretch of time: `counts` is what -> number (see lua/series.lua)."""
 
     at: int  # unix seconds
-    counts: dict[str, dict[str, int]]
+    counts: dict[str, int]
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -115,13 +115,22 @@ class Inspector(Search):
                     found[job_id] = record(*row) if row else None
         return [found.get(job_id) for job_id in ids]
 
-    async def queues(self) -> list[QueueStats]:
-        """Every queue that was ever used, by name."""
+    async def queues(self, names: Sequence[str] = ()) -> list[QueueStats]:
+        """Queues by name: these, those of them that there are; without names all of them, in portions."""
         found: dict[str, QueueStats] = {}
-        for partition in range(self._broker.layout.partitions):
-            for row in await self._read("stats", partition):
-                _add(found.setdefault(row[0], QueueStats(name=row[0])), row)
-        return sorted(found.values(), key=lambda stats: stats.name)
+        async for name, _, row in Numbers(self, names).rows(""):
+            _add(found.setdefault(name, QueueStats(name=name)), row)
+        return list(found.values())
+
+    async def queues_after(self, name: str, limit: int) -> list[QueueStats]:
+        """The next queues in the order of their names, at most so many; the first ones after ""."""
+        found: dict[str, QueueStats] = {}
+        async for queue, _, row in Numbers(self).rows(name):
+            if queue != name and queue not in found and len(found) == limit:
+                break
+            if queue != name:
+                _add(found.setdefault(queue, QueueStats(name=queue)), row)
+        return list(found.values())
 
     async def counts(self) -> dict[JobState, int]:
         """How many jobs stand in each state."""
@@ -132,36 +141,72 @@ class Inspector(Search):
         """Every worker that is registered; one that serves several partitions is listed once."""
         found: dict[str, WorkerInfo] = {}
         for partition in range(self._broker.layout.partitions):
-            rows, _ = await self._read("workers", partition)
-            for row in rows:
+            async for row in self._portions("workers", partition):
                 found[row[0]] = _worker(row)
         return sorted(found.values(), key=lambda worker: worker.id)
 
     async def tasks(self) -> list[TaskInfo]:
         """Every job type that a worker has published, with its JSON Schema."""
-        _, rows = await self._read("workers", 0)
-        return [TaskInfo(name=name, about=msgspec.json.decode(about)) for name, about in sorted(rows)]
+        rows = {name: about async for name, about in self._portions("types", 0)}
+        return [TaskInfo(name=name, about=msgspec.json.decode(about)) for name, about in sorted(rows.items())]
+
+    async def _portions(self, script: str, partition: int) -> AsyncIterator[Any]:
+        """All rows of a script that scans."""
+        cursor = "0"
+        while True:
+            cursor, rows = await self._read(script, partition, cursor)
+            for row in rows:
+                yield row
+            if cursor == "0":
+                return
 
     async def published(self, known: Iterable[str]) -> Published:
         """The job types that workers have published, and what those publish that live; only what is not `known`."""
-        rows, releases = await self._read("published", 0, pack(sorted(known)))
+        releases = await self._read("published", 0, pack(sorted(known)))
         return Published(
-            types=[TaskInfo(name=name, about=msgspec.json.decode(about)) for name, about in sorted(rows)],
+            types=await self.tasks(),
             releases={release: None if about == "" else dict(about) for release, about in releases},
         )
 
     async def series(self, *, seconds: int = 10, buckets: int = 60) -> list[Bucket]:
-        """The last buckets of 10 s (an hour is kept) or 60 s (a day is kept), oldest first; empty ones are left out."""
+        """The last buckets of 10 s (an hour is kept) or 60 s (a day is kept), oldest first; empty ones are left out.
+
+        Of all queues together: counts, and how many waited or ran for how long.
+        """
+        return await self._series(seconds, buckets, range(self._broker.layout.partitions), ())
+
+    async def queue_series(
+        self, queues: Sequence[str], *, seconds: int = 10, buckets: int = 60
+    ) -> dict[str, list[Bucket]]:
+        """The same of some queues, by their names; only the counts."""
+        if not queues:
+            return {}
+        fields = [f"{queue} {what}" for queue in queues for what in _COUNTED_WHAT]
+        found: dict[str, list[Bucket]] = {queue: [] for queue in queues}
+        for bucket in await self._series(seconds, buckets, range(self._broker.layout.partitions), fields):
+            counts: dict[str, dict[str, int]] = {}
+            for field, number in bucket.counts.items():
+                queue, what = field.split(" ")
+                counts.setdefault(queue, {})[what] = number
+            for queue, of_it in counts.items():
+                found[queue].append(Bucket(bucket.at, of_it))
+        return found
+
+    async def _series(
+        self, seconds: int, buckets: int, partitions: Iterable[int], fields: Sequence[str]
+    ) -> list[Bucket]:
         now = (await self.now_ms()) // 1_000
         last = now - now % seconds
-        found: dict[int, dict[str, dict[str, int]]] = {}
-        for partition in range(self._broker.layout.partitions):
-            args = (seconds, last - (buckets - 1) * seconds, last)
-            for at, fields in await self._read("series", partition, *args):
-                for field, number in fields:
-                    queue, what = field.split(" ")
-                    counts = found.setdefault(at, {}).setdefault(queue, {})
-                    counts[what] = counts.get(what, 0) + number
+        first = last - (buckets - 1) * seconds
+        found: dict[int, dict[str, int]] = {}
+        step = max(1, _FIELDS_AT_A_TIME // max(len(fields), _FIELDS_OF_ALL))  # buckets a call
+        for partition in partitions:
+            for begin in range(first, last + 1, step * seconds):
+                args = (seconds, begin, min(last, begin + (step - 1) * seconds), pack(list(fields)))
+                for at, row in await self._read("series", partition, *args):
+                    counts = found.setdefault(at, {})
+                    for field, number in row:
+                        counts[field] = counts.get(field, 0) + number
         return [Bucket(at, counts) for at, counts in sorted(found.items())]
 
     async def place(self, job: JobRecord) -> Place | None:
@@ -175,15 +220,17 @@ class Inspector(Search):
         Of the last five minutes, or of the time since the first run in them ended; 0 when none did.
         """
         now = (await self.now_ms()) // 1_000
-        last = now - now % _RATE_STEP
-        first, ended = last, 0
-        for home in range(self._broker.layout.partitions) if partition is None else (partition,):
-            for at, fields in await self._read("series", home, _RATE_STEP, last - _RATE_SECONDS, last):
-                ran = sum(n for field, n in fields if field in {f"{queue} completed", f"{queue} failed"})
-                first, ended = min(first, at if ran else first), ended + ran
+        homes = range(self._broker.layout.partitions) if partition is None else (partition,)
+        fields = [f"{queue} completed", f"{queue} failed"]
+        found = await self._series(_RATE_STEP, _RATE_SECONDS // _RATE_STEP + 1, homes, fields)
+        ended = sum(sum(bucket.counts.values()) for bucket in found)
+        first = found[0].at if found else now
         return ended / max(now - first, _RATE_STEP)
 
 
+_COUNTED_WHAT: Final = ("submitted", "completed", "failed", "dead", "cancelled", "replayed")
+_FIELDS_AT_A_TIME: Final = 10_000  # fields of one call, over all of its buckets
+_FIELDS_OF_ALL: Final = 60  # of a bucket: six counts, and two kinds of times
 _RATE_STEP: Final = 10  # seconds a bucket
 _RATE_SECONDS: Final = 300
 

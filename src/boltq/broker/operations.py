@@ -282,6 +282,7 @@ _WHY: Final = {
     "NOT_FOUND": "there is no such job",
     "CONFLICT": "it is {state}",
     "FULL": "the queue is full",
+    "QUEUES": "there are as many queues as there may be",
 }
 
 

@@ -32,6 +32,7 @@ REFUSALS: Mapping[str, type[errors.BoltQError]] = {
     "LEASE_LOST": errors.LeaseLost,
     "UNKNOWN_WORKER": errors.UnknownWorker,
     "FULL": errors.QueueFull,
+    "QUEUES": errors.TooManyQueues,
 }
 """A refusal's word and what Python raises for it."""
 

@@ -5,7 +5,7 @@ steps. So no payload crosses the wire, and no call holds up the server.
 """
 
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -22,7 +22,8 @@ from boltq.domain.filters import JobFilter
 from boltq.domain.job import JobRecord
 from boltq.domain.states import JobState
 
-MAX_EXAMINED: Final = 2_000  # records that one call of a script, and one page, looks at
+MAX_EXAMINED: Final = 1_000  # records that one call of a script, and one page, looks at
+STATS_AT_A_TIME: Final = 100  # queues whose numbers one call reads
 MAX_COUNTED: Final = 20_000  # records that a count looks at
 MAX_SNAPSHOT: Final = 100_000
 MAX_GROUPS: Final = 500
@@ -86,12 +87,14 @@ class Search:
         chosen = what if isinstance(what, JobFilter) else JobFilter.of(what, queue)
         limit, marks = min(limit, limits.MAX_PAGE), pack(chosen.marks())
         page = Page([], None)
-        for stop, inner in _go_on(await self._stops(chosen), cursor):
+        start, inner = _read_cursor(cursor) if cursor else ((0, "", 0), "")
+        async for stop in self._stops(chosen, start):
+            at = inner if stop[:3] == start else ""
             if len(page.jobs) >= limit or page.examined >= MAX_EXAMINED:
                 page.cursor = _write_cursor(stop, "")
                 break
             most = (MAX_EXAMINED - page.examined, limit - len(page.jobs))
-            args = (stop.queue, stop.state, inner, marks, *most)
+            args = (stop.queue, stop.state, at, marks, *most)
             following, seen, rows = await self._read("list", stop.partition, *args)
             page.jobs += [record(row) for row in rows]
             page.examined += seen
@@ -105,7 +108,8 @@ class Search:
 
         A filter of states and queues is counted exactly. An approximate number is a lower bound.
         """
-        stops, found = await self._stops(what), dict.fromkeys(what.states or JobState, 0)
+        stops = [stop async for stop in self._stops(what)]
+        found = dict.fromkeys(what.states or JobState, 0)
         if not what.looks_inside:
             for stop in stops:
                 found[stop.state] += stop.size
@@ -140,7 +144,7 @@ class Search:
         Raises InvalidJob when they are more than `most`; with `partial`, answers so many of them.
         """
         marks, found = pack(what.marks()), dict[str, int]()
-        for stop in await self._stops(what):
+        async for stop in self._stops(what):
             async for picked in self._walk("pick", stop, stop.queue, stop.state, after=(marks, MAX_EXAMINED)):
                 found.update(picked)
                 if len(found) > most and partial:
@@ -154,7 +158,7 @@ class Search:
         recent = await self.now_ms() - RECENT_MS
         after = (pack(what.marks()), GROUPED_AT_A_TIME, by, recent)
         groups: dict[str, FailureGroup] = {}
-        for stop in await self._stops(msgspec.structs.replace(what, states=(JobState.DEAD,))):
+        async for stop in self._stops(msgspec.structs.replace(what, states=(JobState.DEAD,))):
             async for rows in self._walk("failures", stop, stop.queue, after=after):
                 for group in (_group(stop.queue, row) for row in rows):
                     groups[group.key] = _merged(groups[group.key], group) if group.key in groups else group
@@ -171,21 +175,32 @@ class Search:
             raise translate(error) from error
         return int(seconds) * 1_000 + int(micros) // 1_000
 
-    async def _stops(self, what: JobFilter) -> list["_Stop"]:
-        """Every index that has something and may have what fits, in the order of a listing."""
-        found = []
-        for partition in range(self._broker.layout.partitions):
-            for name, _, _, high, normal, low, parked, *others in await self._read("stats", partition):
-                sizes = dict(zip(_COUNTED, (high + normal + low + parked, *others), strict=False)) | {
-                    JobState.BLOCKED: others[-1]
-                }
-                if not what.queues or name in what.queues:
-                    found += [
-                        _Stop(rank, name, partition, sizes[state])
-                        for rank, state in enumerate(_LISTING_ORDER)
-                        if sizes[state] > 0 and (not what.states or state in what.states)
-                    ]
-        return sorted(found)
+    async def _stops(self, what: JobFilter, start: "_Place | None" = None) -> AsyncIterator["_Stop"]:
+        """Every index that has something and may have what fits, in the order of a listing, from a place on.
+
+        Queues are looked at in portions, and only so many as are asked for.
+        """
+        rank, queue, partition = start or (0, "", 0)
+        numbers = Numbers(self, what.queues)
+        for at in range(rank, len(_LISTING_ORDER)):
+            if what.states and _LISTING_ORDER[at] not in what.states:
+                continue
+            async for name, home, row in numbers.rows(queue if at == rank else ""):
+                stop = _Stop(at, name, home, _sizes(row)[_LISTING_ORDER[at]])
+                if stop.size > 0 and stop[:3] >= (rank, queue, partition):
+                    yield stop
+
+    @property
+    def partitions(self) -> int:
+        """How many the namespace has."""
+        return self._broker.layout.partitions
+
+    async def stats(
+        self, partition: int, names: Sequence[str] = (), after: str = "", most: int = STATS_AT_A_TIME
+    ) -> tuple[str, list[Any]]:
+        """Rows of lua/stats.lua, of these queues or of the next ones behind a name; the name behind which to go on."""
+        following, rows = await self._read("stats", partition, pack(list(names)), after, most)
+        return following, rows
 
     async def _walk(self, script: str, stop: "_Stop", *before: Any, after: Sequence[Any]) -> AsyncIterator[Any]:
         """All that a searching script answers for one index, step by step."""
@@ -235,6 +250,57 @@ class _Stop(NamedTuple):
         return _LISTING_ORDER[self.rank]
 
 
+_Place = tuple[int, str, int]  # rank, queue, partition
+_Standing = tuple[str, int, Any]  # queue, partition, its row of lua/stats.lua
+
+
+def _sizes(row: Sequence[Any]) -> dict[JobState, int]:
+    """How many jobs stand in each state, of a row of stats.lua."""
+    _, _, _, high, normal, low, parked, *others = row
+    counted = (high + normal + low + parked, *others)
+    return dict(zip(_COUNTED, counted, strict=False)) | {JobState.BLOCKED: others[-1]}
+
+
+class Numbers:
+    """The numbers of queues, read in portions as they are asked for, and each portion once for one walk."""
+
+    def __init__(self, search: Search, queues: Sequence[str] = ()) -> None:
+        self._search = search
+        self._queues = sorted(set(queues))
+        self._portions: dict[str, tuple[list[_Standing], str]] = {}  # by the name behind which it begins
+
+    async def rows(self, first: str) -> AsyncIterator[_Standing]:
+        """By name and partition, from a name on."""
+        after = _just_before(first)
+        while True:
+            if after not in self._portions:
+                self._portions[after] = await self._read(after)
+            rows, following = self._portions[after]
+            for row in rows:
+                yield row
+            if not following:
+                return
+            after = following
+
+    async def _read(self, after: str) -> tuple[list[_Standing], str]:
+        """The next queues of all partitions, and the name up to which that is all of them; "" at the end."""
+        found, ends = list[_Standing](), list[str]()
+        named = [name for name in self._queues if name > after][:STATS_AT_A_TIME]
+        if self._queues and not named:
+            return [], ""
+        for partition in range(self._search.partitions):
+            following, rows = await self._search.stats(partition, named, after)
+            found += [(row[0], partition, row) for row in rows]
+            ends += [following] if following else []
+        until = named[-1] if named else min(ends, default="")
+        return sorted(row for row in found if not until or row[0] <= until), until
+
+
+def _just_before(name: str) -> str:
+    """What sorts before a name and behind all names that are less."""
+    return f"{name[:-1]}{chr(ord(name[-1]) - 1)}~" if name else ""
+
+
 def _size(stops: Sequence[_Stop], state: JobState) -> int:
     return sum(stop.size for stop in stops if stop.state is state)
 
@@ -244,12 +310,6 @@ def _size(stops: Sequence[_Stop], state: JobState) -> int:
 
 def _write_cursor(stop: _Stop, inner: str) -> str:
     return wrapped(f"{stop.state}|{stop.queue}|{stop.partition}|{inner}")
-
-
-def _go_on(stops: Sequence[_Stop], cursor: str | None) -> Iterator[tuple[_Stop, str]]:
-    """The stops from a cursor on, and the place in each at which to begin. Raises InvalidJob."""
-    place, inner = _read_cursor(cursor) if cursor else ((0, "", 0), "")
-    return ((stop, inner if stop[:3] == place else "") for stop in stops if stop[:3] >= place)
 
 
 _CURSOR: Final = re.compile(r"([a-z]{1,20})\|([A-Za-z0-9._-]{1,100})\|(\d{1,4})\|([\w .:-]{0,250})", re.ASCII)

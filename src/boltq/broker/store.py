@@ -85,6 +85,7 @@ def knobs_of(settings: Settings) -> Knobs:
         keep_dead_ms=round(settings.keep_dead_days * 86_400_000),
         keep_keys_ms=round(settings.keep_keys_hours * 3_600_000),
         max_depth=settings.max_queue_depth,
+        max_queues=settings.max_queues,
         patience=round(settings.priority_patience * 1_000),
         poison_limit=settings.poison_limit,
     )

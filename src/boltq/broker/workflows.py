@@ -28,7 +28,7 @@ from boltq.broker.flows import (
     workflow_record,
 )
 from boltq.broker.inspector import Inspector
-from boltq.domain.errors import Conflict, InvalidJob, NotFound, QueueFull, UnknownOutcome
+from boltq.domain.errors import Conflict, InvalidJob, NotFound, QueueFull, TooManyQueues, UnknownOutcome
 from boltq.domain.ids import new_id
 from boltq.domain.job import Submitted
 from boltq.domain.limits import MAX_BATCH_BYTES, MAX_PAGE
@@ -114,6 +114,8 @@ class Workflows:
         word, found = await self._send("flow_submit", home, pack(new), key, digest)
         if word == b"FULL":
             raise QueueFull(f"queue {found.decode()} is full")
+        if word == b"QUEUES":
+            raise TooManyQueues(found.decode())
         if word == b"CONFLICT":
             raise Conflict(f"idempotency key {key!r} was used for another workflow ({found.decode()})")
         if word == b"FORGOTTEN":

@@ -9,29 +9,46 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from boltq.bench.figure import Bench, Figure
 from boltq.bench.figures import FIGURES
+from boltq.bench.meter import Meter
 from boltq.bench.processes import run_loop
+from boltq.bench.scale import GOAL_MS, Row, measure
+from boltq.bench.scale_fill import Size
 from boltq.bench.store import clear
 from boltq.broker.embedded import EmbeddedStore
 from boltq.broker.inspector import Server, inspect_server
-from boltq.broker.store import broker_at
+from boltq.broker.store import broker_at, knobs_of
 from boltq.settings import Settings
+
+JOBS: Final = 100_000
+WORST: Final = 5  # calls that are shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `boltq bench`."""
-    parser.add_argument("--jobs", type=int, default=100_000, help="jobs of each throughput figure (default 100000)")
+    parser.add_argument(
+        "--jobs", type=int, help="jobs of each throughput figure (default 100000); with --scale, in all (1000000)"
+    )
     parser.add_argument("--slots", type=int, default=4, help="slots of each worker (default 4)")
     only = parser.add_mutually_exclusive_group()
     only.add_argument(
         "--only", metavar="WORD", help="only measurements with this word: submit, drain, latency, workflow, memory"
     )
     only.add_argument("--http", dest="only", action="store_const", const="http", help="only submits over HTTP")
+    only.add_argument(
+        "--scale",
+        action="store_true",
+        help="fill the store, and show how long each kind of call holds it up: its own processor time",
+    )
+    full = Size()
+    for name in ("queues", "types", "dead", "workflows"):
+        about = f"of the full store (default {getattr(full, name)}); for --scale"
+        parser.add_argument(f"--{name}", type=int, default=getattr(full, name), metavar="N", help=about)
     parser.add_argument("--rounds", type=int, default=1, help="measure so often and give the median (default 1)")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
 
@@ -39,10 +56,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure on REDIS_ADDR, or on an embedded store of its own in a temporary directory."""
     settings = Settings.from_env(namespace=f"boltq-bench-{os.getpid()}")
+    if args.scale:
+        return _scale(settings, args)
+    args.jobs = args.jobs or JOBS
     with _store(settings) as address:
         server, figures = run_loop(_measured(address, settings, args))
     print(_document(server, figures, args) if args.json else _table(server, figures, args))
     return 0
+
+
+def _scale(settings: Settings, args: argparse.Namespace) -> int:
+    """Fill a store, and show what each call costs it."""
+    size = Size(args.jobs or Size().jobs, args.queues, args.types, args.dead, args.workflows)
+    with _store(settings) as address:
+        server, rows = run_loop(_scaled(address, settings, size))
+    print(_scale_document(server, size, rows) if args.json else _scale_table(server, size, rows))
+    return 0
+
+
+async def _scaled(address: str, settings: Settings, size: Size) -> tuple[Server, list[Row]]:
+    knobs = msgspec.structs.replace(knobs_of(settings), keep_dead=10 * size.dead, max_queues=0)
+    meter = Meter(address, namespace=settings.namespace, knobs=knobs)
+    try:
+        server = await inspect_server(meter)
+        await meter.open()
+        return server, await measure(meter, size, _say)
+    finally:
+        await clear(meter)
+        await meter.close()
+
+
+def _scale_document(server: Server, size: Size, rows: Sequence[Row]) -> str:
+    where = {"server": {"flavour": server.flavour, "version": server.version}, "cores": os.cpu_count()}
+    calls = [
+        {k: round(v, 3) if isinstance(v, float) else v for k, v in msgspec.structs.asdict(r).items()} for r in rows
+    ]
+    longer = [row.script for row in rows if row.most_ms > GOAL_MS]
+    return json.dumps(
+        where | {"size": msgspec.structs.asdict(size), "goal_ms": GOAL_MS, "over": longer, "calls": calls}, indent=2
+    )
+
+
+def _scale_table(server: Server, size: Size, rows: Sequence[Row]) -> str:
+    full = ", ".join(f"{number:,} {name}" for name, number in msgspec.structs.asdict(size).items())
+    head = f"{server.flavour} {server.version}, {os.cpu_count()} cores: {full}"
+    title = (
+        f"The {WORST} calls that hold the store up for longest (its own processor time; goal: ≤ {GOAL_MS:g} ms each)"
+    )
+    lines = [
+        f"{row.script:<14} {row.most_ms:>8.2f} ms at most, {row.median_ms:>8.2f} as a rule"
+        f" ({row.calls} calls): {row.most_what}"
+        for row in rows[:WORST]
+    ]
+    return "\n".join([head, "", title, *lines])
 
 
 @contextlib.contextmanager
@@ -68,12 +134,12 @@ async def _measured(address: str, settings: Settings, args: argparse.Namespace) 
 
 async def _round(bench: Bench, word: str) -> list[Figure]:
     figures: list[Figure] = []
-    for name, measure in FIGURES.items():
+    for name, figures_of in FIGURES.items():
         if word in name:
             _say(f"{name} …")
             await clear(bench.broker)
             await bench.broker.open()
-            figures += await measure(bench)
+            figures += await figures_of(bench)
     return figures
 
 

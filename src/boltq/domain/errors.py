@@ -9,6 +9,7 @@ BoltQError
 │   ├── LeaseLost       this run of the job is not the worker's any more
 │   ├── UnknownWorker   the worker's lease ran out, or it never registered
 │   └── QueueFull       the queue has reached its limit
+│       └── TooManyQueues   the queue would be new, and there are as many as there may be
 ├── StoreError          the store cannot do its work now
 │   ├── StoreUnavailable  not reachable, or it did not answer: the call may have been carried out
 │   │   └── UnknownOutcome  an earlier try of a submission may have been carried out, and the store cannot know any more
@@ -65,6 +66,16 @@ class UnknownWorker(Refused):
 
 class QueueFull(Refused):
     """The queue has reached its limit."""
+
+
+class TooManyQueues(QueueFull):
+    """The queue would be new, and there are as many as there may be."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(
+            f"there are as many queues as there may be, and {queue} would be a new one:"
+            " use one that is there, or raise BOLTQ_MAX_QUEUES"
+        )
 
 
 class StoreError(BoltQError):

@@ -92,7 +92,7 @@ class Jobs:
     async def page(self, request: Request) -> Response:
         """List jobs, without their data.
 
-        Without a state, what runs and waits comes first, then the history. A page looks at 2,000 jobs at most, so it
+        Without a state, what runs and waits comes first, then the history. A page looks at 1,000 jobs at most, so it
         may have fewer items than it could, or none, and not be the last one.
         """
         query = read_query(request, JobsQuery)

@@ -1,14 +1,16 @@
 """The whole system at a glance: totals, rates and times of a window, the queues that need a look, the workers."""
 
+import heapq
+import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.inspector import Bucket, WorkerInfo
+from boltq.broker.inspector import Bucket, Inspector, QueueStats, WorkerInfo
 from boltq.domain.scopes import Scope
 from boltq.domain.states import JobState
 from boltq.server import shapes
@@ -16,7 +18,7 @@ from boltq.server.answers import json_response
 from boltq.server.backend import Backend
 from boltq.server.calls import Call
 from boltq.server.query import read_query
-from boltq.server.queues import QueueRow, World, look
+from boltq.server.queues import QueueRow, World, look, serving_by_queue
 
 WORST: Final = 8  # queues that are shown
 
@@ -115,17 +117,32 @@ class Overview:
         """Show how the whole system is doing, over a window of time."""
         query = read_query(request, OverviewQuery)
         step, number = _BUCKETS[query.window]
-        world = await look(self._backend)
+        stats = await self._backend.read(Inspector.queues)
+        workers = await self._backend.read(Inspector.workers)
+        world = await look(self._backend, _worst(stats, workers), workers)
         buckets = await self._backend.read(lambda inspector: inspector.series(seconds=step, buckets=number))
-        return json_response(_overview(world, buckets, step, number))
+        return json_response(_overview(stats, world, buckets, step, number))
 
 
-def _overview(world: World, buckets: Sequence[Bucket], step: int, number: int) -> OverviewView:
-    totals = {state: sum(getattr(stats, state) for stats in world.stats.values()) for state in JobState}
+def _worst(queues: Sequence[QueueStats], workers: Sequence[WorkerInfo]) -> list[QueueStats]:
+    """Those that need a look first: jobs wait and nobody is there; then who waits longest."""
+    serving = serving_by_queue(workers)
+
+    def need(queue: QueueStats) -> tuple[bool, float, str]:
+        forlorn = queue.queued > 0 and not queue.paused and queue.name not in serving
+        return not forlorn, queue.oldest_queued_at or math.inf, queue.name
+
+    return heapq.nsmallest(WORST, queues, key=need)
+
+
+def _overview(
+    queues: Sequence[QueueStats], world: World, buckets: Sequence[Bucket], step: int, number: int
+) -> OverviewView:
+    totals = {state: sum(getattr(stats, state) for stats in queues) for state in JobState}
     last = world.now // 1_000 // step * step
     series = _series(buckets, last - (number - 1) * step, step, number)
     seconds = (number - 1) * step + world.now // 1_000 % step
-    ever = sum(stats.completed_total for stats in world.stats.values())
+    ever = sum(stats.completed_total for stats in queues)
     return OverviewView(
         server_time=shapes.rfc3339(world.now),
         window_seconds=number * step,
@@ -138,7 +155,7 @@ def _overview(world: World, buckets: Sequence[Bucket], step: int, number: int) -
         wait_ms=_percentiles(buckets, "wait"),
         run_ms=_percentiles(buckets, "run"),
         series=series,
-        queues=sorted(map(world.row, world.stats), key=_need)[:WORST],
+        queues=[world.row(name) for name in world.stats],
         workers=_workers(world.workers),
         first_run=FirstRunView(
             worker_seen=bool(world.workers), job_seen=ever > 0 or any(totals.values()), job_done=ever > 0
@@ -151,7 +168,7 @@ def _series(buckets: Sequence[Bucket], t0: int, step: int, number: int) -> Serie
 
     def row(what: str) -> list[int]:
         times = (t0 + place * step for place in range(number))
-        return [_sum(by_time[at], what.__eq__) if at in by_time else 0 for at in times]
+        return [by_time[at].counts.get(what, 0) if at in by_time else 0 for at in times]
 
     return SeriesView(
         t0=t0,
@@ -163,19 +180,14 @@ def _series(buckets: Sequence[Bucket], t0: int, step: int, number: int) -> Serie
     )
 
 
-def _sum(bucket: Bucket, fits: Callable[[str], bool]) -> int:
-    return sum(number for counts in bucket.counts.values() for what, number in counts.items() if fits(what))
-
-
 def _percentiles(buckets: Sequence[Bucket], what: str) -> PercentilesView:
     """From counts in powers of two: `wait:n` took less than 2^n ms, and no less than half of that."""
     counts: Counter[int] = Counter()
     for bucket in buckets:
-        for by_word in bucket.counts.values():
-            for word, number in by_word.items():
-                kind, _, exponent = word.partition(":")
-                if kind == what:
-                    counts[int(exponent)] += number
+        for word, number in bucket.counts.items():
+            kind, _, exponent = word.partition(":")
+            if kind == what:
+                counts[int(exponent)] += number
     return PercentilesView(p50=_percentile(counts, 0.5), p95=_percentile(counts, 0.95), p99=_percentile(counts, 0.99))
 
 
@@ -188,12 +200,6 @@ def _percentile(counts: Counter[int], share: float) -> float | None:
             return round(low + (high - low) * left / number, 1)
         left -= number
     return None
-
-
-def _need(row: QueueRow) -> tuple[bool, int, str]:
-    """The order of queues that need a look: jobs wait and nobody is there; then who waits longest."""
-    forlorn = row.state == "no_workers" and row.depth.queued > 0
-    return not forlorn, -(row.oldest_ms or 0), row.name
 
 
 def _workers(workers: Sequence[WorkerInfo]) -> WorkersCount:

@@ -133,6 +133,7 @@ def _of_starlette(error: HTTPException) -> Problem:
 _ANSWERS: Final[Sequence[tuple[type[Exception], Callable[[Any], Problem]]]] = [
     (errors.InvalidJob, lambda error: invalid(error.errors)),
     (errors.NotFound, lambda error: Problem("not-found", str(error))),
+    (errors.TooManyQueues, lambda error: Problem("queue-full", str(error))),
     (errors.QueueFull, lambda error: Problem("queue-full", f"{error}: try again when its workers have caught up")),
     (errors.Refused, lambda error: Problem("conflict", str(error))),
     (errors.StoreFull, lambda _: Problem("store-full", "the store is out of memory; nothing was written")),

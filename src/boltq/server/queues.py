@@ -234,11 +234,11 @@ class Queues:
     async def all(self, request: Request) -> Response:
         """List the queues that were ever used, each with its numbers."""
         query = read_query(request, QueuesQuery)
-        world = await look(self._backend)
-        names = [name for name in world.stats if name > (query.cursor or "")]
-        page = names[: query.limit]
-        following = page[-1] if len(names) > len(page) else None
-        return json_response(QueuesView(items=[world.row(name) for name in page], next_cursor=following))
+        after, most = query.cursor or "", query.limit
+        found = await self._backend.read(lambda inspector: inspector.queues_after(after, most + 1))
+        world = await look(self._backend, found[:most])
+        following = found[most - 1].name if len(found) > most else None
+        return json_response(QueuesView(items=[world.row(name) for name in world.stats], next_cursor=following))
 
     async def stats(self, request: Request) -> Response:
         """Count the jobs of every queue, and of all of them, by state."""
@@ -250,7 +250,7 @@ class Queues:
         """Show a queue: its numbers, what comes next in it, a sample of the types that wait, its workers."""
         read_query(request, NoQuery)
         queue = queue_of(request)
-        world = await look(self._backend)
+        world = await look_at(self._backend, queue)
         if queue not in world.stats:
             raise NotFound(f"no queue {queue}: nothing was ever submitted to it")
         jobs, complete = await self._sample(queue)
@@ -265,7 +265,7 @@ class Queues:
         form = await read_form(request, LimitForm)
         await self._backend.broker.limit(queue, form.max_depth or 0)
         await note(self._backend, request, "queue.limit", queue, reason_of(request, None))
-        return json_response((await look(self._backend)).row(queue))
+        return json_response((await look_at(self._backend, queue)).row(queue))
 
     async def pause(self, request: Request) -> Response:
         """Start no more jobs of a queue until it is resumed; what runs goes on."""
@@ -309,12 +309,28 @@ class Queues:
         return jobs, cursor is None
 
 
-async def look(backend: Backend) -> "World":
-    """All queues as they stand now. Raises StoreUnavailable."""
-    stats = {one.name: one for one in await backend.read(Inspector.queues)}
-    workers = await backend.read(Inspector.workers)
-    buckets = await backend.read(lambda inspector: inspector.series(seconds=RATE_STEP, buckets=RATE_BUCKETS))
-    return World(stats, workers, buckets, await backend.read(Inspector.now_ms))
+async def look(backend: Backend, queues: Sequence[QueueStats], workers: Sequence[WorkerInfo] | None = None) -> "World":
+    """What else is known of these queues; the workers, unless they are known. Raises StoreUnavailable."""
+    if workers is None:
+        workers = await backend.read(Inspector.workers)
+    stats = {one.name: one for one in queues}
+    buckets = await backend.read(lambda it: it.queue_series(list(stats), seconds=RATE_STEP, buckets=RATE_BUCKETS))
+    serving = serving_by_queue(workers)
+    return World(stats, workers, serving, buckets, await backend.read(Inspector.now_ms))
+
+
+async def look_at(backend: Backend, queue: str) -> "World":
+    """All that is known of one queue; its world is empty when there is none of that name."""
+    return await look(backend, await backend.read(lambda inspector: inspector.queues([queue])))
+
+
+def serving_by_queue(workers: Sequence[WorkerInfo]) -> dict[str, list[WorkerInfo]]:
+    """The workers that are up, by the queues that they serve."""
+    found: dict[str, list[WorkerInfo]] = {}
+    for worker in workers:
+        for queue in worker.queues if worker.state == "up" else ():
+            found.setdefault(queue, []).append(worker)
+    return found
 
 
 def queue_of(request: Request) -> str:
@@ -336,17 +352,18 @@ def _check_purge(queue: str, form: PurgeForm) -> None:
 
 
 class World(NamedTuple):
-    """All that is known of the queues at one moment."""
+    """All that is known of some queues at one moment."""
 
     stats: dict[str, QueueStats]  # by name, in order
-    workers: list[WorkerInfo]
-    buckets: list[Bucket]
+    workers: Sequence[WorkerInfo]
+    serving: dict[str, list[WorkerInfo]]
+    buckets: dict[str, list[Bucket]]
     now: int  # ms
 
     def row(self, name: str) -> QueueRow:
         """A queue's numbers."""
         stats = self.stats[name]
-        serving = [worker for worker in self.workers if worker.state == "up" and name in worker.queues]
+        serving = self.serving.get(name, [])
         return QueueRow(
             name=name,
             state="paused" if stats.paused else "running" if serving else "no_workers",
@@ -371,7 +388,7 @@ class World(NamedTuple):
 
     def _rate(self, name: str, *what: str) -> float:
         seconds = (RATE_BUCKETS - 1) * RATE_STEP + (self.now // 1_000) % RATE_STEP
-        number = sum(bucket.counts.get(name, {}).get(word, 0) for bucket in self.buckets for word in what)
+        number = sum(bucket.counts.get(word, 0) for bucket in self.buckets[name] for word in what)
         return round(number / seconds, 6)
 
 

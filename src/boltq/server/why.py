@@ -45,8 +45,8 @@ class Surroundings(msgspec.Struct):
 
 async def surroundings_of(inspector: Inspector, queue: str, job: JobRecord | None = None) -> Surroundings:
     """What jobs find in a queue, and the job's own place in it."""
-    queues = await inspector.queues()
-    stats = next((found for found in queues if found.name == queue), QueueStats(name=queue))
+    found = await inspector.queues([queue])
+    stats = found[0] if found else QueueStats(name=queue)
     return Surroundings(stats, await inspector.workers(), await inspector.place(job) if job else None)
 
 

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN: Final = 5.0  # seconds, without any reason to
 MAIL_SECONDS: Final = 10.0
+MOST_SETTLED: Final = 500  # of one call, which claims as many besides
 LONGEST_PAUSE: Final = 2.0  # between tries while the store is away
 
 _FIRST_PAUSE: Final = 0.05
@@ -50,7 +51,7 @@ class Outbox:
         self._items.append(item)
         self._wake()
 
-    def take(self, most: int = 1_000) -> list[Settling]:
+    def take(self, most: int = MOST_SETTLED) -> list[Settling]:
         """The oldest ones."""
         taken, self._items = self._items[:most], self._items[most:]
         return taken

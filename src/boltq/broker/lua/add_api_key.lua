@@ -5,7 +5,7 @@
 --   refuses  CONFLICT when that id is there, or as many keys as there may be
 --@use clock, words
 local id, most, keep = ARGV[2], tonumber(ARGV[5]), tonumber(ARGV[6])
-local flat = call('HGETALL', rare_key('api_keys'))
+local flat = call('HGETALL', api_keys_key)
 local count, old = #flat / 2, {}
 for i = 1, #flat, 2 do
   if flat[i] == id then refuse('CONFLICT', 'there is a key ' .. id) end
@@ -14,10 +14,10 @@ for i = 1, #flat, 2 do
   if ended > 0 and ended < NOW - keep then old[#old + 1] = flat[i] end
 end
 if count - #old >= most then refuse('CONFLICT', 'there are ' .. count .. ' API keys, and no more may be') end
-if #old > 0 then call('HDEL', rare_key('api_keys'), unpack(old)) end
+if #old > 0 then call('HDEL', api_keys_key, unpack(old)) end
 
 local made, life = cmsgpack.unpack(ARGV[3]), tonumber(ARGV[4])
 local expires = life > 0 and NOW + life or 0
 local key = cmsgpack.pack({ id, made[1], made[2], made[3], made[4], NOW, expires, 0, 0 })
-call('HSET', rare_key('api_keys'), id, key)
+call('HSET', api_keys_key, id, key)
 return key

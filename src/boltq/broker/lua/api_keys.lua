@@ -3,6 +3,6 @@
 --   ARGV     now, id ("" for all)
 --   returns  [msgpack of a key*]
 --@use clock
-if ARGV[2] == '' then return call('HVALS', rare_key('api_keys')) end
-local key = call('HGET', rare_key('api_keys'), ARGV[2])
+if ARGV[2] == '' then return call('HVALS', api_keys_key) end
+local key = call('HGET', api_keys_key, ARGV[2])
 return key and { key } or {}

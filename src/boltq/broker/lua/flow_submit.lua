@@ -3,7 +3,8 @@
 --            begins at once, 'early': it may not wait for all of them, or ''], text, [id, route, data, spec, and only where
 --            there are any: tags]]*]; idempotency key or '', digest. Info is the msgpack that the
 --            steps are stored as: see lib/flow.lua
---   returns  a word and the workflow's id: CREATED, EXISTS, DUPLICATE, CONFLICT, FULL; FORGOTTEN and now: see submit.lua
+--   returns  a word and the workflow's id: CREATED, EXISTS, DUPLICATE, CONFLICT; FULL or QUEUES, and the queue;
+--            FORGOTTEN and now: see submit.lua
 --@use flow, memory
 local new, key, digest = cmsgpack.unpack(ARGV[2]), ARGV[3], ARGV[4]
 if call('EXISTS', flow_key(new[1])) == 1 then return { 'EXISTS', new[1] } end
@@ -18,7 +19,8 @@ local word = memory.word(new[1])
 if word then return { word, word == 'EXISTS' and new[1] or string.format('%d', NOW) } end
 for _, row in ipairs(new[3]) do
   local queue = route_of(row[4][2]).queue
-  if is_full(queue) then return { 'FULL', queue } end
+  local full = is_full(queue)
+  if full then return { full, queue } end
 end
 if key ~= '' then
   local keep = tonumber(call('HGET', partition_key, 'keep_keys_ms')) or 86400000

@@ -4,7 +4,7 @@
 --   returns  msgpack of the key
 --   refuses  NOT_FOUND
 --@use clock, words
-local stored = call('HGET', rare_key('api_keys'), ARGV[2])
+local stored = call('HGET', api_keys_key, ARGV[2])
 if not stored then refuse('NOT_FOUND', 'no API key ' .. ARGV[2]) end
 local key = cmsgpack.unpack(stored)
 if ARGV[3] == 'revoked' then
@@ -15,5 +15,5 @@ else
   key[8] = NOW
 end
 stored = cmsgpack.pack(key)
-call('HSET', rare_key('api_keys'), ARGV[2], stored)
+call('HSET', api_keys_key, ARGV[2], stored)
 return stored

@@ -10,4 +10,4 @@ for i, text in ipairs(cmsgpack.unpack(ARGV[3])) do
     row[#row + 1] = text
   end
 end
-return call('XADD', rare_key('audit'), 'MAXLEN', '~', ARGV[2], '*', unpack(row))
+return call('XADD', audit_key, 'MAXLEN', '~', ARGV[2], '*', unpack(row))

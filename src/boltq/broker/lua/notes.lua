@@ -16,7 +16,7 @@ local function fits(flat)
 end
 
 while true do
-  local page = call('XREVRANGE', rare_key('audit'), before == '' and '+' or '(' .. before, '-', 'COUNT', 100)
+  local page = call('XREVRANGE', audit_key, before == '' and '+' or '(' .. before, '-', 'COUNT', 100)
   for _, entry in ipairs(page) do
     before, left = entry[1], left - 1
     if fits(entry[2]) then rows[#rows + 1] = { entry[1], unpack(entry[2]) } end

@@ -5,7 +5,7 @@
 --@use keys
 local ids, rows = cmsgpack.unpack(ARGV[2]), {}
 local listed = #ids == 0
-if listed then ids = call('ZREVRANGE', rare_key('ops'), 0, 999) end
+if listed then ids = call('ZREVRANGE', ops_key, 0, 999) end
 for _, id in ipairs(ids) do
   local flat, row, errors = call('HGETALL', op_key(id)), { id }, {}
   for i = 1, #flat, 2 do

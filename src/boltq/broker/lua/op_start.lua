@@ -10,22 +10,22 @@ if there then return there end
 if call('LLEN', op_items_key(id)) ~= total then refuse('CONFLICT', 'not all jobs of ' .. id .. ' are there') end
 
 local function forget_old(most)
-  for _, old in ipairs(call('ZRANGE', rare_key('ops'), 0, 49)) do
+  for _, old in ipairs(call('ZRANGE', ops_key, 0, 49)) do
     local state = call('HGET', op_key(old), 'state')
-    local over = call('ZCARD', rare_key('ops')) >= most and state ~= 'running' and state ~= 'canary'
+    local over = call('ZCARD', ops_key) >= most and state ~= 'running' and state ~= 'canary'
     if not state or over then
       call('UNLINK', op_key(old), op_items_key(old))
-      call('ZREM', rare_key('ops'), old)
+      call('ZREM', ops_key, old)
     end
   end
-  if call('ZCARD', rare_key('ops')) >= most then refuse('CONFLICT', most .. ' operations are on their way') end
+  if call('ZCARD', ops_key) >= most then refuse('CONFLICT', most .. ' operations are on their way') end
 end
 
 forget_old(tonumber(ARGV[5]))
 local state = total > 0 and 'running' or 'done'
 call('HSET', op_key(id), 'state', state, 'total', total, 'done', 0, 'started_at', NOW, unpack(cmsgpack.unpack(ARGV[4])))
 if total == 0 then call('HSET', op_key(id), 'finished_at', NOW) end
-call('ZADD', rare_key('ops'), NOW, id)
+call('ZADD', ops_key, NOW, id)
 call('EXPIRE', op_key(id), ARGV[6])
 call('EXPIRE', op_items_key(id), ARGV[6])
 return state

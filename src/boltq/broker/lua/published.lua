@@ -1,9 +1,9 @@
 #!lua flags=no-writes
--- published: the job types that workers have published, and what those publish that live: see register.lua.
+-- published: the job types that workers publish that live: see register.lua.
 --   ARGV     now, msgpack of the releases that the caller knows
---   returns  msgpack of [[type, JSON]*, [release, [type, JSON]*, or '' for one that is known]*]
+--   returns  msgpack of [release, [type, JSON]*, or '' for one that is known]*
 --@use reading, clock
-local known, seen, types, releases = {}, {}, {}, {}
+local known, seen, releases = {}, {}, {}
 for _, release in ipairs(cmsgpack.unpack(ARGV[2])) do
   known[release] = true
 end
@@ -12,11 +12,7 @@ for _, worker in ipairs(call('ZRANGE', workers_key, NOW, '+inf', 'BYSCORE', 'LIM
   local release = about[1]
   if release and about[2] ~= 'stopping' and not seen[release] then
     seen[release] = true
-    releases[#releases + 1] = { release, known[release] and '' or cmsgpack.unpack(call('HGET', rare_key('releases'), release)) }
+    releases[#releases + 1] = { release, known[release] and '' or cmsgpack.unpack(call('HGET', releases_key, release)) }
   end
 end
-local flat = call('HGETALL', types_key)
-for i = 1, #flat, 2 do
-  types[#types + 1] = { flat[i], flat[i + 1] }
-end
-return cmsgpack.pack({ types, releases })
+return cmsgpack.pack(releases)

@@ -2,8 +2,8 @@
 -- reap: running -> queued, or dead (poison): what workers hold whose lease ran out, and what no living worker holds.
 --   ARGV     now, worker that asks
 --   returns  msgpack of [jobs taken back, 1 when there is more to look at, when to come again or 0]
---@use losses, claims, grace, prune, flow
-local MOST_WORKERS, MOST_SCANNED = 20, 2000
+--@use losses, claims, grace, prune, flow, queues
+local MOST_WORKERS, MOST_SCANNED, MOST_TAKEN, MOST_QUEUES, MOST_PRUNED_HERE = 20, 1000, 250, 50, 1000
 local FRESH_MS = 2000 -- one that has just come may be first after a stop of the server: the others get a moment
 
 local function answer(taken, more, again)
@@ -44,13 +44,13 @@ for i = 1, #gone do
   forget_worker(gone[i])
 end
 
--- The sweep: every queue's running jobs, a stretch a call. It begins anew whenever a worker has gone.
-local queues = call('SMEMBERS', queues_key)
-table.sort(queues)
+-- The sweep: every queue's running jobs, a few queues and a stretch a call, in the order of their names. It begins anew
+-- whenever a worker has gone.
 local at, cursor = string.match(seen[2] or '', '^(%S+) (%S+)$')
 if #gone > 0 or not at then
-  at, cursor = queues[1], '0'
+  at, cursor = nil, '0'
 end
+local queues = call('ZRANGE', queues_key, at and '[' .. at or '-', '+', 'BYLEX', 'LIMIT', 0, MOST_QUEUES + 1)
 
 local alive = {}
 local function is_lost(worker)
@@ -59,29 +59,38 @@ local function is_lost(worker)
   return not alive[worker]
 end
 
-local taken, scanned = 0, 0
-for i = 1, #queues do
-  if at and queues[i] >= at then
-    if queues[i] > at then
-      at, cursor = queues[i], '0'
-    end
-    repeat
-      local lost
-      cursor, lost = scan_running(at, cursor, is_lost, take_back)
-      taken, scanned = taken + lost, scanned + 500
-    until cursor == '0' or scanned >= MOST_SCANNED
-    if cursor ~= '0' then break end
-    prune(at, 'completed')
-    prune(at, 'dead')
-    prune(at, 'cancelled')
-    at = queues[i + 1]
-    if scanned >= MOST_SCANNED then break end
+local taken, scanned, pruned = 0, 0, 0
+
+-- One queue, from the cursor on. Answers '0' when it is done with it.
+local function sweep(queue, from)
+  repeat
+    local lost, looked
+    from, lost, looked = scan_running(queue, from, is_lost, take_back)
+    taken, scanned = taken + lost, scanned + looked
+  until from == '0' or scanned >= MOST_SCANNED or taken >= MOST_TAKEN
+  if from ~= '0' then return from end
+  pruned = pruned + prune(queue, 'completed') + prune(queue, 'dead') + prune(queue, 'cancelled')
+  flush()
+  forget_if_empty(queue)
+  return '0'
+end
+
+local next_queue, next_cursor = nil, '0'
+for i, queue in ipairs(queues) do
+  if i > MOST_QUEUES or scanned >= MOST_SCANNED or taken >= MOST_TAKEN or pruned >= MOST_PRUNED_HERE then
+    next_queue = queue
+    break
+  end
+  next_cursor = sweep(queue, queue == at and cursor or '0')
+  if next_cursor ~= '0' then
+    next_queue = queue
+    break
   end
 end
-if at then
-  call('HSET', partition_key, 'sweep', at .. ' ' .. cursor)
+if next_queue then
+  call('HSET', partition_key, 'sweep', next_queue .. ' ' .. next_cursor)
 else
   call('HDEL', partition_key, 'sweep')
   call('HSET', partition_key, 'swept_at', NOW)
 end
-return answer(taken, (at or #gone == MOST_WORKERS) and 1 or 0, 0)
+return answer(taken, (next_queue or #gone == MOST_WORKERS) and 1 or 0, 0)

@@ -12,6 +12,7 @@ local function replay(id, state, route, parked, ghosts)
     count_ghost(route.queue, list, -1)
     set_ghosts(id, left)
     parked_now[route.queue] = parked_now[route.queue] or parked
+    if parked then count_parked(route.queue, 1) end
   elseif parked then
     call('HDEL', job_key(id), 'parked')
   end

@@ -2,7 +2,7 @@
 --   ARGV     now, msgpack of [id, since or 0, the new job (see submit.lua, without a key)]*
 --   returns  msgpack of a word for each: replayed <state of the new job> (also when it is there already; gone:
 --            its record was pruned since), NOT_FOUND,
---            CHANGED <state>, CONFLICT <state>, EXISTS <state> (another job has the new id), FULL
+--            CHANGED <state>, CONFLICT <state>, EXISTS <state> (another job has the new id), FULL, QUEUES
 --@use births
 local ENDED = { completed = true, dead = true, cancelled = true }
 
@@ -20,7 +20,8 @@ local function replay_as(id, since, new)
   if not ENDED[job[1]] then return 'CONFLICT ' .. job[1] end
   if string.find(job[4] or '', new[1], 1, true) then return 'replayed gone' end -- and its record was pruned since
   local route = route_of(new[2])
-  if is_full(route.queue) then return 'FULL' end
+  local full = is_full(route.queue)
+  if full then return full end
   local state = create(new, route)
   call('HSET', job_key(new[1]), 'replay_of', id)
   call('HSET', job_key(id), 'replays', newest(job[4], new[1]))

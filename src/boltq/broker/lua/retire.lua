@@ -5,6 +5,7 @@
 --@use losses, claims, flow
 local worker, lost = ARGV[2], ARGV[3] == '1'
 local queues = words(call('HGET', worker_key(worker), 'queues') or '')
+local MOST_TAKEN = 250
 local taken = 0
 
 local function hand_back(id, queue)
@@ -29,15 +30,15 @@ call('ZADD', workers_key, 'XX', 1, worker)
 for i = 1, #queues do
   call('SREM', idle_key(queues[i]), worker)
 end
-local function is_its(holder) return holder == worker and taken < MOST end
+local function is_its(holder) return holder == worker and taken < MOST_TAKEN end
 
 local more = 0
 for i = 1, #queues do
   local cursor = '0'
   repeat
     cursor = scan_running(queues[i], cursor, is_its, hand_back)
-  until cursor == '0' or taken >= MOST
-  if taken >= MOST then more = 1 end
+  until cursor == '0' or taken >= MOST_TAKEN
+  if taken >= MOST_TAKEN then more = 1 end
 end
 if more == 0 then forget_worker(worker) end
 flow.go_on()

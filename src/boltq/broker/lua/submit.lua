@@ -1,7 +1,8 @@
 -- submit: new jobs -> queued, or scheduled when they have a time.
 --   ARGV     now, msgpack of [id, route, data, spec, delay, run_at, expires_in, expires_at, idempotency key, digest,
 --            and only where there are any: tags, who]*
---   returns  msgpack of [index, word, id]* for each that was not created: EXISTS, DUPLICATE, CONFLICT, FULL; FORGOTTEN
+--   returns  msgpack of [index, word, id]* for each that was not created: EXISTS, DUPLICATE, CONFLICT, FULL, QUEUES
+--            (its queue would be one too many); FORGOTTEN
 --            (instead of the id: now): a job with this old id may have been there, and be gone
 --@use births, memory
 local jobs = cmsgpack.unpack(ARGV[2])
@@ -26,7 +27,7 @@ for i = 1, #jobs do
   end
   word = word or memory.word(job[1])
   if word == 'FORGOTTEN' then id = string.format('%d', NOW) end
-  if not word and is_full(route.queue) then word = 'FULL' end
+  if not word then word = is_full(route.queue) end
   if word then
     verdicts[#verdicts + 1] = { i - 1, word, id or job[1] }
   else

@@ -1,4 +1,4 @@
---@use claims, reading
+--@use claims, reading, queues
 -- New jobs: whether their queue has room for them, and how they begin.
 local depths, made -- by queue: how many more it may take (false: no limit), how many it got
 
@@ -13,12 +13,9 @@ local function room_in(queue)
     room = false
     local limit = tonumber(set_of(queue)[2] or stored[4])
     if limit and limit > 0 then
-      room = limit - call('ZCARD', index_key(queue, 'scheduled'))
+      room = limit - call('ZCARD', index_key(queue, 'scheduled')) - parked_in(queue)
       for priority = 0, 2 do
         room = room - waiting_in(queue, ready_name(priority))
-      end
-      for _, type in ipairs(call('SMEMBERS', parked_key(queue))) do
-        room = room - waiting_in(queue, parked_name(type))
       end
     end
     depths[queue] = room
@@ -26,9 +23,11 @@ local function room_in(queue)
   return room
 end
 
+-- Why a queue takes no new job: FULL, or QUEUES when it is new, and there are as many as there may be; else nil.
 local function is_full(queue)
+  if not may_begin(queue) then return 'QUEUES' end
   local room = room_in(queue)
-  return room and room <= 0
+  return room and room <= 0 and 'FULL' or nil
 end
 
 -- A new job, as the broker writes it (see submit.lua).
@@ -55,7 +54,7 @@ end
 
 local function count_births()
   for queue, n in pairs(made) do
-    call('SADD', queues_key, queue)
+    note_queue(queue)
     tally(queue, 'submitted', n)
   end
 end

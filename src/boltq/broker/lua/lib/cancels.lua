@@ -24,6 +24,7 @@ local function cancel_waiting(id, route, state, reason, parked, ghosts)
     local list = standing(route, parked)
     move(id, route, state, 'cancelled', NOW, 'reason', reason, 'ghost', with_ghost(ghosts, list))
     count_ghost(route.queue, list, 1)
+    if parked then count_parked(route.queue, -1) end
   else
     move(id, route, state, 'cancelled', NOW, 'reason', reason)
   end

@@ -30,6 +30,9 @@ local function knows(worker, type)
   return known
 end
 
+-- How many jobs wait in the parked lists of a queue. Whoever puts one there or takes it away counts it.
+local function count_parked(queue, by) call('HINCRBY', queue_key(queue), 'parked', by) end
+
 local function drop_ghost(id, queue, list)
   count_ghost(queue, list, -1)
   local left, found = without_ghost(call('HGET', job_key(id), 'ghost'), list)
@@ -43,12 +46,13 @@ local SHORT, MOST_GHOSTS = 1000, 8 -- ids of a list that is searched at once; gh
 local function withdraw(id, route, parked, ghosts)
   local list = standing(route, parked)
   local key = list_key(route.queue, list)
+  if parked then count_parked(route.queue, -1) end
   if call('LLEN', key) > SHORT and #words(ghosts or '') < MOST_GHOSTS then
     count_ghost(route.queue, list, 1)
     return with_ghost(ghosts, list)
   end
   call('LREM', key, 1, id)
-  if parked and call('EXISTS', key) == 0 then call('SREM', parked_key(route.queue), route.type) end
+  if parked and call('EXISTS', key) == 0 then call('ZREM', parked_key(route.queue), route.type) end
   return ghosts
 end
 
@@ -56,7 +60,8 @@ end
 local function park(id, route)
   push(noted('RPUSH', list_key(route.queue, parked_name(route.type))), id)
   call('HSET', job_key(id), 'parked', 1)
-  call('SADD', parked_key(route.queue), route.type)
+  call('ZADD', parked_key(route.queue), 0, route.type)
+  count_parked(route.queue, 1)
   parked_now[route.queue] = true
   readied[route.queue] = true
 end
@@ -88,6 +93,7 @@ end
 -- A suspect, whose worker was lost, ends the claim: if it is poison, it shall not take others down with it.
 local function take(worker, queue, list, n, jobs)
   local key, first = list_key(queue, list), #jobs
+  local unparked = 0
   while n > #jobs - first and budget > 0 and not worker.suspect do
     local asked = math.min(n - (#jobs - first), budget)
     local ids = call('LPOP', key, asked)
@@ -97,7 +103,9 @@ local function take(worker, queue, list, n, jobs)
       local id = ids[i]
       local job = call('HMGET', job_key(id), 'state', 'route', 'data', 'spec', 'n', 'tries', 'since', 'expires', 'parked')
       local route = job[2] and route_of(job[2])
-      if job[1] ~= 'queued' or list ~= standing(route, job[9]) then
+      local waits = job[1] == 'queued' and list == standing(route, job[9])
+      if waits and job[9] then unparked = unparked + 1 end
+      if not waits then
         drop_ghost(id, queue, list)
       elseif job[8] and tonumber(job[8]) <= NOW then
         expire(id, route)
@@ -114,6 +122,7 @@ local function take(worker, queue, list, n, jobs)
     end
     if #ids < asked then break end -- that was all
   end
+  if unparked > 0 then count_parked(queue, -unparked) end
   return #jobs - first
 end
 
@@ -139,13 +148,34 @@ local function promote(queue)
   if retrying or scheduled then flush() end
 end
 
+local FEW_TYPES = 50
+
+-- Parked types of a queue that a worker knows; of many only some.
+local function parked_types(worker, queue)
+  local key = parked_key(queue)
+  if worker.types == '*' or call('ZCARD', key) <= FEW_TYPES then return call('ZRANGE', key, 0, FEW_TYPES - 1) end
+  local known, found = words(worker.types), {}
+  for i = 1, #known, MOST do
+    local scores = call('ZMSCORE', key, unpack(known, i, math.min(#known, i + MOST - 1)))
+    for k = 1, #scores do
+      if scores[k] and #found < FEW_TYPES then found[#found + 1] = known[i + k - 1] end
+    end
+  end
+  return found
+end
+
 local function take_parked(worker, queue, n, jobs)
-  local types = call('SMEMBERS', parked_key(queue))
-  local taken = 0
-  for i = 1, #types do
-    if taken < n and knows(worker, types[i]) then
-      taken = taken + take(worker, queue, parked_name(types[i]), n - taken, jobs)
-      if call('EXISTS', list_key(queue, parked_name(types[i]))) == 0 then call('SREM', parked_key(queue), types[i]) end
+  local taken, went_on = 0, true
+  while went_on and taken < n and budget > 0 and not worker.suspect do
+    went_on = false
+    for _, type in ipairs(parked_types(worker, queue)) do
+      if taken < n and budget > 0 and knows(worker, type) then
+        taken = taken + take(worker, queue, parked_name(type), n - taken, jobs)
+        if call('EXISTS', list_key(queue, parked_name(type))) == 0 then
+          call('ZREM', parked_key(queue), type)
+          went_on = true
+        end
+      end
     end
   end
   return taken

@@ -8,10 +8,10 @@ end
 local HOLD_MS = 10000 -- a clock that went back by less is held; by more, it was set, and we follow
 
 local NOW, clock_was_set -- this call's time; whether the clock went back by more than is held
-local stored -- clock, event_bytes, patience, max_depth, flows_due, pruned
+local stored -- clock, event_bytes, patience, max_depth, flows_due, pruned, max_queues
 
 local function begin_clock()
-  stored = call('HMGET', partition_key, 'clock', 'event_bytes', 'patience', 'max_depth', 'flows_due', 'pruned')
+  stored = call('HMGET', partition_key, 'clock', 'event_bytes', 'patience', 'max_depth', 'flows_due', 'pruned', 'max_queues')
   local last_seen = tonumber(stored[1]) or 0
   NOW = tonumber(ARGV[1]) or server_ms() -- tests pass the time
   clock_was_set = NOW < last_seen - HOLD_MS

@@ -3,23 +3,21 @@ local ARGV, call -- the arguments of this call; redis.call, which is not there y
 local P -- the prefix "{namespace:number}:"; the braces keep a partition in one cluster slot
 
 local partition_key -- HASH   clock, event_bytes, run_id, swept_at, logs, runs, and the stored settings
-local queues_key -- SET    names of queues seen
+local queues_key -- ZSET   names of queues, in their order: all scores are 0
 local workers_key -- ZSET   worker -> when its lease runs out
 local types_key -- HASH   job type -> JSON: its schema, its description; as it was published last
+local releases_key -- HASH   digest -> msgpack of [type, JSON]* as workers publish it that are here; #digest -> how many do
 local events_key -- STREAM one entry for each call: the moves that it made
+local api_keys_key -- HASH   id of an API key -> msgpack: see domain/api_keys.py; in the first partition only
+local audit_key -- STREAM who did what, the newest; in the first partition only
+local ops_key -- ZSET   bulk operation -> when it began; in the first partition only
 
 local function begin_keys(keys, argv)
   ARGV, call, P = argv, redis.call, keys[1]
   partition_key, queues_key, workers_key = P .. 'partition', P .. 'queues', P .. 'workers'
-  types_key, events_key = P .. 'types', P .. 'events'
+  types_key, events_key, api_keys_key = P .. 'types', P .. 'events', P .. 'api_keys'
+  releases_key, audit_key, ops_key = P .. 'releases', P .. 'audit', P .. 'ops'
 end
-
--- Those that few calls need:
---   releases  HASH   digest -> msgpack of [type, JSON]* as workers publish it that are here; #digest -> how many do
---   api_keys  HASH   id of an API key -> msgpack: see domain/api_keys.py; in the first partition only, as the rest
---   audit     STREAM who did what, the newest
---   ops       ZSET   bulk operation -> when it began
-local function rare_key(name) return P .. name end
 
 -- HASH  state, route, data, spec, at, since, expires | n: deliveries, tries: attempts that counted,
 --       lost: runs whose worker was lost, worker, took | result, error, reason, cancel, progress | tags, by: who
@@ -32,8 +30,9 @@ local function log_key(id) return P .. 'log:' .. id end -- LIST   its log lines
 
 local function runs_key(id) return P .. 'runs:' .. id end -- LIST   msgpack: its newest runs that did not complete it
 
--- HASH  paused, paused_by, paused_reason, paused_at, limit, turn | completed, dead, cancelled: how many ever | ghosts:<list>: ids in that list of
---       jobs that do not wait in it
+-- HASH  paused, paused_by, paused_reason, paused_at, limit, turn | completed, dead, cancelled: how many ever
+--       | ghosts:<list>: ids in that list of jobs that do not wait in it | parked: how many wait in parked lists
+--       | workers: how many that are registered serve it | empty: since when it has been found empty
 local function queue_key(queue) return P .. 'queue:' .. queue end
 
 -- LIST  completed (oldest first) | SET running | ZSET scheduled, retrying (score: when due),
@@ -49,7 +48,7 @@ local function list_key(queue, name) return P .. 'queue:' .. queue .. ':' .. nam
 
 local function ready_key(queue, priority) return list_key(queue, ready_name(priority)) end
 
-local function parked_key(queue) return P .. 'queue:' .. queue .. ':parked' end -- SET  types with parked jobs
+local function parked_key(queue) return P .. 'queue:' .. queue .. ':parked' end -- ZSET  types with parked jobs, in their order
 
 local function idle_key(queue) return P .. 'idle:' .. queue end -- SET   workers that found nothing to do
 
@@ -59,7 +58,10 @@ local function cancels_key(worker) return P .. 'cancels:' .. worker end -- SET  
 
 local function mail_key(worker) return P .. 'mail:' .. worker end -- LIST  what the worker blocks on
 
-local function series_key(seconds, bucket) return P .. 'series:' .. seconds .. ':' .. bucket end -- HASH counts
+-- HASH  counts, by "queue what" | the same of all queues together, and times
+local function series_key(seconds, bucket) return P .. 'series:' .. seconds .. ':' .. bucket end
+
+local function totals_key(seconds, bucket) return P .. 'series:' .. seconds .. ':' .. bucket .. ':all' end
 
 local function gone_key(second) return P .. 'gone:' .. second end -- SET    ids of that second whose jobs are gone
 

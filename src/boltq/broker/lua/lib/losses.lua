@@ -29,9 +29,10 @@ local function take_back(id, queue)
   end
 end
 
--- Looks at one stretch of a queue's running jobs and takes back those whose worker `is_lost`; answers the next cursor.
+-- Looks at one stretch of a queue's running jobs and takes back those whose worker `is_lost`; answers the next cursor, how
+-- many it took back, and how many it looked at.
 local function scan_running(queue, cursor, is_lost, back)
-  local page = call('SSCAN', index_key(queue, 'running'), cursor, 'COUNT', 500)
+  local page = call('SSCAN', index_key(queue, 'running'), cursor, 'COUNT', 200)
   local taken = 0
   for _, id in ipairs(page[2]) do
     if is_lost(call('HGET', job_key(id), 'worker')) then
@@ -39,13 +40,16 @@ local function scan_running(queue, cursor, is_lost, back)
       taken = taken + 1
     end
   end
-  return page[1], taken
+  return page[1], taken, #page[2]
 end
 
 local function forget_worker(id)
+  for queue in string.gmatch(call('HGET', worker_key(id), 'queues') or '', '%S+') do
+    call('HINCRBY', queue_key(queue), 'workers', -1)
+  end
   local release = call('HGET', worker_key(id), 'release')
-  if release and call('HINCRBY', rare_key('releases'), '#' .. release, -1) < 1 then
-    call('HDEL', rare_key('releases'), release, '#' .. release)
+  if release and call('HINCRBY', releases_key, '#' .. release, -1) < 1 then
+    call('HDEL', releases_key, release, '#' .. release)
   end
   call('ZREM', workers_key, id)
   call('UNLINK', worker_key(id), cancels_key(id), mail_key(id))

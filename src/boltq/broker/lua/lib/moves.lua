@@ -4,11 +4,11 @@
 local notes -- verb -> key -> its further arguments
 local moved -- route -> what to note where; so that the loop over a batch makes no strings and looks nothing up
 local events, rows -- the events in order, and by their text: one for each kind of move
-local readied, soonest, tallies
+local readied, soonest, tallies, totals -- what is counted, by queue and what, and of all queues by what
 
 local function begin_moves()
   notes = { SADD = {}, SREM = {}, ZADD = {}, ZREM = {}, RPUSH = {}, LPUSH = {} }
-  moved, events, rows, readied, soonest, tallies = {}, {}, {}, {}, {}, {}
+  moved, events, rows, readied, soonest, tallies, totals = {}, {}, {}, {}, {}, {}, {}
 end
 
 -- Lists count by themselves: #list is a search.
@@ -105,6 +105,7 @@ local function announce(id, route, from, to) push(row_of(route.text .. ' ' .. fr
 local function tally(queue, what, by)
   local field = queue .. ' ' .. what
   tallies[field] = (tallies[field] or 0) + by
+  totals[what] = (totals[what] or 0) + by
 end
 
 -- The only way a job changes its state: its record, both indexes and the event, together. `at` is the score of the
@@ -147,25 +148,32 @@ local function time(route, what, ms)
   counts[ms] = (counts[ms] or 0) + 1
 end
 
+-- Times are counted of all queues together.
 local function tally_times(what)
   for _, route in pairs(routes) do
     for ms, n in pairs(route[what] or {}) do
       local _, exponent = math.frexp(ms)
-      tally(route.queue, what .. ':' .. math.max(0, exponent), n)
+      local field = what .. ':' .. math.max(0, exponent)
+      totals[field] = (totals[field] or 0) + n
     end
     route[what] = nil
   end
 end
 
+local function count_into(key, counts, keep)
+  local fresh = false
+  for field, by in pairs(counts) do
+    if call('HINCRBY', key, field, by) == by then fresh = true end
+  end
+  if fresh then call('EXPIRE', key, keep) end
+end
+
 local function write_tallies()
   for _, kept in ipairs(SERIES) do
     local seconds, keep = kept[1], kept[2]
-    local key = series_key(seconds, math.floor(NOW / 1000 / seconds) * seconds)
-    local fresh = false
-    for field, by in pairs(tallies) do
-      if call('HINCRBY', key, field, by) == by then fresh = true end
-    end
-    if fresh then call('EXPIRE', key, keep) end
+    local bucket = math.floor(NOW / 1000 / seconds) * seconds
+    count_into(series_key(seconds, bucket), tallies, keep)
+    count_into(totals_key(seconds, bucket), totals, keep)
   end
 end
 
@@ -209,7 +217,7 @@ local function commit()
   flush()
   tally_times('wait')
   tally_times('run')
-  if next(tallies) then write_tallies() end
+  if next(totals) then write_tallies() end
   if #events > 0 then
     call('HSET', partition_key, 'clock', NOW, 'event_bytes', write_events())
   else

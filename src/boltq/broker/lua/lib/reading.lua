@@ -42,6 +42,8 @@ local function ghosts_in(queue, list) return tonumber(call('HGET', queue_key(que
 
 local function waiting_in(queue, list) return call('LLEN', list_key(queue, list)) - ghosts_in(queue, list) end
 
+local function parked_in(queue) return math.max(0, tonumber(call('HGET', queue_key(queue), 'parked')) or 0) end
+
 -- A workflow as a line of a list: [id, name, state, submitted, since, ending, paused, parent, generation, steps, ended, failed,
 -- within]; nil when there is none.
 local function flow_row(id)

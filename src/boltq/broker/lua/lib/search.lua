@@ -5,27 +5,27 @@ local place_of, behind, said, search
 
 do -- the library may have 200 names of its own, and those of this part's inside need not be among them
 
-local CHUNK = 250
+local CHUNK, MOST_SEARCHED = 250, 300000
 
 -- A number of a cursor; nil when no cursor of ours has such a number.
 function place_of(digits) return digits and #digits < 13 and tonumber(digits) or nil end
 
--- Lists in the order in which their jobs run. Of parked types the last comes first, so that each name is less than the
--- one before.
-local function lists_of(queue)
-  local names, types = { ready_name(2), ready_name(1), ready_name(0) }, call('SMEMBERS', parked_key(queue))
-  table.sort(types, function(one, other) return one > other end)
-  for _, type in ipairs(types) do
-    names[#names + 1] = parked_name(type)
-  end
-  return names
+-- Lists in the order in which their jobs run, from one on. Of parked types the last comes first, so that each name is less
+-- than the one before.
+local function next_list(queue, name)
+  if name == nil then return ready_name(2) end
+  local priority = string.match(name, '^ready:([12])$')
+  if priority then return ready_name(priority - 1) end
+  local type = string.match(name, '^parked:(.+)$')
+  local types = call('ZRANGE', parked_key(queue), type and '(' .. type or '+', '-', 'BYLEX', 'REV', 'LIMIT', 0, 1)
+  return types[1] and parked_name(types[1])
 end
 
 -- The place behind this job, which stood at `index`. Jobs leave a list at its head: when this one has left, so have all
 -- before it.
 function behind(key, index, id)
   if call('LINDEX', key, index) == id then return index + 1 end
-  local found = call('LPOS', key, id, 'MAXLEN', index + 1000)
+  local found = call('LPOS', key, id, 'MAXLEN', math.min(index + 1000, MOST_SEARCHED))
   return found and found + 1 or 0
 end
 
@@ -46,12 +46,12 @@ local walk = {} -- state -> function (queue, cursor, visit) that answers the nex
 function walk.queued(queue, cursor, visit)
   local from, index, id = string.match(cursor, '^(%S+) (%d+) (%S+)$')
   index = place_of(index)
-  for _, name in ipairs(lists_of(queue)) do
-    if not index or name <= from then
-      local key = list_key(queue, name)
-      local stopped = walk_list(key, name, index and name == from and behind(key, index, id) or 0, visit)
-      if stopped then return name .. ' ' .. stopped end
-    end
+  local name = index and from or next_list(queue, nil)
+  while name do
+    local key = list_key(queue, name)
+    local stopped = walk_list(key, name, index and name == from and behind(key, index, id) or 0, visit)
+    if stopped then return name .. ' ' .. stopped end
+    name = next_list(queue, name)
   end
   return ''
 end
