@@ -60,8 +60,12 @@ lint: $(DEV_STAMP) ## Style, types and architecture, without the tests
 servers: $(DEV_STAMP) ## Fetch the older servers that the tests run against into .tools
 	@$(BIN)/python scripts/fetch_servers.py
 
+.PHONY: clients
+clients: $(DEV_STAMP) ## Fetch the generators of clients that the tests run into .tools
+	@$(BIN)/python scripts/fetch_generators.py
+
 .PHONY: test
-test: servers ## Run the tests (some of them: make test ARGS='tests/broker -k claim')
+test: servers clients ## Run the tests (some of them: make test ARGS='tests/broker -k claim')
 	$(PYTEST) $(ARGS)
 
 .PHONY: quick

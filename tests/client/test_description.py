@@ -23,6 +23,8 @@ from boltq.server.app import calls_of
 NOT_FOR_CLIENTS = {
     "firstSubmit",  # the first version's words
     "firstStatus",
+    "dryRunJob",  # a submission names the same mistakes, and there are no options that nobody knows
+    "getJobLogFile",  # for downloads; `get_job_log` has the lines
     "overview",  # one page of the Playground; `counts`, `queues` and `workers` say it
     "health",  # for probes; `ready` says more
     "queueStats",  # listQueues and countJobs say it

@@ -103,7 +103,7 @@ def test_a_dry_run_says_so_and_has_no_key(server: Scripted, client: Client) -> N
     answer = client.dry_run_workflow(KEYED)
     assert not answer.valid
     assert [(mistake.pointer, mistake.detail) for mistake in answer.errors] == [("/steps/0/id", "no")]
-    assert server.asked[0].path == "/api/v1/workflows?dry_run=true"
+    assert server.asked[0].path == "/api/v1/workflows/dry-run"
     assert "idempotency-key" not in server.asked[0].headers
 
 

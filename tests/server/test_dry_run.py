@@ -118,3 +118,45 @@ def test_rights(keyed):
     with keyed("submit:mine") as http:
         assert told(http, {"type": "echo", "queue": "mine"})["placement"] is None
         assert ask(http, {"type": "echo", "queue": "yours"}).status_code == 403
+
+
+# Calls of their own, which answer the same
+
+
+@pytest.mark.parametrize("fields", [{"type": "echo"}, {"type": "echo", "priority": "low"}, {"type": ""}, {"x": 1}])
+def test_a_call_of_its_own_answers_as_the_parameter_does(http, fields):
+    apart = http.post("/api/v1/jobs/dry-run", json=fields)
+    asked = http.post("/api/v1/jobs?dry_run=true", json=fields)
+    assert apart.status_code == asked.status_code == 200
+    assert apart.json() == asked.json()
+
+
+@pytest.mark.parametrize("steps", [[{"job_type": "echo"}], [{"job_type": "echo", "depends_on": ["x"]}], []])
+def test_that_of_workflows_too(http, steps):
+    form = {"name": "n", "steps": steps}
+    apart = http.post("/api/v1/workflows/dry-run", json=form)
+    asked = http.post("/api/v1/workflows?dry_run=true", json=form)
+    assert apart.status_code == asked.status_code == 200
+    assert apart.json() == asked.json()
+
+
+def test_and_that_of_bulk_operations(http):
+    http.post("/api/v1/jobs", json={"type": "echo", "queue": "previewed"})
+    form = {"action": "cancel", "target": {"filter": {"queue": ["previewed"]}}}
+    apart = http.post("/api/v1/bulk/preview", json=form)
+    asked = http.post("/api/v1/bulk", json=form | {"dry_run": True})
+    assert apart.status_code == asked.status_code == 200
+    assert apart.json() == asked.json()
+    assert apart.json()["count"] == 1
+
+
+def test_they_take_no_parameters(http):
+    assert http.post("/api/v1/jobs/dry-run?dry_run=false", json={"type": "echo"}).status_code == 422
+
+
+def test_a_log_as_a_file(http):
+    job = http.post("/api/v1/jobs", json={"type": "echo"}).json()["id"]
+    apart, asked = http.get(f"/api/v1/jobs/{job}/logs/file"), http.get(f"/api/v1/jobs/{job}/logs?format=text")
+    assert (apart.status_code, apart.headers["content-disposition"]) == (200, f'attachment; filename="{job}.log"')
+    assert apart.content == asked.content
+    assert http.get("/api/v1/jobs/01M800PCTMJT81THNEAH5YZT00/logs/file").status_code == 404

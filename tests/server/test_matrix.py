@@ -121,11 +121,9 @@ def _expected(host, itself, origin, site):
     """The refusal; None for a request that may pass."""
     if host == "evil.example":
         return 421
-    if origin == LISTED:
+    if origin == LISTED or site in {"none", "same-origin"}:
         return None
-    if origin not in {None, itself}:
-        return 403
-    return None if site in {None, "none", "same-origin"} else 403
+    return None if site is None and origin in {None, itself} else 403
 
 
 @calls

@@ -77,7 +77,85 @@ def test_an_example_fits_its_schema(call):
 
 
 def test_every_example_has_its_call():
-    assert set(EXAMPLES) <= {call.id for call in CALLS if call.body}
+    assert set(EXAMPLES) == {call.id for call in CALLS if call.body}
+    assert all(EXAMPLES.values())
+
+
+@every_call
+def test_every_answer_and_every_part_of_the_path_has_an_example_that_fits(call):
+    operation = operation_of(call)
+    for status in call.answers:
+        content = operation["responses"][str(status)].get("content", {})
+        assert content or call.answers[status] is None
+        for media in content.values():
+            schema = media["schema"] | {"components": DOCUMENT["components"]}
+            jsonschema_rs.Draft202012Validator(schema).validate(media["example"])
+    for parameter in operation["parameters"]:
+        if parameter.get("in") == "path":
+            jsonschema_rs.Draft202012Validator(parameter["schema"]).validate(parameter["example"])
+
+
+# What generators of clients stumble over; test_generated_clients.py has three of them
+
+
+def schemas_in(node):
+    """Every schema of the document, at every depth."""
+    if isinstance(node, dict):
+        if {"type", "anyOf", "$ref", "enum", "allOf", "properties"} & node.keys():
+            yield node
+        for key, value in node.items():
+            if key not in {"example", "examples"}:
+                yield from schemas_in(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from schemas_in(value)
+
+
+def test_no_schema_mixes_the_keywords_of_several_types():
+    """An enum of words and numbers had operations dropped, with all that leads to them."""
+    for schema in schemas_in(DOCUMENT["paths"] | DOCUMENT["components"]["schemas"]):
+        if "anyOf" in schema:
+            assert not schema.keys() & {"enum", "minimum", "maximum", "exclusiveMinimum", "pattern", "format"}, schema
+        if "enum" in schema:
+            assert len({isinstance(word, str) for word in schema["enum"]}) == 1, schema
+
+
+def test_an_object_says_what_is_in_it():
+    """One that does not becomes one without keys."""
+    for schema in schemas_in(DOCUMENT["paths"] | DOCUMENT["components"]["schemas"]):
+        if schema.get("type") == "object":
+            assert schema.keys() & {"properties", "additionalProperties"}, schema
+
+
+@every_call
+def test_an_answer_of_one_status_has_one_shape(call):
+    """Or whoever calls it would have to find out which one came."""
+    shapes = [kind for kind in call.answers.values() if kind]
+    assert not any(isinstance(kind, tuple) for kind in shapes)
+    assert len(set(shapes)) <= 1
+
+
+@every_call
+def test_what_may_be_left_out_of_a_body_is_not_demanded(call):
+    """Some generators demand each field that has a default."""
+    if call.body:
+        content = operation_of(call)["requestBody"]["content"]["application/json"]
+        for schema in schemas_in(reached_from(content["schema"])):
+            for name, about in schema.get("properties", {}).items():
+                assert "default" not in about, name
+
+
+def reached_from(schema, seen=()):
+    found = [schema]
+    for reference in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(schema)):
+        if reference not in seen:
+            found += reached_from(DOCUMENT["components"]["schemas"][reference], (*seen, reference))
+    return found
+
+
+def test_what_an_answer_always_has_is_required():
+    view = DOCUMENT["components"]["schemas"]["SubmittedView"]
+    assert set(view["required"]) == set(view["properties"])
 
 
 def test_every_scope_that_a_call_can_need_is_one():

@@ -235,10 +235,10 @@ def bulk(action: str, **words: Unpack[BulkWords]) -> Ask[Operation]:
     return Ask(Operation, body=_bulk_form(action, words))
 
 
-@call("POST", "/api/v1/bulk", "bulk")
+@call("POST", "/api/v1/bulk/preview", "previewBulk", repeat=True)
 def preview_bulk(action: str, **words: Unpack[BulkWords]) -> Ask[BulkPreview]:
     """What such an operation would do; nothing is done. Raises InvalidJob."""
-    return Ask(BulkPreview, body={**_bulk_form(action, words), "dry_run": True})
+    return Ask(BulkPreview, body=_bulk_form(action, words))
 
 
 @call("GET", "/api/v1/operations", "listOperations")

@@ -39,10 +39,10 @@ def submit_workflow(workflow: AnyWorkflow, idempotency_key: str | None = None) -
     return Ask(WorkflowSubmitted, body=form_of(workflow), headers=headers, mistakes=InvalidWorkflow)
 
 
-@call("POST", _PATH, "submitWorkflow", repeat=True)
+@call("POST", f"{_PATH}/dry-run", "dryRunWorkflow", repeat=True)
 def dry_run_workflow(workflow: AnyWorkflow) -> Ask[WorkflowDryRun]:
     """What would become of a workflow: every mistake, its levels, job types that nobody runs. Nothing is done."""
-    return Ask(WorkflowDryRun, query={"dry_run": True}, body=form_of(workflow), mistakes=InvalidWorkflow)
+    return Ask(WorkflowDryRun, body=form_of(workflow), mistakes=InvalidWorkflow)
 
 
 class WhichWorkflows(TypedDict, total=False):

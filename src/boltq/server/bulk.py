@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -72,6 +72,8 @@ class OptionsForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class BulkForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The body of POST /bulk."""
 
+    APART: ClassVar = ("dry_run",)  # the description has a call of its own for that, since it answers something else
+
     action: Literal["cancel", "replay", "run_now", "delete"]
     target: TargetForm
     options: OptionsForm = OptionsForm()
@@ -130,18 +132,21 @@ class Bulk:
         """What is served here."""
         return [
             Call(
-                "POST", "/api/v1/bulk", "bulk", "cancel, replay, run or delete many jobs, or see what would be done",
-                self.bulk, scope=Scope.OPERATE, body=BulkForm, answers={200: BulkPreview, 202: OperationView},
+                "POST", "/api/v1/bulk", "bulk", "cancel, replay, run or delete many jobs",
+                self.bulk, scope=Scope.OPERATE, body=BulkForm, answers={202: OperationView},
                 problems=("conflict", "count-changed", "store-full"), tag="bulk",
+            ),
+            Call(
+                "POST", "/api/v1/bulk/preview", "previewBulk", "what a bulk operation would do; nothing is done",
+                self.preview, scope=Scope.OPERATE, body=BulkForm, answers={200: BulkPreview}, tag="bulk",
             ),
         ]  # fmt: skip
 
     async def bulk(self, request: Request) -> Response:
         """Act on the jobs that fit now; what comes to fit later is left alone, and so is what moves meanwhile.
 
-        With `dry_run`, only say what would be done (200). Else a bulk operation does it in the background (202): it
-        goes on when this server dies, on another one. `expect_count` is the count of a dry run: when the number is
-        another one now, nothing is done (409).
+        A bulk operation does it in the background: it goes on when this server dies, on another one. `expect_count` is
+        the count of a preview: when the number is another one now, nothing is done (409).
         """
         form = await read_form(request, BulkForm, MAX_BYTES)
         reason = reason_of(request, form.reason)
@@ -159,6 +164,13 @@ class Bulk:
             chosen_by=chosen.filter, patch=_patch(form), rate_per_s=options.rate_per_s or 0.0,
             canary=options.canary or 0, stop_on_failures=options.stop_on_failures or 0,
         )  # fmt: skip
+
+    async def preview(self, request: Request) -> Response:
+        """Say what a bulk operation would do: to how many jobs, of which kinds, and to some of them as a sample."""
+        form = await read_form(request, BulkForm, MAX_BYTES)
+        reason_of(request, form.reason)
+        _check(form)
+        return json_response(await self._preview(request, form, await self._choose(form)))
 
     async def _choose(self, form: BulkForm) -> Chosen:
         target = form.target

@@ -1,6 +1,6 @@
 """Looking at jobs over HTTP: lists, counts, one job, its log; and waiting for a job's end."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from starlette.requests import Request
@@ -9,6 +9,7 @@ from starlette.responses import Response
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob, NotFound
 from boltq.domain.filters import MAX_CHOICES, JobFilter
+from boltq.domain.job import JobRecord
 from boltq.domain.outcome import Category
 from boltq.domain.scopes import Scope
 from boltq.domain.states import JobState
@@ -18,7 +19,7 @@ from boltq.server.backend import Backend
 from boltq.server.caller import caller_of
 from boltq.server.calls import Call
 from boltq.server.forms import Mistakes, read_moment
-from boltq.server.query import Cursor, Limit, Name, read_query
+from boltq.server.query import Cursor, Limit, Name, NoQuery, read_query
 from boltq.server.waiters import Wait
 from boltq.server.why import explain
 
@@ -59,6 +60,8 @@ class LogQuery(msgspec.Struct):
 
     after: Annotated[int, msgspec.Meta(ge=0, le=1 << 53, description="the number of the last line that is known")] = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=limits.MAX_LOG_LINES)] = 200
+    APART: ClassVar = ("format",)  # the description has a call of its own for that, since it answers something else
+
     format: Annotated[Literal["json", "text"], msgspec.Meta(description="text: all lines, as a file")] = "json"
 
 
@@ -85,7 +88,11 @@ class Jobs:
             ),
             Call(
                 "GET", "/api/v1/jobs/{id}/logs", "getJobLog", "the lines that a job has written", self.log,
-                scope=Scope.PAYLOAD, query=LogQuery, answers={200: (shapes.LogView, str)},
+                scope=Scope.PAYLOAD, query=LogQuery, answers={200: shapes.LogView},
+            ),
+            Call(
+                "GET", "/api/v1/jobs/{id}/logs/file", "getJobLogFile", "the same lines, all of them as a file",
+                self.log_file, scope=Scope.PAYLOAD, answers={200: str},
             ),
         ]  # fmt: skip
 
@@ -124,7 +131,7 @@ class Jobs:
         return json_response(shapes.view(job, rights, await explain(self._backend, job)))
 
     async def log(self, request: Request) -> Response:
-        """Show the lines that a job has written, from a line on; or all of them as a file.
+        """Show the lines that a job has written, from a line on.
 
         The newest 1,000 lines are kept; each keeps its number.
         """
@@ -132,11 +139,18 @@ class Jobs:
         job_id, query = id_of(request), read_query(request, LogQuery)
         job = await self._backend.read(lambda inspector: inspector.job(job_id))
         if query.format == "text":
-            return _file(f"{job_id}.log", "".join(f"{line}\n" for line in job.log))
+            return _file_of(job)
         lines = enumerate(job.log, job.unlogged + 1)
         numbered = [shapes.LogLine(n, text) for n, text in lines if n > query.after]
         items = numbered[: query.limit]
         return json_response(shapes.LogView(items, items[-1].n if len(items) < len(numbered) else None))
+
+    async def log_file(self, request: Request) -> Response:
+        """Give all lines that are kept, as a file."""
+        caller_of(request).check(Scope.READ)
+        read_query(request, NoQuery)
+        job_id = id_of(request)
+        return _file_of(await self._backend.read(lambda inspector: inspector.job(job_id)))
 
 
 def id_of(request: Request) -> str:
@@ -178,6 +192,6 @@ def read_since(text: str | None, pointer: str, mistakes: Mistakes) -> int | None
     return read_moment(moment, pointer, mistakes)
 
 
-def _file(name: str, text: str) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(text, headers=headers, media_type="text/plain")
+def _file_of(job: JobRecord) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{job.id}.log"'}
+    return Response("".join(f"{line}\n" for line in job.log), headers=headers, media_type="text/plain")

@@ -12,6 +12,7 @@ from boltq.domain import limits
 from boltq.domain.scopes import Scope
 from boltq.domain.workflow.bounds import STEP_ID
 from boltq.server.calls import Call
+from boltq.server.examples import JOB, VALUES, example_of
 from boltq.server.guard import SAFE_METHODS
 from boltq.server.problems import KINDS, RETRY_AFTER
 from boltq.server.query import NoQuery
@@ -49,6 +50,7 @@ TAGS: Final = {
 
 EXAMPLES: Final[Mapping[str, Any]] = {
     "submitJob": {"type": "echo", "data": {"message": "Hello World"}, "priority": "high", "delay_seconds": 0},
+    "dryRunJob": {"type": "echo", "data": {"message": "Hello World"}, "queue": "default"},
     "submitJobs": {"jobs": [{"type": "echo", "data": {"n": 1}}, {"type": "echo", "data": {"n": 2}}]},
     "firstSubmit": {"type": "email", "payload": {"recipient": "user@example.com", "subject": "Hello"}},
     "amendJob": {"priority": "high", "reason": "the customer waits for it"},
@@ -61,16 +63,28 @@ EXAMPLES: Final[Mapping[str, Any]] = {
             {"job_type": "process_data", "params": {"operation": "transform"}, "depends_on": ["step-1"]},
         ],
     },
+    "dryRunWorkflow": {"name": "one step", "steps": [{"job_type": "echo", "params": {"message": "Hello"}}]},
     "cancelWorkflow": {"reason": "no longer needed"},
     "rerunWorkflow": {"mode": "failed_only"},
     "signalWorkflow": {"decision": "approve", "data": {"comment": "fine"}},
     "limitQueue": {"max_depth": 100_000},
     "pauseQueue": {"reason": "the mail server is down"},
     "purgeQueue": {"states": ["scheduled"], "confirm": "default"},
-    "bulk": {"action": "replay", "target": {"filter": {"state": ["dead"]}}, "dry_run": True},
+    "bulk": {"action": "replay", "target": {"filter": {"state": ["dead"]}}, "expect_count": 3},
+    "previewBulk": {"action": "replay", "target": {"filter": {"state": ["dead"]}}},
+    "retryJob": {"reason": "the mail server is up again"},
+    "runJobNow": {"reason": "the customer waits for it"},
+    "pauseWorkflow": {"reason": "the numbers look wrong"},
+    "resumeWorkflow": {"reason": "the numbers are right"},
+    "resumeQueue": {"reason": "the mail server is up again"},
+    "drainWorker": {"reason": "its machine is replaced"},
+    "resumeWorker": {"reason": "its machine stays"},
+    "stopWorker": {"reason": "its machine is replaced"},
+    "stopOperation": {"reason": "it was the wrong filter"},
+    "continueOperation": {"reason": "the first ones went well"},
     "createKey": {"name": "billing", "scopes": ["submit:invoices", "read"]},
 }
-"""A body for each call that has one, by operation id; `{}` where none is given."""
+"""A body for each call that has one, by operation id."""
 
 
 def document(calls: Sequence[Call]) -> Json:
@@ -135,7 +149,16 @@ def _in_path(call: Call) -> Iterator[Json]:
         if piece.startswith("{"):
             name = piece.strip("{}")
             schema = _path_schema(call.path, name)
-            yield {"name": name, "in": "path", "required": True, "schema": schema}
+            yield {"name": name, "in": "path", "required": True, "schema": schema, "example": _example(call.path, name)}
+
+
+def _example(path: str, name: str) -> str:
+    if any(f"/{thing}/{{{name}}}" in path for thing in ("jobs", "workflows")):
+        return JOB
+    things = {"operations": f"op_{JOB}", "workers": "web-1-4711-9f3a", "signals": "approve", "job-types": "echo"}
+    return next(
+        (one for thing, one in things.items() if f"/{thing}/{{{name}}}" in path), str(VALUES.get(name, "default"))
+    )
 
 
 def _path_schema(path: str, name: str) -> Json:
@@ -160,7 +183,7 @@ def _in_headers(call: Call) -> Iterator[Json]:
 
 def _body(call: Call, schemas: "_Schemas") -> Json:
     required = bool(getattr(call.body, "__struct_config__", None) and _has_required(call.body))
-    content = {"schema": schemas.of(call.body), "example": EXAMPLES.get(call.id, {})}
+    content = {"schema": schemas.of(call.body), "example": EXAMPLES[call.id]}
     return {"required": required, "content": {"application/json": content}}
 
 
@@ -183,9 +206,10 @@ def _answer(call: Call, status: int, kinds: Sequence[Any], schemas: "_Schemas") 
     structs = [schemas.of(kind) for kind in kinds if kind is not str]
     content: Json = {}
     if structs:
-        content["application/json"] = {"schema": {"anyOf": structs} if len(structs) > 1 else structs[0]}
+        schema = {"anyOf": structs} if len(structs) > 1 else structs[0]
+        content["application/json"] = {"schema": schema, "example": example_of(structs[0], schemas.components)}
     if str in kinds:
-        content["text/plain"] = {"schema": {"type": "string"}}
+        content["text/plain"] = {"schema": {"type": "string"}, "example": "2,117 rows are done\n"}
     return answer | ({"content": content} if content else {})
 
 
@@ -254,7 +278,14 @@ class _Schemas:
         self._found = dict(zip(ordered, found, strict=True))
         queries = {call.query for call in calls if call.query}
         self._queries = {query: components.pop(_name(self._found[query])) for query in queries}
-        self.components: Json = {name: _plain(schema) for name, schema in components.items()} | _PROBLEM
+        plain: Json = {name: _plain(schema) for name, schema in components.items()}
+        taken = _reached([self._found[call.body] for call in calls if call.body], plain)
+        for name, schema in plain.items():
+            (_take_in if name in taken else _give_out)(schema)
+        for kind in {call.body for call in calls if call.body}:
+            for name in getattr(kind, "APART", ()):
+                del plain[_name(self._found[kind])]["properties"][name]
+        self.components = plain | _PROBLEM
 
     def of(self, kind: Any) -> Json:
         """The schema of a body or an answer."""
@@ -265,7 +296,37 @@ class _Schemas:
         """The parameters that a call's query struct makes."""
         query = self._queries[call.query or NoQuery] if call.query else {"properties": {}}
         for name, schema in query["properties"].items():
+            if name in getattr(call.query, "APART", ()):
+                continue
             yield _parameter(name, _plain(schema), required=name in query["required"])
+
+
+def _reached(schemas: Any, components: Json) -> set[str]:
+    """The names of all components that these schemas lead to."""
+    found: set[str] = set()
+    waiting = [schemas]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict) and "$ref" in node and (name := _name(node)) not in found:
+            found.add(name)
+            waiting.append(components[name])
+        waiting += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return found
+
+
+def _take_in(schema: Json) -> None:
+    """Say what a left out field means in words: some generators demand each field that has a default."""
+    for about in schema.get("properties", {}).values():
+        default = about.pop("default", None)
+        if default not in (None, [], {}):
+            about["description"] = f"{about.get('description', '')}; left out: {default}".removeprefix("; ")
+
+
+def _give_out(schema: Json) -> None:
+    """Say that a field is always there, as those with a default are."""
+    for name, about in schema.get("properties", {}).items():
+        if about.pop("default", schema) is not schema and name not in schema["required"]:
+            schema["required"].append(name)
 
 
 def _each(answer: Any) -> tuple[Any, ...]:
@@ -303,7 +364,40 @@ def _plain(schema: Any) -> Any:
         plain["anyOf"].remove({"type": "integer"})
     if len(plain.get("anyOf", ())) == 1:
         plain |= plain.pop("anyOf")[0]
-    return plain
+    if plain.get("type") == "object" and not plain.keys() & {"properties", "additionalProperties"}:
+        plain["additionalProperties"] = True  # without it, some generators take it for an object without keys
+    return _spread(plain) if "anyOf" in plain else plain
+
+
+def _spread(schema: Json) -> Json:
+    """A choice, with each keyword at the types that it is about: generators lose what mixes them."""
+    shared = {key: value for key, value in schema.items() if key not in _ABOUT}
+    given = {key: value for key, value in schema.items() if key in _ABOUT}
+    choices = [_narrowed(choice, given) for choice in schema["anyOf"]]
+    shared["anyOf"] = sorted(choices, key=lambda choice: choice.get("type") != "string") if "enum" in given else choices
+    return shared
+
+
+def _narrowed(choice: Json, given: Json) -> Json:
+    kind = choice.get("type")
+    own = {key: value for key, value in given.items() if kind in _ABOUT[key]}
+    if "enum" in own:
+        own["enum"] = [word for word in own["enum"] if isinstance(word, str) == (kind == "string")]
+    return choice | own
+
+
+_NUMBERS: Final = ("integer", "number")
+_ABOUT: Final[Mapping[str, Sequence[str]]] = {
+    "enum": ("string", *_NUMBERS),
+    "minimum": _NUMBERS,
+    "maximum": _NUMBERS,
+    "exclusiveMinimum": _NUMBERS,
+    "pattern": ("string",),
+    "format": ("string",),
+    "minLength": ("string",),
+    "maxLength": ("string",),
+}
+"""Which types of JSON each keyword is about."""
 
 
 _TOLD_WHY: Final = {Scope.OPERATE, Scope.ADMIN}

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Send
 
 from boltq.domain.errors import InvalidJob, NotFound, StoreUnavailable
@@ -12,16 +14,16 @@ from boltq.domain.job import NewJob, Priority
 from boltq.domain.scopes import Scope
 from boltq.domain.states import TERMINAL, JobState
 from boltq.server import first_version, shapes
-from boltq.server.answers import as_json, send_json
+from boltq.server.answers import as_json, json_response, send_json
 from boltq.server.backend import Backend
 from boltq.server.body import read_body
-from boltq.server.caller import Caller
+from boltq.server.caller import Caller, caller_of
 from boltq.server.calls import Call
 from boltq.server.dry_run import DryRunView, accepted, refused
 from boltq.server.forms import FirstJobForm, FormReader, JobForm
 from boltq.server.guard import Headers
 from boltq.server.problems import UNKNOWN_OUTCOME, Problem
-from boltq.server.query import read_params
+from boltq.server.query import NoQuery, read_params, read_query
 
 Answer = Callable[[NewJob, str, JobState | None, bool, list[str]], msgspec.Struct]  # job, id, state, created, warnings
 
@@ -30,6 +32,8 @@ PROBLEMS = ("too-large", "conflict", "queue-full", "store-full")
 
 class SubmitQuery(msgspec.Struct):
     """How to take a submission."""
+
+    APART: ClassVar = ("dry_run",)  # the description has calls of their own for that, since they answer something else
 
     dry_run: Annotated[bool, msgspec.Meta(description="only say what would become of it")] = False
 
@@ -41,14 +45,17 @@ def submissions(backend: Backend) -> list[Call]:
     view, first_view = shapes.SubmittedView, shapes.FirstSubmittedView
     return [
         Call(
-            "POST", "/api/v1/jobs", "submitJob", "submit a job, or with dry_run only ask what would become of it",
-            quick=ours, scope=Scope.SUBMIT, query=SubmitQuery, body=JobForm,
-            answers={201: view, 200: (view, DryRunView)}, problems=PROBLEMS,
+            "POST", "/api/v1/jobs", "submitJob", "submit a job", quick=ours,
+            scope=Scope.SUBMIT, query=SubmitQuery, body=JobForm, answers={201: view, 200: view}, problems=PROBLEMS,
+        ),
+        Call(
+            "POST", "/api/v1/jobs/dry-run", "dryRunJob", "what would become of a job; nothing is written", ours.dry_run,
+            scope=Scope.SUBMIT, body=JobForm, answers={200: DryRunView}, problems=("too-large",),
         ),
         Call(
             "POST", "/submit", "firstSubmit", "submit a job, in the first version's words", quick=first,
             scope=Scope.SUBMIT, query=SubmitQuery, body=FirstJobForm,
-            answers={201: first_view, 200: (first_view, DryRunView)}, problems=PROBLEMS, tag="first version",
+            answers={201: first_view, 200: first_view}, problems=PROBLEMS, tag="first version",
         ),
     ]  # fmt: skip
 
@@ -84,6 +91,13 @@ class SubmitJob:
             warnings += await self._backend.presence.missing(job.queue)
         answer = self._answer(job, submitted.id, state, submitted.created, warnings)
         await send_json(send, status, as_json(answer), b"/api/v1/jobs/" + submitted.id.encode())
+
+    async def dry_run(self, request: Request) -> Response:
+        """Say what would become of a job: its mistakes, or its options after all defaults and what it would find."""
+        read_query(request, NoQuery)
+        headers = dict(request.scope["headers"])
+        body = await read_body(headers, request.receive)
+        return json_response(await self._dry_run(caller_of(request), body, headers))
 
     async def _read(self, caller: Caller, body: bytes, headers: Headers) -> tuple[NewJob, list[str]]:
         """The job that a body asks for, and warnings. Raises InvalidJob and Problem."""

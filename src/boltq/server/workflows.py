@@ -81,9 +81,14 @@ class Workflows:
         submitted = views.WorkflowSubmittedView
         return [
             Call(
-                "POST", PATH, "submitWorkflow", "submit a workflow, or with dry_run only ask what would become of it",
+                "POST", PATH, "submitWorkflow", "submit a workflow",
                 self.submit, scope=Scope.SUBMIT, query=SubmitQuery, body=WorkflowForm,
-                answers={201: submitted, 200: (submitted, WorkflowDryRunView)}, problems=PROBLEMS, tag=tag,
+                answers={201: submitted, 200: submitted}, problems=PROBLEMS, tag=tag,
+            ),
+            Call(
+                "POST", f"{PATH}/dry-run", "dryRunWorkflow", "what would become of a workflow; nothing is written",
+                self.dry_run, scope=Scope.SUBMIT, body=WorkflowForm, answers={200: WorkflowDryRunView},
+                problems=("too-large",), tag=tag,
             ),
             Call(
                 "GET", PATH, "listWorkflows", "list workflows, without their steps", self.page,
@@ -108,8 +113,7 @@ class Workflows:
     async def submit(self, request: Request) -> Response:
         """Submit a workflow: steps that depend on each other, each of them a job.
 
-        The right to submit is needed for the queue of every step. With `dry_run`, the answer is what would become of
-        it: its mistakes, or its levels, its longest path, and what no live worker takes; nothing is written.
+        The right to submit is needed for the queue of every step.
         """
         wish, caller = read_query(request, SubmitQuery), caller_of(request)
         headers = dict(request.scope["headers"])
@@ -131,6 +135,13 @@ class Workflows:
         answer = json_response(view, 201 if found.created else 200)
         answer.headers["Location"] = f"{PATH}/{found.id}"
         return answer
+
+    async def dry_run(self, request: Request) -> Response:
+        """Say what would become of a workflow: its mistakes, or its levels, its longest path, and what nobody takes."""
+        read_query(request, NoQuery)
+        headers = dict(request.scope["headers"])
+        body = await read_body(headers, request.receive, MAX_BYTES)
+        return json_response(await self._dry_run(caller_of(request), body, headers))
 
     async def _read(self, caller: Caller, body: bytes, headers: dict[bytes, bytes]) -> tuple[WorkflowForm, Plan]:
         """The workflow that a body asks for. Raises InvalidJob with every mistake, and Problem."""
