@@ -87,3 +87,24 @@ async def test_a_long_run_shows_what_was_filled_in_before_it_ends(boltq_app: Bol
         assert (await boltq_app.job(job).record()).state == "running"
         go_on.set()
         await run.result(timeout=60)
+
+
+async def test_a_large_value_does_not_hold_up_the_jobs_beside_its_step(broker: Broker) -> None:
+    numbers = list(range(100_000))
+    form = form_of(step("a"), step("b", "a", when="steps.a.result == steps.a.result", params={"x": 1}))
+    _, hands = await begin(broker, form, {"t": lambda **_: numbers})
+    await hands.do(await hands.claim())
+    (job,) = await hands.claim()
+    assert job.look is not None
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    assert await Steps(broker).prepare(SimpleNamespace(job=job)) == RunJob('{"x": 1}')  # type: ignore[arg-type]
+    beside.cancel()
+    assert turns > 0

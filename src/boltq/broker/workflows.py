@@ -145,7 +145,9 @@ class Workflows:
         rows = _within_bounds(rows, "the output")
         steps = {numbers[row[0]]: step_end(row) for row in rows}
         about = {"id": workflow_id, "name": plan.name}
-        return output_of(plan, Scope(input=plan.input, steps=steps, workflow=about))
+        scope = Scope(input=plan.input, steps=steps, workflow=about)
+        found: str = await self._aside(len(plan.output) + scope.size, lambda: output_of(plan, scope))
+        return found
 
     async def summary(self, workflow_id: str) -> WorkflowSummary:
         """A workflow as it stands, without its steps. Raises NotFound."""

@@ -10,7 +10,7 @@ import msgspec
 from boltq.app import BoltQ, Task
 from boltq.broker.broker import Broker, repeated
 from boltq.broker.flows import CONTROL_TYPE, Look, WorkflowRecord, route_of, spec_of, spec_text, step_end, wire_plan
-from boltq.broker.workflows import Workflows
+from boltq.broker.workflows import Workflows, aside
 from boltq.domain.errors import BoltQError, LeaseLost, NotFound
 from boltq.domain.ids import new_id
 from boltq.domain.job import Spec
@@ -30,7 +30,7 @@ from boltq.domain.outcome import (
 )
 from boltq.domain.retry import RetryPolicy
 from boltq.domain.workflow.approvals import Answer, end_of
-from boltq.domain.workflow.bounds import EXPAND_ITEMS, MAX_MAP_BYTES, MAX_SPREAD
+from boltq.domain.workflow.bounds import MAX_MAP_BYTES, MAX_SPREAD
 from boltq.domain.workflow.failure import failure_of
 from boltq.domain.workflow.form import StepKind
 from boltq.domain.workflow.maps import gathered, has_lost, map_failure, portions, tolerated
@@ -54,6 +54,9 @@ from boltq.worker.run import Run
 
 Told = None
 """The store has been told what the step does: there is nothing to settle."""
+
+
+_ITEM_COST = 100  # an item takes as long as so many characters, however small it is
 
 
 async def _nothing() -> None:
@@ -124,7 +127,7 @@ class Steps:
         if look.item:
             return await self._do_item(run, step, look)
         scope = scope_of(look, step)
-        prepared = prepare(step, scope)
+        prepared = await aside(len(look.text) + scope.size, lambda: prepare(step, scope))
         if isinstance(prepared, StartWorkflow) and look.more:
             return await self._go_on(run, step, prepared, look.more[0])
         return await self._do(run, step, prepared, scope)
@@ -213,7 +216,8 @@ class Steps:
         broken = spec_text(Spec(step=True))
         home = self._layout.of_id(run.job.id)
         first = 1
-        for made in portions(await _items(step, scope, items)):
+        size = sum(map(len, items)) + len(items) * _ITEM_COST + scope.size
+        for made in portions(await aside(size, lambda: _items(step, scope, items))):
             rows = [(new_id(home), *item) for item in made]
             await self._tell(run, "items", first, rows, route, spec, broken)
             first += len(rows)
@@ -247,16 +251,14 @@ def scope_of(look: Look, planned: PlannedStep) -> Scope:
     )
 
 
-async def _items(step: PlannedStep, scope: Scope, texts: list[str]) -> list[tuple[str, str]]:
+def _items(step: PlannedStep, scope: Scope, texts: list[str]) -> list[tuple[str, str]]:
     """The data of the items' jobs, and what is wrong with each. Raises DataError when they are too much together."""
     made, size = list[tuple[str, str]](), 0
-    for number, text in enumerate(texts, 1):
+    for text in texts:
         made.append(_item(step, scope, text))
         size += len(made[-1][0].encode())
         if size > MAX_MAP_BYTES:
             raise DataError(f"the data of {len(texts)} items have more than {MAX_MAP_BYTES} bytes together")
-        if number % EXPAND_ITEMS == 0:
-            await asyncio.sleep(0)  # the jobs beside this one go on
     return made
 
 

@@ -13,6 +13,7 @@ MAX_MAP_ITEMS: Final = 10_000
 MAX_SPREAD: Final = 200_000  # jobs of a workflow's maps and sub-workflows, on all levels together
 MAX_MAP_BYTES: Final = 64 << 20  # of the data of a map's items together
 EXPAND_ITEMS: Final = 500  # items of a map that one call to the store makes, within what a call may bring
+MAX_EXPRESSION_BYTES: Final = 8 << 20  # of the values that a `when` looks at, each look counted
 MAX_EXPRESSION_CHARS: Final = 2_000
 MAX_EXPRESSION_DEPTH: Final = 32
 MAX_REFERENCE_CHARS: Final = 500

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
 from boltq.domain.outcome import DataError
-from boltq.domain.workflow.bounds import MAX_EXPRESSION_CHARS, MAX_EXPRESSION_DEPTH
+from boltq.domain.workflow.bounds import MAX_EXPRESSION_BYTES, MAX_EXPRESSION_CHARS, MAX_EXPRESSION_DEPTH
 from boltq.domain.workflow.references import Reference
 from boltq.domain.workflow.tokens import ExpressionError, Token, tokens_of
 from boltq.domain.workflow.values import kind_of, read_value, same
@@ -40,8 +40,34 @@ class Node(Protocol):
     def position(self) -> int:
         """Where it stands; 1 is the first character."""
 
-    def value(self, source: Source) -> Any:
+    def value(self, values: "Values") -> Any:
         """What it comes to. Raises DataError."""
+
+
+class Values:
+    """The values that one evaluation looks at: each reference is decoded once, and all looks have a budget together."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._found: dict[Reference, tuple[Any, int]] = {}
+        self._left = MAX_EXPRESSION_BYTES
+        self.has = source.has
+
+    def of(self, reference: Reference) -> Any:
+        """The value. Raises ValueError when it cannot be read, DataError when it is not there or all are too much."""
+        if reference not in self._found:
+            text = self._source.raw(reference)
+            self._spend(len(text), reference)
+            self._found[reference] = read_value(text), len(text)
+        value, size = self._found[reference]
+        self._spend(size, reference)  # whatever is done with it takes as long as it is large
+        return value
+
+    def _spend(self, size: int, reference: Reference) -> None:
+        self._left -= size
+        if self._left < 0:
+            most = f"{MAX_EXPRESSION_BYTES >> 20} MiB"
+            raise DataError(f"{reference.text}: the values that it looks at have more than {most}, each look counted")
 
 
 class Expression(NamedTuple):
@@ -59,7 +85,7 @@ class Expression(NamedTuple):
     def holds(self, source: Source) -> bool:
         """Whether it is true. Raises DataError that says where it went wrong."""
         try:
-            return _truth(self.root, source)
+            return _truth(self.root, Values(source))
         except RecursionError:
             raise DataError("a value in it is nested too deeply") from None
 
@@ -81,7 +107,7 @@ class _Value(NamedTuple):
     position: int
     given: Any
 
-    def value(self, source: Source) -> Any:  # noqa: ARG002 - as every node
+    def value(self, values: Values) -> Any:  # noqa: ARG002 - as every node
         return self.given
 
 
@@ -89,9 +115,9 @@ class _Lookup(NamedTuple):
     position: int
     reference: Reference
 
-    def value(self, source: Source) -> Any:
+    def value(self, values: Values) -> Any:
         try:
-            return read_value(source.raw(self.reference))
+            return values.of(self.reference)
         except ValueError as error:
             raise _wrong(self, f"{self.reference.text}: {error}") from None
 
@@ -100,8 +126,8 @@ class _Items(NamedTuple):
     position: int
     items: list[Node]
 
-    def value(self, source: Source) -> Any:
-        return [item.value(source) for item in self.items]
+    def value(self, values: Values) -> Any:
+        return [item.value(values) for item in self.items]
 
 
 class _Junction(NamedTuple):
@@ -109,16 +135,16 @@ class _Junction(NamedTuple):
     parts: list[Node]
     until: bool  # the first such part decides: `or` stops at a true one, `and` at a false one
 
-    def value(self, source: Source) -> Any:
-        return self.until if any(_truth(part, source) is self.until for part in self.parts) else not self.until
+    def value(self, values: Values) -> Any:
+        return self.until if any(_truth(part, values) is self.until for part in self.parts) else not self.until
 
 
 class _Negation(NamedTuple):
     position: int
     part: Node
 
-    def value(self, source: Source) -> Any:
-        return not _truth(self.part, source)
+    def value(self, values: Values) -> Any:
+        return not _truth(self.part, values)
 
 
 class _Comparison(NamedTuple):
@@ -127,8 +153,8 @@ class _Comparison(NamedTuple):
     left: Node
     right: Node
 
-    def value(self, source: Source) -> Any:
-        left, right = self.left.value(source), self.right.value(source)
+    def value(self, values: Values) -> Any:
+        left, right = self.left.value(values), self.right.value(values)
         match self.sign:
             case "==":
                 return same(left, right)
@@ -158,8 +184,8 @@ class _Size(NamedTuple):
     position: int
     part: Node
 
-    def value(self, source: Source) -> Any:
-        value = self.part.value(source)
+    def value(self, values: Values) -> Any:
+        value = self.part.value(values)
         if isinstance(value, str | list | dict):
             return len(value)
         raise _wrong(self, f"{kind_of(value)} has no size: a text, a list and an object have")
@@ -169,8 +195,8 @@ class _Exists(NamedTuple):
     position: int
     reference: Reference
 
-    def value(self, source: Source) -> Any:
-        return source.has(self.reference)
+    def value(self, values: Values) -> Any:
+        return values.has(self.reference)
 
 
 _ORDERS: Final[dict[str, Callable[[Any, Any], bool]]] = {
@@ -304,8 +330,8 @@ class _Parser:
             raise ExpressionError(self._next.position, f"nested deeper than {MAX_EXPRESSION_DEPTH}")
 
 
-def _truth(node: Node, source: Source) -> bool:
-    value = node.value(source)
+def _truth(node: Node, values: Values) -> bool:
+    value = node.value(values)
     if isinstance(value, bool):
         return value
     raise _wrong(node, f"this is {kind_of(value)}, and must be true or false: compare it, or use size or exists")

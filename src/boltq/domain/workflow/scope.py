@@ -36,7 +36,13 @@ class Scope:
         self._workflow = dict(workflow or {})
         self._item = item
         self._error = error
-        self._opened: dict[tuple[str, ...], Any] = {}
+        self._shared, self._own = _Known(), _Known()
+
+    @property
+    def size(self) -> int:
+        """Characters of what references can lead to: how long it may take to follow them."""
+        ends = sum(len(end.result or "") + len(end.error or "") for end in self._steps.values())
+        return len(self._input) + len(self._item or "") + ends
 
     def raw(self, reference: Reference) -> str:
         """The JSON text of a value. Raises DataError that names the reference and says what is missing.
@@ -60,7 +66,12 @@ class Scope:
 
     def with_item(self, item: str) -> "Scope":
         """The same for one item of a map."""
-        return Scope(input=self._input, steps=self._steps, workflow=self._workflow, item=item, error=self._error)
+        scope = Scope(input=self._input, steps=self._steps, workflow=self._workflow, item=item, error=self._error)
+        scope._shared = self._shared  # what is not of the item is found once for all items
+        return scope
+
+    def _known(self, root: str) -> "_Known":
+        return self._own if root == "item" else self._shared
 
     def _base(self, reference: Reference) -> tuple[str | None, int]:
         """The text in which the value is, and how many parts of the path led to it. None: there is no result."""
@@ -97,13 +108,18 @@ class Scope:
             state = self._steps[reference.path[1]].state
             raise _Missing(f"the step {reference.path[1]} is {state} and has no {reference.path[2]}")
         for length in range(after, len(reference.path)):
-            text = self._part(reference.path[:length], reference.path[length], text)
+            path = reference.path[: length + 1]
+            known = self._known(path[0]).texts
+            if path not in known:
+                known[path] = self._part(path[:-1], path[-1], text)
+            text = known[path]
         return text
 
     def _part(self, path: tuple[str, ...], part: str, text: str) -> str:
-        if path not in self._opened:
-            self._opened[path] = _opened(text)
-        found = self._opened[path]
+        opened = self._known(path[0]).opened
+        if path not in opened:
+            opened[path] = _opened(text)
+        found = opened[path]
         here = Reference(path).text
         if isinstance(found, dict):
             return str(_there(found.get(part), f"there is no {part!r:.60} in {here}"), "utf-8")
@@ -114,6 +130,13 @@ class Scope:
         if len(part) > _DIGITS or int(part) >= len(found):
             raise _Missing(f"{here} has {len(found)} items, counted from 0")
         return str(found[int(part)], "utf-8")
+
+
+class _Known(msgspec.Struct):
+    """What has been found, by its path: the parts of a list or object, and texts."""
+
+    opened: dict[tuple[str, ...], Any] = {}
+    texts: dict[tuple[str, ...], str] = {}
 
 
 class _Missing(Exception):

@@ -20,6 +20,8 @@ def same(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if type(one) is type(other):
+        return bool(one == other)
     return kind_of(one) == kind_of(other) and bool(one == other)
 
 
