@@ -36,6 +36,24 @@ COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib
 dev: $(RUN_STAMP) ## Start everything: a store, the API and a worker
 	@$(BIN)/boltq dev $(ARGS)
 
+.PHONY: init
+init: $(VENV_STAMP) ## Make .venv, with the tools that install the rest
+
+.PHONY: deps
+deps: $(RUN_STAMP) ## Install what BoltQ needs into .venv
+
+.PHONY: run-api
+run-api: $(RUN_STAMP) ## Run the API (options: make run-api ARGS='--port 9000')
+	@exec $(BIN)/boltq api $(ARGS)
+
+.PHONY: run-worker
+run-worker: $(RUN_STAMP) ## Run a worker (options: make run-worker ARGS='tasks:app')
+	@exec $(BIN)/boltq worker $(ARGS)
+
+.PHONY: load
+load: $(RUN_STAMP) ## The performance test, against an API that runs (options: make load ARGS='--jobs 1000')
+	@exec $(BIN)/boltq load $(ARGS)
+
 .PHONY: bench
 bench: $(RUN_STAMP) ## Measure this machine (options: make bench ARGS='...')
 	@$(BIN)/boltq bench $(ARGS)
@@ -113,7 +131,7 @@ clean: ## Remove .venv, .tools, caches and builds (not .boltq: that is data)
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 
 $(VENV_STAMP): requirements/build.txt

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "keys": "make, list and revoke API keys",
     "doctor": "check the store, and what is in it",
     "bench": "measure this machine",
+    "load": "load a running API with jobs over HTTP: the performance test",
 }
 
 EXIT_CODES: Final = """\

@@ -67,6 +67,22 @@ class Standing(msgspec.Struct, kw_only=True):
     cancel_requested: bool = False
 
 
+class Placement(msgspec.Struct, kw_only=True):
+    """What a job would find in its queue."""
+
+    workers_for_type: int = 0
+    notes: list[str] = []
+
+
+class DryRun(msgspec.Struct, kw_only=True):
+    """What would become of a submission. `placement` is None without the right to read."""
+
+    valid: bool
+    errors: list[Mistake] = []
+    warnings: list[str] = []
+    placement: Placement | None = None
+
+
 class JobSummary(msgspec.Struct, kw_only=True):
     """A job as a list shows it: without what may be large. Times are in UTC."""
 

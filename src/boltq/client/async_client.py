@@ -168,6 +168,7 @@ class AsyncClient:
         return self._each(lambda cursor: calls.list_jobs(cursor=cursor, **which))
 
     counts = _Way(calls.count_jobs)
+    dry_run_job = _Way(calls.dry_run_job)
     dead_groups = _Way(calls.group_dead_letters)
 
     # Workflows

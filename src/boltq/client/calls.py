@@ -14,6 +14,7 @@ from boltq.client.answers import (
     BulkPreview,
     Checks,
     Counts,
+    DryRun,
     Groups,
     JobInfo,
     JobSummary,
@@ -48,6 +49,12 @@ from boltq.domain.values import as_json
 def submit_job(job: NewJob, key: str | None = None) -> Ask[Submitted]:
     """Submit one job; `key`: an idempotency key for one that has none of its own."""
     return Ask(Submitted, body=form_of(job), headers=given(**{"idempotency-key": key}, **_trace(job)))
+
+
+@call("POST", "/api/v1/jobs", "submitJob", repeat=True)
+def dry_run_job(job: NewJob) -> Ask[DryRun]:
+    """What would become of a job, and who would run it; nothing is submitted."""
+    return Ask(DryRun, body=form_of(job), query={"dry_run": True})
 
 
 @call("POST", "/api/v1/jobs/batch", "submitJobs", repeat=True)

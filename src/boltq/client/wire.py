@@ -9,7 +9,8 @@ from boltq.client.place import Place
 from boltq.client.request import Request
 from boltq.client.talk import Lost, Reply
 
-TIMEOUT: Final = 15.0  # seconds that one request may take
+TIMEOUT: Final = 15.0  # seconds that one request may take, once there is a connection for it
+CONNECTIONS: Final = 100  # at once; who follows more jobs than that takes turns
 
 _UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
@@ -20,7 +21,8 @@ class Wire:
     def __init__(self, place: Place, timeout: float = TIMEOUT) -> None:
         self._url = place.url
         self._timeout = timeout
-        self._http = httpx.Client(**_options(place))
+        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+        self._http = httpx.Client(**_options(place), limits=limits)
 
     def exchange(self, request: Request[Any]) -> Reply | Lost:
         """Send a request, and wait for its answer."""
@@ -37,10 +39,11 @@ class Wire:
 class AsyncWire:
     """An event loop's way to the server."""
 
-    def __init__(self, place: Place, timeout: float = TIMEOUT) -> None:
+    def __init__(self, place: Place, timeout: float = TIMEOUT, *, connections: int = CONNECTIONS) -> None:
         self._url = place.url
         self._timeout = timeout
-        self._http = httpx.AsyncClient(**_options(place))
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self._http = httpx.AsyncClient(**_options(place), limits=limits)
 
     async def exchange(self, request: Request[Any]) -> Reply | Lost:
         """Send a request, and wait for its answer."""
@@ -73,7 +76,7 @@ def _words(request: Request[Any], timeout: float) -> dict[str, Any]:
         "url": request.target,
         "content": request.content,
         "headers": request.headers,
-        "timeout": httpx.Timeout(timeout, read=timeout + request.ask.patience),
+        "timeout": httpx.Timeout(timeout, read=timeout + request.ask.patience, pool=None),
     }
 
 

@@ -1,0 +1,95 @@
+"""Every target of the Makefile that the documents name does what its name says."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from processes import Program, clean_environment, running
+
+ROOT = Path(__file__).parents[2]
+OURS = Path(sys.prefix).resolve() == (ROOT / ".venv").resolve()
+
+pytestmark = [
+    pytest.mark.skipif(not OURS, reason="make works with this checkout's own .venv, and the tests run in another one"),
+    pytest.mark.skipif(not shutil.which("make"), reason="there is no make"),
+]
+
+
+def made(*words: str, dry: bool = False) -> str:
+    """What `make` prints; `dry`: what it would do in a fresh clone."""
+    command = ["make", "--no-print-directory", *(["-n", "-B"] if dry else []), *words]
+    ran = subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+@contextmanager
+def at_work(target: str, data: Path, **environment: str) -> Iterator[Program]:
+    """`make TARGET`, with its data elsewhere than in this checkout."""
+    known = clean_environment(BOLTQ_DATA=str(data), BOLTQ_GRACE="1", API_PORT="0", **environment)
+    with running(["make", "--no-print-directory", target], ROOT, known) as program:
+        yield program
+
+
+def test_init_and_deps_leave_what_is_needed_to_run():
+    made("init", "deps")
+    version = subprocess.run([ROOT / ".venv/bin/boltq", "--version"], capture_output=True, text=True, check=True)
+    assert version.stdout.startswith("boltq ")
+
+
+def test_in_a_fresh_clone_init_makes_the_environment_and_deps_fills_it():
+    assert "scripts/venv" in made("init", dry=True)
+    assert "requirements" not in made("init", dry=True)
+    filled = made("deps", dry=True)
+    assert "scripts/venv" in filled
+    assert "-r requirements/runtime.txt" in filled
+    assert "--editable ." in filled
+    assert "requirements/dev.txt" not in filled  # what only development needs
+
+
+def test_run_api_and_run_worker_carry_out_a_job(tmp_path: Path):
+    with at_work("run-api", tmp_path) as api, at_work("run-worker", tmp_path) as worker:
+        url = api.wait_for(r"listens on (http://\S+)").group(1)
+        worker.wait_for(r"runs: echo")
+        body = json.dumps({"type": "echo", "data": {"message": "Hello World"}}).encode()
+        request = urllib.request.Request(f"{url}/api/v1/jobs", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            job = json.load(answer)["id"]
+        with urllib.request.urlopen(f"{url}/api/v1/jobs/{job}?wait=30", timeout=60) as answer:
+            assert json.load(answer)["result"] == {"message": "Hello World"}
+        worker.interrupt()  # what Ctrl-C does
+        api.interrupt()
+        assert "Traceback" not in api.output + worker.output
+    with at_work("run-api", tmp_path, ENVIRONMENT="staging") as api:
+        assert api.wait() != 0
+        assert "ENVIRONMENT=staging" in api.output
+
+
+def test_test_runs_the_tests_that_are_named():
+    printed = made("test", "ARGS=-q -n 0 tests/domain/test_ids.py")
+    assert re.search(r"^\d+ passed in ", printed, re.MULTILINE), printed
+
+
+def test_quick_check_and_night_are_made_of_the_same_steps():
+    quick, check, night = (made(target, dry=True) for target in ("quick", "check", "night"))
+    for lint in ("ruff check .", "ruff format --check .", "mypy src scripts tests/typing", "lint-imports"):
+        assert lint in quick
+        assert lint in check
+    assert "not slow" in quick
+    assert "--partitions 4 -m partitioned" in check
+    assert check.rstrip().splitlines()[-1].rstrip().endswith("pytest -n 2 --dist loadfile")  # all of it, at the end
+    assert "--partitions 4 -m any_partitions" in night
+    assert "--partitions 4 -m partitioned" in night
+
+
+def test_help_lists_every_target():
+    targets = set(re.findall(r"^\.PHONY: ([a-z-]+)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"^  make ([a-z-]+) ", made("help"), re.MULTILINE)) == targets
+    assert {"init", "deps", "run-api", "run-worker", "test", "load", "quick", "night"} <= targets
