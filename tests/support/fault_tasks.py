@@ -84,6 +84,13 @@ async def stubborn(path: str) -> None:
 
 
 @app.task
+async def hoard(path: str) -> None:
+    """Holds all of the loop's own threads, for ever."""
+    mark(path, "begin")
+    await asyncio.gather(*(asyncio.to_thread(time.sleep, 3_600) for _ in range(100)))
+
+
+@app.task
 async def murder(path: str) -> None:
     """Takes its worker down."""
     mark(path, "begin")

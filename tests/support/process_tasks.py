@@ -1,11 +1,16 @@
 """Tasks of executor="process": a child process imports the module in which they stand, so they cannot be in a test."""
 
+import ctypes
+import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextvars import ContextVar
+from pathlib import Path
 
 from boltq import BoltQ, JobContext, Snooze
 from boltq.domain.errors import NotFound
@@ -106,6 +111,64 @@ def hear_the_thread() -> list[str]:
         now.set()
         thread.join()
     return _heard
+
+
+@app.task(executor="process")
+def starts_a_program(path: str, seconds: float) -> None:
+    """Leaves another program running, and its number in a file; then it waits, or returns."""
+    program = subprocess.Popen(["sleep", "300"])
+    Path(path).write_text(f"{os.getpid()} {program.pid}")
+    time.sleep(seconds)
+
+
+@app.task(executor="process")
+def holds_the_gil(path: str) -> None:
+    """Leaves another program running, and then lets no other thread of its process run, for five minutes."""
+    program = subprocess.Popen(["sleep", "300"])
+    Path(path).write_text(f"{os.getpid()} {program.pid}")
+    ctypes.PyDLL(None).sleep(300)
+
+
+@app.task(executor="process")
+def starts_and_dies(path: str) -> None:
+    """Leaves another program running, and is gone."""
+    program = subprocess.Popen(["sleep", "300"])
+    Path(path).write_text(f"{os.getpid()} {program.pid}")
+    os._exit(3)
+
+
+@app.task(executor="process")
+def ends_its_program() -> int:
+    """Starts another program and ends it by SIGTERM, as one does."""
+    program = subprocess.Popen(["sleep", "300"])
+    program.terminate()
+    return program.wait(10)
+
+
+def double(n: int) -> int:
+    return 2 * n
+
+
+@app.task(executor="process")
+def multiplies(way: str) -> list[int]:
+    """Has processes of its own."""
+    with multiprocessing.get_context(way).Pool(2) as pool:
+        return pool.map(double, range(5))
+
+
+@app.task(executor="process")
+def multiplies_by_futures() -> list[int]:
+    """The same by the other library."""
+    with ProcessPoolExecutor(2) as pool:
+        return list(pool.map(double, range(5)))
+
+
+@app.task(executor="process")
+def hears_signals(path: str) -> str:
+    """Is sent what a unit's processes are sent when the unit is stopped."""
+    Path(path).write_text(str(os.getpid()))
+    time.sleep(1.0)
+    return "undisturbed"
 
 
 TENANT: ContextVar[str] = ContextVar("tenant", default="nobody")

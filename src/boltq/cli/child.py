@@ -21,14 +21,15 @@ from boltq.worker.worker import SENT_HOME, WORN_OUT, Worker, WornOutError
 
 log = logging.getLogger(__name__)
 
+_LEAVING = 5.0  # seconds beyond what running jobs are granted, after which a child without a supervisor is killed
 _LONGEST_PAUSE = 5.0  # seconds between tries while the store does not answer at the start
 
 
 def run(args: argparse.Namespace) -> int:
     """Run jobs until told to stop. Does not return: a thread that nobody can stop would keep the process alive."""
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            code = runner.run(_run(args))
+        runner = asyncio.Runner(loop_factory=_loop_factory())  # not closed: that would wait for the loop's own threads
+        code = runner.run(_run(args))
     except BaseException as error:  # noqa: BLE001 - the end of the process
         code = _code_of(error)
     logging.shutdown()
@@ -44,7 +45,7 @@ async def _run(args: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, worker.stop)
-    life.follow(args.life)
+    life.follow(args.life, app.settings.grace + app.settings.cleanup + _LEAVING)
     log.info("%s", place_of(app.settings))
     try:
         if await _wait_for_store(app, worker, args.life):
@@ -52,7 +53,8 @@ async def _run(args: argparse.Namespace) -> int:
             await worker.run()
     finally:
         with contextlib.suppress(Exception):  # what went wrong before is what counts
-            await app.close()
+            async with asyncio.timeout(_LEAVING):  # functions may hold all threads that it needs
+                await app.close()
     return SENT_HOME if worker.sent_home else 0
 
 

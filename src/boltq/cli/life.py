@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 
 
 def add_argument(parser: argparse.ArgumentParser) -> None:
@@ -12,15 +13,18 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--life", type=int, help=argparse.SUPPRESS)
 
 
-def follow(fd: int | None) -> None:
-    """Send this process SIGTERM when the pipe closes, however the other end died."""
+def follow(fd: int | None, within: float | None = None) -> None:
+    """Send this process SIGTERM when the pipe closes, however the other end died; and SIGKILL so many seconds later."""
     if fd is not None:
-        threading.Thread(target=_wait, args=(fd,), name="boltq-life", daemon=True).start()
+        threading.Thread(target=_wait, args=(fd, within), name="boltq-life", daemon=True).start()
 
 
-def _wait(fd: int) -> None:
+def _wait(fd: int, within: float | None) -> None:
     os.set_inheritable(fd, False)
     with contextlib.suppress(OSError):  # a reset: it died before it had read what we told it
         while os.read(fd, 1):
             pass
     os.kill(os.getpid(), signal.SIGTERM)
+    if within is not None:
+        time.sleep(within)
+        os.kill(os.getpid(), signal.SIGKILL)

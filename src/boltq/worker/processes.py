@@ -2,9 +2,14 @@
 
 A child is spawned, never forked: a fork would share our sockets. It imports the task's module again and finds the task
 by its name there; nothing is imported because stored data say so.
+
+It leads a session of its own, and is ended together with all that it has started there: at a timeout, a cancel and the
+end of the worker, however that comes. Signals that are sent to every process of a unit are for the worker, who decides.
 """
 
 import asyncio
+import atexit
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -15,7 +20,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any, Final
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -36,7 +42,15 @@ from boltq.domain.outcome import (
 from boltq.worker.parents import Asked
 from boltq.worker.run import CANCEL, LOST, SHUTDOWN, TIMEOUT, Run
 
+if sys.platform == "linux":
+    import fcntl
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
 _spawn = multiprocessing.get_context("spawn")
+
+_FOR_THE_WORKER: Final = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}  # not on Windows
 
 # What travels through the pipe; both ends are ours.
 Telling = tuple[float | None, str, str | None]
@@ -78,6 +92,7 @@ class ProcessPool:
         self._idle: list[_Child] = []
         self._busy: set[_Child] = set()
         self._threads = ThreadPoolExecutor(max_workers=1_000, thread_name_prefix="boltq-child")
+        atexit.register(self.close)  # before multiprocessing, which would wait for them
 
     async def run(self, run: Run) -> Outcome:
         """The outcome of a run in a child. Killed on a timeout, a cancel and at shutdown."""
@@ -89,6 +104,9 @@ class ProcessPool:
             child.kill()
         try:
             outcome = await loop.run_in_executor(self._threads, child.work, run)
+        except BaseException:
+            child.kill()
+            raise
         finally:
             run.stop = None
             self._busy.discard(child)
@@ -100,8 +118,11 @@ class ProcessPool:
 
     def close(self) -> None:
         """Kill all children."""
-        for child in [*self._idle, *self._busy]:
+        atexit.unregister(self.close)
+        children = [*self._idle, *self._busy]
+        for child in children:
             child.kill()
+        for child in children:
             child.end()
         self._threads.shutdown(wait=False)
 
@@ -110,9 +131,14 @@ class _Child:
     """A process and the pipe to it."""
 
     def __init__(self) -> None:
+        self._over = False
         self._pipe, theirs = _spawn.Pipe()
         self._process = _spawn.Process(target=_serve, args=(theirs, list(sys.path)), daemon=True, name="boltq-job")
-        self._process.start()
+        usual = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_WORKER)  # it inherits that, until it can ignore them
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, usual)
         theirs.close()
 
     def work(self, run: Run) -> Outcome:
@@ -133,7 +159,7 @@ class _Child:
             return self._ended(run)
 
     def _ended(self, run: Run) -> Outcome:
-        self._process.join(5)
+        self._collect()
         if run.stop_reason == TIMEOUT:
             message = f"ran longer than its timeout of {run.timeout:g} s; its process was killed"
             return Failed(JobError("JobTimeout", message, Category.TIMEOUT, fingerprint="timeout"))
@@ -150,13 +176,21 @@ class _Child:
         return self._process.is_alive()
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once, with all that it has started."""
+        if self._process.pid is not None and not self._over:  # else the number may be another's by now
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it leads no group yet, or is gone
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
 
     def end(self) -> None:
         """Collect what is left of it."""
-        self._process.join(5)
+        self._collect()
         self._pipe.close()
+
+    def _collect(self) -> None:
+        self.kill()  # it may have died, and what it has started is still there
+        self._over = True
+        self._process.join(5)
 
 
 def _answer(run: Run) -> Answer:
@@ -181,7 +215,7 @@ def _outcome(report: Report) -> Outcome:
 
 def _serve(pipe: Connection, path: list[str]) -> None:
     """The child: one job after the other, until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the worker, which decides
+    _stand_alone()
     sys.path[:] = path
     while True:
         try:
@@ -190,6 +224,42 @@ def _serve(pipe: Connection, path: list[str]) -> None:
             os._exit(0)
         line = _Line(pipe)
         line.end(copy_context().run(_carry_out, order, line))
+
+
+def _stand_alone() -> None:
+    """Lead a session, ignore what is for the worker, end with it, and be allowed to have children."""
+    os.setsid()
+    _end_with_parent()
+    for number in _FOR_THE_WORKER:
+        signal.signal(number, _ignore)  # not SIG_IGN: programs that it starts would inherit that, and never end
+    os.register_at_fork(after_in_child=_ignore_no_more)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _FOR_THE_WORKER)
+    multiprocessing.current_process().daemon = False
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    pass
+
+
+def _ignore_no_more() -> None:
+    for number in _FOR_THE_WORKER:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _end_with_parent() -> None:
+    """When the worker has died, kill the whole group: a pipe that only the worker's end closes tells."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101 - for the type checker
+    threading.Thread(target=_wait_for_end, args=(parent,), name="boltq-life", daemon=True).start()
+    if sys.platform == "linux":  # the kernel itself does it, also while the function holds the GIL
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def _wait_for_end(parent: "BaseProcess") -> None:
+    parent.join()
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 class _Line:
