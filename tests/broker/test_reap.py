@@ -15,6 +15,7 @@ def test_a_job_that_loses_worker_after_worker_is_buried(world: World) -> None:
     for state in ("queued", "queued", "dead"):
         victim = world.register(0, ["q"], None)
         assert len(world.claim(0, victim, 1)) == 1
+        world.begin(world.jobs[job])
         live_on(world, reaper)
         world.reap(0, reaper)
         assert world.jobs[job].state == state

@@ -123,8 +123,8 @@ LUA_BUGS = [
         (
             (
                 "settle.lua",
-                "(function(id, route) move(id, route, 'running', 'queued', 'head') end)",
-                "(function(id, route, job) move(id, route, 'running', 'queued', 'head', 'n', job[2] - 1) end)",
+                "note_run(id, outcome[6]) end\n  move(id, route, 'running', 'queued', 'head')\n",
+                "note_run(id, outcome[6]) end\n  move(id, route, 'running', 'queued', 'head', 'n', job[2] - 1)\n",
             ),
         ),
         "lost_answers",

@@ -22,7 +22,7 @@ from boltq.broker.broker import Broker, Item, Knobs, Verdict
 from boltq.broker.calls import Claim, Settling
 from boltq.broker.inspector import Inspector
 from boltq.broker.scripts import Rewrite
-from boltq.domain.errors import Conflict, QueueFull, Refused, UnknownWorker
+from boltq.domain.errors import Conflict, LeaseLost, QueueFull, Refused, UnknownWorker
 from boltq.domain.ids import PARTITION_CODES
 from boltq.domain.job import ClaimedJob, NewJob, Submitted
 from boltq.domain.limits import MAX_REPLAYS, MAX_RUNS
@@ -65,6 +65,7 @@ class Job:
     attempts: int = 0
     deliveries: int = 0
     losses: int = 0
+    begun: int = 0  # the delivery of which its worker told that it begins
     holder: str = ""
     cancel: bool = False
     parked: bool = False
@@ -470,12 +471,14 @@ class World:
         return None if job.state == "running" and job.deliveries == one.delivery else "LEASE_LOST"
 
     def _settled(self, job: Job, one: Settling, now: int) -> None:
-        verb = one.verb
+        verb, began = one.verb, one.verb != "dropped"
+        if verb == "released":
+            began = bool(one.text)
         if job.cancel and verb in {"retrying", "snoozed", "released"}:
             verb = "cancelled"
-        if verb not in {"completed", "released"}:
-            job.end_run(verb if verb in {"snoozed", "cancelled"} else "failed")
-        self.move(job, {"snoozed": "scheduled", "released": "queued"}.get(verb, verb))
+        if began and verb != "completed":
+            job.end_run({"snoozed": verb, "cancelled": verb, "released": one.text}.get(verb, "failed"))
+        self.move(job, {"snoozed": "scheduled", "released": "queued", "dropped": "cancelled"}.get(verb, verb))
         if verb in {"completed", "retrying", "dead"}:
             job.attempts += 1
         if verb in {"retrying", "dead", "snoozed"}:
@@ -487,7 +490,11 @@ class World:
 
     def outcome(self, job: Job, verb: str, number: int = 0) -> Settling:
         """An outcome of the run that is on its way."""
-        text = {"completed": "1", "retrying": "{}", "dead": "{}", "cancelled": "because"}.get(verb, "")
+        text = {"completed": "1", "retrying": "{}", "dead": "{}", "cancelled": "because", "dropped": "because"}.get(
+            verb, ""
+        )
+        if verb == "handed back":
+            verb, text = "released", "handed_back"
         return Settling(job.id, job.deliveries, verb, 3, number, text)
 
     def settle_stale(self, one: Settling, worker: str = "nobody") -> None:
@@ -794,11 +801,15 @@ class World:
     def _lose(self, jobs: Sequence[Job]) -> None:
         back = []
         for job in jobs:
-            job.end_run("cancelled" if job.cancel else "lost")
-            job.losses += 1
+            told = job.begun == job.deliveries
+            if told or not job.losses:  # of a first loss nobody knows whether it had begun
+                job.end_run("cancelled" if job.cancel else "lost")
+                job.losses += 1
+            else:
+                REACHED["lost before it began"] += 1
             if job.cancel:
                 self.move(job, "cancelled")
-            elif job.losses >= KNOBS.poison_limit:
+            elif told and job.losses >= KNOBS.poison_limit:
                 REACHED["poison"] += 1
                 self.move(job, "dead")
             else:
@@ -806,18 +817,36 @@ class World:
                 back.append(job)
         self.to_head(*back)
 
+    def begin(self, job: Job) -> None:
+        """Its worker is about to call its function."""
+        one = ClaimedJob(job.id, "", "", "", job.deliveries, 0, 0)
+        self.run(self.broker.begin(job.partition, job.holder, one))
+        job.begun = job.deliveries
+        self.begin_late(job, job.deliveries - 1)
+
+    def begin_late(self, job: Job, delivery: int) -> None:
+        """A run that is over must not begin."""
+        try:
+            self.run(self.broker.begin(job.partition, job.holder, ClaimedJob(job.id, "", "", "", delivery, 0, 0)))
+        except LeaseLost:
+            REACHED["begin LEASE_LOST"] += 1
+            return
+        raise Broken(f"delivery {delivery} of {job} was let begin")
+
     def retire(self, partition: int, name: str, *, lost: bool) -> None:
-        taken = self.run(self.broker.retire(partition, name, lost=lost))
-        self.read_clock(partition)
         held = self.held_by(partition, name)
+        began = [job.id for job in held if job.begun == job.deliveries and not lost]
+        taken = self.run(self.broker.retire(partition, name, lost=lost, began=began))
+        self.read_clock(partition)
         must(taken == len(held), f"{name} held {len(held)} and {taken} were taken back")
         self.workers.pop((partition, name), None)
         if lost:
             self._lose(held)
         else:
             for job in held:
-                if job.cancel:
-                    job.end_run("cancelled")
+                if job.id in began:
+                    REACHED["handed back"] += 1
+                    job.end_run("cancelled" if job.cancel else "handed_back")
                 self.move(job, "cancelled" if job.cancel else "queued")
             self.to_head(*(job for job in held if job.state == "queued"))
         self.read_mail(partition)
@@ -1000,7 +1029,7 @@ KINDS: list[tuple[list[str], set[str] | None]] = [
     (["r", "q"], None),
     (["q", "r"], {"z"}),
 ]
-VERBS = ["completed", "completed", "retrying", "dead", "snoozed", "released", "cancelled"]
+VERBS = ["completed", "completed", "retrying", "dead", "snoozed", "released", "handed back", "cancelled", "dropped"]
 any_number = st.integers(0, 999)
 
 
@@ -1256,6 +1285,12 @@ class Machine(RuleBasedStateMachine):
         home, name = self._worker(worker)
         if name != "w0":
             self.world.workers[home, name].alive = False
+
+    @rule(number=any_number)
+    def begin_one(self, number: int) -> None:
+        job = self._job(number, "running")
+        if job:
+            self._step("begin", job)
 
     @rule(worker=any_number, lost=st.booleans())
     def retire(self, worker: int, lost: bool) -> None:

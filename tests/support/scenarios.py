@@ -233,9 +233,11 @@ def the_dead_and_the_living(world: World) -> None:
 def poison(world: World) -> None:
     world.submit(world.make(0))
     reaper = world.register(0, ["r"], None)
-    for _ in range(4):
+    for turn in range(6):
         victim = world.register(0, ["q"], None)
         world.claim(0, victim, 1)
+        if turn > 2 and world.standing("running"):
+            world.begin(world.standing("running")[0])
         live_on(world, reaper)
         world.reap(0, reaper)
     world.quiesce()

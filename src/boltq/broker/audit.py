@@ -314,7 +314,7 @@ class _Partition:
         most = msgspec.json.decode(record.spec, type=Spec).max_attempts if record.spec else None
         if most is not None and record.tries > most:
             self._report("attempts", key, job_id, f"{record.tries} attempts of at most {most}")
-        limit = int(self.partition.get("poison_limit", 3))
+        limit = max(2, int(self.partition.get("poison_limit", 3)))  # a first loss buries nothing
         if record.lost >= limit and record.state not in {"dead", "cancelled"}:
             self._report("poison", key, job_id, f"{record.lost} lost workers, and {record.state}")
 

@@ -26,7 +26,7 @@ from boltq.domain.errors import (
     UnknownOutcome,
 )
 from boltq.domain.ids import MAX_PARTITIONS, catch_up, new_id, partition_of
-from boltq.domain.job import NewJob, Submitted, bad_data, bad_tags, bad_time
+from boltq.domain.job import ClaimedJob, NewJob, Submitted, bad_data, bad_tags, bad_time
 
 T = TypeVar("T")
 Clock = Callable[[], int]  # milliseconds; for tests
@@ -265,13 +265,17 @@ class Broker:
         """See reap.lua."""
         return await self.send(calls.reap(partition, worker))
 
-    async def retire(self, partition: int, worker: str, *, lost: bool) -> int:
+    async def retire(self, partition: int, worker: str, *, lost: bool, began: Sequence[str] | None = None) -> int:
         """See retire.lua. Answers how many jobs went back."""
-        taken, more = await self.send(calls.retire(partition, worker, lost=lost))
+        call, taken, more = calls.retire(partition, worker, lost=lost, began=began), 0, 1
         while more:
-            back, more = await self.send(calls.retire(partition, worker, lost=lost))
+            back, more = await self.send(call)
             taken += back
         return taken
+
+    async def begin(self, partition: int, worker: str, job: ClaimedJob) -> None:
+        """See begin.lua. Raises LeaseLost."""
+        await self.send(calls.begin(partition, worker, job))
 
     async def held(self, partition: int, worker: str) -> tuple[list[bytes], list[tuple[str, int]]]:
         """See held.lua: the unread letters, and (id, delivery) of what the worker holds."""

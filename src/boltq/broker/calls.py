@@ -103,10 +103,11 @@ def _settling(job: ClaimedJob, outcome: Outcome, took: int, retry_in: float | No
             return Settling(job.id, job.delivery, "completed", took, 0, result)
         case Snoozed(delay):
             return Settling(job.id, job.delivery, "snoozed", took, round(delay * 1_000))
-        case Released():
-            return Settling(job.id, job.delivery, "released", took)
-        case Cancelled(reason):
-            return Settling(job.id, job.delivery, "cancelled", took, 0, reason or "cancelled")
+        case Released(began):
+            return Settling(job.id, job.delivery, "released", took, 0, "handed_back" if began else "")
+        case Cancelled(reason, began):
+            verb = "cancelled" if began else "dropped"
+            return Settling(job.id, job.delivery, verb, took, 0, reason or "cancelled")
         case failed:
             error = msgspec.json.encode(failed.error).decode()
             if retry_in is None:
@@ -175,9 +176,17 @@ def reap(partition: int, worker: str) -> Call[Reaped]:
     return Call("reap", partition, (worker,), _read_reaped)
 
 
-def retire(partition: int, worker: str, *, lost: bool) -> Call[tuple[int, int]]:
-    """A worker is gone: (jobs taken back, whether to call again)."""
-    return Call("retire", partition, (worker, int(lost)), tuple)
+def retire(partition: int, worker: str, *, lost: bool, began: Sequence[str] | None = None) -> Call[tuple[int, int]]:
+    """A worker is gone: (jobs taken back, whether to call again). `began`: ids of jobs whose functions it has called.
+
+    None: nobody knows, so it may be all of them.
+    """
+    return Call("retire", partition, (worker, int(lost), "*" if began is None else pack(list(began))), tuple)
+
+
+def begin(partition: int, worker: str, job: ClaimedJob) -> Call[int]:
+    """The function of a suspect is about to be called."""
+    return Call("begin", partition, (worker, job.id, job.delivery), int)
 
 
 def held(partition: int, worker: str) -> Call[tuple[list[bytes], list[tuple[str, int]]]]:

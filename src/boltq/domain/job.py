@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -133,6 +133,7 @@ class ClaimedJob(msgspec.Struct, array_like=True):
     waited: int  # milliseconds in the queue
     look: Any = None  # what its worker has to know of the step of a workflow: see lua/lib/look.lua
     filled: bool = False  # the references in its data were filled in here, and the store has yet to be told
+    suspect: bool = False  # it has lost a worker before: the store is told when its function is called
 
     @property
     def queue(self) -> str:
@@ -150,15 +151,28 @@ class ClaimedJob(msgspec.Struct, array_like=True):
         return self.attempts + 1
 
 
+RUN_ENDS: Final[dict[str, str]] = {
+    "failed": "the function raised, ran past its timeout, or could not be called: the error says which",
+    "snoozed": "the function raised `Snooze`",
+    "cancelled": "somebody asked for it, or the function raised `Cancel`; also when its worker was lost meanwhile",
+    "handed_back": "its worker was shut down, its supervisor died, or the process had to end because of another job",
+    "lost": "its worker was killed, or cut off for longer than a lease, or its registration was gone;"
+    " of a job's first loss nobody can say whether its function had been called",
+    "unknown": "its worker did not know of it: the answer to the claim was lost, or the store lost the end of the run"
+    " (a power cut, a failover)",
+}
+"""How a run can end that does not complete its job, and why."""
+
+
 class Run(msgspec.Struct, frozen=True, array_like=True):
-    """A run that did not complete its job. Times in milliseconds."""
+    """A run that began and did not complete its job. Times in milliseconds."""
 
     attempt: int  # its number; a run that was snoozed or lost did not use it up
     delivery: int
     worker: str
     started_at: int
     ended_at: int
-    outcome: str  # failed, snoozed, lost or cancelled; the error's category says why it failed
+    outcome: str  # one of RUN_ENDS; the error's category says why it failed
     error: str = ""  # JSON text of a JobError
 
 

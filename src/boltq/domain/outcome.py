@@ -58,11 +58,14 @@ class Snoozed(msgspec.Struct, frozen=True):
 class Released(msgspec.Struct, frozen=True):
     """Handed back unrun, or stopped by a shutdown: it goes to the head of its queue and does not count."""
 
+    began: bool = False
+
 
 class Cancelled(msgspec.Struct, frozen=True):
     """Stopped because somebody asked for it, or because the function raised `Cancel`."""
 
     reason: str = ""
+    began: bool = True
 
 
 Outcome = Completed | Failed | Snoozed | Released | Cancelled

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
-from boltq.domain.job import JobRecord, Run, StepPlace
+from boltq.domain.job import RUN_ENDS, JobRecord, Run, StepPlace
 from boltq.domain.outcome import JobError, error_of
 from boltq.domain.scopes import Scope
 from boltq.domain.states import TERMINAL, JobState, action_reasons
@@ -67,7 +67,7 @@ class RunView(msgspec.Struct, kw_only=True):
     started_at: str
     ended_at: str
     run_ms: int
-    outcome: Annotated[str, msgspec.Meta(description="failed, snoozed, lost or cancelled")]
+    outcome: Annotated[str, msgspec.Meta(description=" | ".join(RUN_ENDS))]
     category: Annotated[str | None, msgspec.Meta(description="of the error")]
     error: JobError | None
 

@@ -35,7 +35,7 @@ from boltq.domain.parameters import result_json
 from boltq.domain.retry import RetryPolicy
 from boltq.domain.workflow.prepare import RunJob
 from boltq.worker.processes import ProcessPool
-from boltq.worker.run import CANCEL, Run
+from boltq.worker.run import CANCEL, MayBegin, Run, anything_goes
 from boltq.worker.steps import Steps
 
 
@@ -45,9 +45,10 @@ class Executor:
     Each run has the context variables that were set when this was made, and none that another run has set.
     """
 
-    def __init__(self, processes: ProcessPool) -> None:
+    def __init__(self, processes: ProcessPool, may_begin: MayBegin = anything_goes) -> None:
         self._threads = concurrent.futures.ThreadPoolExecutor(max_workers=10_000, thread_name_prefix="boltq-job")
         self._processes = processes
+        self._may_begin = may_begin
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self.closing = False  # the worker is torn down: a cancel that nobody asked for a run is for its slot
@@ -66,10 +67,13 @@ class Executor:
     async def run(self, run: Run) -> tuple[Outcome, "concurrent.futures.Future[Any] | None"]:
         """The outcome of a run, and the thread that still works at it if it could not be stopped."""
         task = run.task
+        if task.executor == "process":
+            return await self._processes.run(run, self._may_begin), None
+        if (run.job.suspect and not await self._may_begin(run)) or run.stop_reason:
+            return stopped(run), None
+        run.began = True
         if task.executor == "async":
             return await self._run_on_loop(run), None
-        if task.executor == "process":
-            return await self._processes.run(run), None
         return await self._run_in_thread(run)
 
     async def _run_on_loop(self, run: Run) -> Outcome:
@@ -204,9 +208,9 @@ def stopped(run: Run) -> Outcome:
         case "timeout":
             return timed_out(run)
         case "cancel":
-            return Cancelled("cancelled")
+            return Cancelled("cancelled", began=run.began)
         case _:
-            return Released()
+            return Released(began=run.began)
 
 
 def timed_out(run: Run) -> Failed:

@@ -158,6 +158,8 @@ class Fetcher:
     def take_in(self, jobs: list[ClaimedJob], *, suspect: bool = False) -> None:
         """Jobs that are ours now."""
         self._suspect = suspect
+        if suspect and jobs:
+            jobs[-1].suspect = True
         if not self.claiming:  # a letter that was on its way while we shut down
             self.release(jobs)
         elif jobs:

@@ -99,8 +99,9 @@ class Leases:
             thread.join(max(0.0, until - time.monotonic()))
 
     def _give_back(self, line: Line) -> None:
+        began = [run.job.id for run in self._runs() if run.began]
         try:
-            while self._broker.send(calls.retire(line.partition, line.worker_id, lost=False))[1]:
+            while self._broker.send(calls.retire(line.partition, line.worker_id, lost=False, began=began))[1]:
                 pass
         except BoltQError as error:
             log.warning("cannot hand back", extra={"error": str(error)})

@@ -40,7 +40,7 @@ from boltq.domain.outcome import (
     text_of,
 )
 from boltq.worker.parents import Asked
-from boltq.worker.run import CANCEL, LOST, SHUTDOWN, TIMEOUT, Run
+from boltq.worker.run import CANCEL, LOST, SHUTDOWN, TIMEOUT, MayBegin, Run, anything_goes
 
 if sys.platform == "linux":
     import fcntl
@@ -94,14 +94,18 @@ class ProcessPool:
         self._threads = ThreadPoolExecutor(max_workers=1_000, thread_name_prefix="boltq-child")
         atexit.register(self.close)  # before multiprocessing, which would wait for them
 
-    async def run(self, run: Run) -> Outcome:
+    async def run(self, run: Run, may_begin: MayBegin = anything_goes) -> Outcome:
         """The outcome of a run in a child. Killed on a timeout, a cancel and at shutdown."""
         loop = asyncio.get_running_loop()
         child = self._idle.pop() if self._idle else await loop.run_in_executor(self._threads, _Child)
         self._busy.add(child)
         run.stop = lambda _reason: child.kill()
+        if run.job.suspect and not await may_begin(run):
+            run.stop_reason = run.stop_reason or LOST
         if run.stop_reason:  # asked to stop while its process was starting
             child.kill()
+        else:
+            run.began = True
         try:
             outcome = await loop.run_in_executor(self._threads, child.work, run)
         except BaseException:
@@ -164,9 +168,9 @@ class _Child:
             message = f"ran longer than its timeout of {run.timeout:g} s; its process was killed"
             return Failed(JobError("JobTimeout", message, Category.TIMEOUT, fingerprint="timeout"))
         if run.stop_reason == CANCEL:
-            return Cancelled("cancelled")
+            return Cancelled("cancelled", began=run.began)
         if run.stop_reason in {SHUTDOWN, LOST}:
-            return Released()
+            return Released(began=run.began)
         code = self._process.exitcode
         how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         return Failed(JobError("ProcessEnded", f"the process ended with {how}", Category.SYSTEM, fingerprint="process"))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -27,7 +27,7 @@ STUCK_AFTER: Final = 1.0  # seconds beyond all that it was granted, after which 
 class Run:
     """One run of one job: who runs it, until when it may, and why it was stopped if it was."""
 
-    __slots__ = ("_asked_at", "_cleanup", "_context", "_parents_of", "_tell", "deadline", "is_step", "job",
+    __slots__ = ("_asked_at", "_cleanup", "_context", "_parents_of", "_tell", "began", "deadline", "is_step", "job",
                  "max_attempts", "partition", "retry", "settled", "shown", "slot", "started", "stop", "stop_reason",
                  "stuck_at", "task", "tellings", "timeout")  # fmt: skip
 
@@ -48,6 +48,7 @@ class Run:
         self.timeout = timeout
         self.max_attempts = max_attempts
         self.retry = task.retry
+        self.began = False  # its function was called, or is going to be at once
         self.is_step = False  # of a workflow, and its worker asks first what it does
         self.started = time.monotonic()
         self.deadline = self.started + timeout
@@ -103,6 +104,15 @@ class Run:
 
     def _say(self, fraction: float | None, text: str, line: str | None) -> None:
         self._tell(self, fraction, text, line)
+
+
+MayBegin = Callable[[Run], Awaitable[bool]]
+"""Asked before the function of a suspect is called."""
+
+
+async def anything_goes(_run: Run) -> bool:
+    """Where nobody counts the losses of workers."""
+    return True
 
 
 def settling_of(run: Run, outcome: Outcome, chance: float | None = None) -> tuple[Settling, float | None]:

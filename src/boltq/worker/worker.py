@@ -20,7 +20,7 @@ from boltq.broker import calls
 from boltq.broker.broker import SyncBroker, repeated
 from boltq.broker.flows import CONTROL_TYPE
 from boltq.broker.outage import Outage
-from boltq.domain.errors import Conflict, StoreError
+from boltq.domain.errors import BoltQError, Conflict, StoreError
 from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Cancelled, Category, Failed, Outcome, class_name_of, describe, text_of
 from boltq.worker.buffer import Buffer
@@ -141,7 +141,7 @@ class Worker(FetcherOwner):
         self._beginnings = Beginnings(self._settings, self._tellings.add, reading(broker))
         self._steps = Steps(broker)
         self._processes = ProcessPool()
-        self._executor = Executor(self._processes)
+        self._executor = Executor(self._processes, self._may_begin)
         self._leases = leases = Leases(
             SyncBroker(broker, timeout=max(1.0, self._settings.lease / 3)),
             self._settings.lease,
@@ -238,7 +238,8 @@ class Worker(FetcherOwner):
         try:
             async with asyncio.timeout(_LAST_WORDS):
                 await fetcher.flush()
-                await self._line.broker.retire(fetcher.partition, fetcher.worker_id, lost=False)
+                began = [run.job.id for run in self._runs.values() if run.began]
+                await self._line.broker.retire(fetcher.partition, fetcher.worker_id, lost=False, began=began)
         except Exception as error:  # noqa: BLE001 - whatever it is, the others leave all the same
             log.warning("left without saying so: the lease will run out by itself", extra={"error": str(error)})
 
@@ -323,6 +324,15 @@ class Worker(FetcherOwner):
         if self._watching is None or run.timeout < _WATCH:
             self._watch_deadlines()
         return run
+
+    async def _may_begin(self, run: Run) -> bool:
+        """Tell the store that a suspect is going to begin. Not if that cannot be told, or its run is not ours."""
+        worker = self._fetchers[run.partition].worker_id
+        try:
+            await repeated(lambda: self._line.broker.begin(run.partition, worker, run.job))
+        except BoltQError:
+            return False
+        return True
 
     def _end(self, run: Run, outcome: Outcome) -> None:
         """Put the outcome into the outbox, unless the lease thread has settled the run already."""
@@ -427,7 +437,7 @@ class Worker(FetcherOwner):
             if run := self._runs.get(job_id):
                 run.ask_to_stop(CANCEL)
         for partition, job in self._buffer.remove(wanted):
-            settling = calls.settling(job, Cancelled("cancelled"), 0, None)
+            settling = calls.settling(job, Cancelled("cancelled", began=False), 0, None)
             self._fetchers[partition].outbox.put(settling)
 
     def lost(self, partition: int, worker_id: str) -> None:

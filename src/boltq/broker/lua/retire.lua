@@ -1,24 +1,31 @@
 #!lua flags=allow-oom
 -- retire: a worker is gone; what it still holds goes back at once. Safe to call again.
---   ARGV     now, worker, 1 when it was lost (each job counts as lost), 0 when it left in good order
+--   ARGV     now, worker, 1 when it was lost (see losses.lua), 0 when it left in good order, msgpack of the ids of its
+--            jobs that had begun, or * when nobody knows
 --   returns  jobs taken back, and 1 when there is more: call again
 --@use losses, claims, flow
 local worker, lost = ARGV[2], ARGV[3] == '1'
 local queues = words(call('HGET', worker_key(worker), 'queues') or '')
 local MOST_TAKEN = 250
-local taken = 0
+local taken, began = 0, {}
+for _, id in ipairs(ARGV[4] == '*' and {} or cmsgpack.unpack(ARGV[4])) do
+  began[id] = true
+end
+
+local function has_begun(id) return ARGV[4] == '*' or began[id] end
 
 local function hand_back(id, queue)
   local job = call('HMGET', job_key(id), 'state', 'route', 'cancel', 'flow')
   if job[1] ~= 'running' or lost then
     take_back(id, queue)
   elseif job[3] then
-    note_run(id, 'cancelled')
+    if has_begun(id) then note_run(id, 'cancelled') end
     move(id, route_of(job[2]), 'running', 'cancelled', NOW, 'reason', 'cancelled')
     call('HINCRBY', queue_key(queue), 'cancelled', 1)
     tally(queue, 'cancelled', 1)
     if job[4] then flow.ended(job[4], id, 'cancelled') end
   else
+    if has_begun(id) then note_run(id, 'handed_back') end
     move(id, route_of(job[2]), 'running', 'queued', 'head')
     if job[4] then flow.again(job[4]) end
   end

@@ -2,7 +2,8 @@
 -- settle: running -> completed, retrying, dead, scheduled (snoozed), queued (released) or cancelled; then claims.
 --   ARGV     now, worker, msgpack of [id, delivery, verb, took, number, text, data or '']*, n to claim, which queue comes first
 --            verbs: completed (text: result), retrying (number: delay, text: error), dead (text: error),
---            snoozed (number: delay), released, cancelled (text: reason). data: a step's, its references filled in
+--            snoozed (number: delay), released (text: how a run is noted that had begun, or ''), cancelled
+--            (text: reason), dropped: cancelled before it began (text: reason). data: a step's, its references filled in
 --   returns  msgpack of [[index, word]* for what was refused: LEASE_LOST, NOT_FOUND; then what claim returns]
 --@use claims, prune, runs, flow
 local outcomes = cmsgpack.unpack(ARGV[3])
@@ -23,6 +24,10 @@ end
 
 function settle.cancelled(id, route, job, outcome)
   note_run(id, 'cancelled')
+  settle.dropped(id, route, job, outcome)
+end
+
+function settle.dropped(id, route, _, outcome)
   move(id, route, 'running', 'cancelled', NOW, 'reason', outcome[6] or 'cancelled', 'took', outcome[4])
   count(route, 'cancelled')
 end
@@ -53,11 +58,17 @@ settle.snoozed = unless_cancelled(function(id, route, _, outcome)
   move(id, route, 'running', 'scheduled', NOW + outcome[5], 'lost', 0)
 end)
 
-settle.released = unless_cancelled(function(id, route) move(id, route, 'running', 'queued', 'head') end)
+function settle.released(id, route, job, outcome)
+  local began = outcome[6] and outcome[6] ~= ''
+  local ends = { id, 0, '', outcome[4], 0, 'cancelled' }
+  if job[5] then return (began and settle.cancelled or settle.dropped)(id, route, job, ends) end
+  if began then note_run(id, outcome[6]) end
+  move(id, route, 'running', 'queued', 'head')
+end
 
 -- A step of a workflow: what follows when it has ended; or it does not run again, when its workflow is being stopped.
 local function tell_flow(id, job, outcome)
-  local verb, text = outcome[3], outcome[6]
+  local verb, text = outcome[3] == 'dropped' and 'cancelled' or outcome[3], outcome[6]
   if verb == 'completed' or verb == 'dead' or verb == 'cancelled' then
     local tries = (job[4] or 0) + (verb == 'cancelled' and 0 or 1)
     local run = string.format(' %d %d %d - %s', tries, outcome[2], NOW - outcome[4], ARGV[2])

@@ -20,7 +20,7 @@ local function begin_keys(keys, argv)
 end
 
 -- HASH  state, route, data, spec, at, since, expires | n: deliveries, tries: attempts that counted,
---       lost: runs whose worker was lost, worker, took | result, error, reason, cancel, progress | tags, by: who
+--       lost: runs whose worker was lost, begun: the delivery of which its worker told that it begins, worker, took | result, error, reason, cancel, progress | tags, by: who
 --       submitted it, replay_of, replays: ids | unlogged: lines cut from the log | parked | ghost: the lists in which
 --       its id stands though it waits elsewhere or waits no more | began: since when a step asks, waits, or has begun others
 --       left: of a step whose workflow is paused, how long it still waits, or until when if that is fixed

@@ -1,24 +1,28 @@
 --@use moves, runs, flow
--- running -> queued, dead or cancelled: jobs whose worker is lost. Every such way back is counted, and a job that
--- took too many workers down is buried.
+-- running -> queued, dead or cancelled: jobs whose worker is lost. The first time nobody knows whether the run had begun:
+-- it counts as a loss, and makes the job a suspect. Of a suspect the worker tells (begin.lua), so from then on a run that
+-- never began is no loss, and leaves nothing. A job that took too many workers down is buried, and never by a doubt.
 local POISON = '{"class":"WorkerLost","message":"%d workers were lost while they ran this job",'
   .. '"category":"poison","fingerprint":"poison"}'
 
 local function take_back(id, queue)
-  local job = call('HMGET', job_key(id), 'state', 'route', 'lost', 'cancel', 'flow')
+  local job = call('HMGET', job_key(id), 'state', 'route', 'lost', 'cancel', 'flow', 'n', 'begun')
   if job[1] ~= 'running' then
     push(noted('SREM', index_key(queue, 'running')), id)
     return
   end
-  local route, lost = route_of(job[2]), (tonumber(job[3]) or 0) + 1
+  local route, lost = route_of(job[2]), tonumber(job[3]) or 0
+  local told = job[7] == job[6]
+  local began = told or lost == 0
+  if began then lost = lost + 1 end
   local limit = tonumber(call('HGET', partition_key, 'poison_limit')) or 3
-  note_run(id, job[4] and 'cancelled' or 'lost')
+  if began then note_run(id, job[4] and 'cancelled' or 'lost') end
   if job[4] then
     move(id, route, 'running', 'cancelled', NOW, 'reason', 'cancelled', 'lost', lost)
     call('HINCRBY', queue_key(queue), 'cancelled', 1)
     tally(queue, 'cancelled', 1)
     if job[5] then flow.ended(job[5], id, 'cancelled') end
-  elseif lost >= limit then
+  elseif told and lost >= limit then
     move(id, route, 'running', 'dead', NOW, 'error', string.format(POISON, lost), 'lost', lost)
     call('HINCRBY', queue_key(queue), 'dead', 1)
     tally(queue, 'dead', 1)
