@@ -27,8 +27,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from boltq.broker import embedded
-from boltq.broker.embedded import EmbeddedError, EmbeddedStore, StoreOptions
+from boltq.broker.embedded import EmbeddedError, EmbeddedStore, StoreOptions, files, server
 
 # A process that uses the store until its standard input ends.
 USER = """
@@ -604,10 +603,10 @@ def test_a_store_that_loads_is_waited_for(store, stores, connect, monkeypatch):
         pipe.execute()
     store.stop()
 
-    config = EmbeddedStore._config
-    monkeypatch.setattr(EmbeddedStore, "_config", lambda self: config(self) + b"key-load-delay 100\n")
+    orders = server.configuration
+    monkeypatch.setattr(server, "configuration", lambda *args: orders(*args) + b"key-load-delay 100\n")
     patient = stores(options=StoreOptions(patience=0))
-    ask = patient._ask
+    ask = patient._server._ask
     seen = []
 
     def hurrying(*command):
@@ -619,7 +618,7 @@ def test_a_store_that_loads_is_waited_for(store, stores, connect, monkeypatch):
                 ask("CONFIG", "SET", "key-load-delay", "0")
             raise
 
-    monkeypatch.setattr(patient, "_ask", hurrying)
+    monkeypatch.setattr(patient._server, "_ask", hurrying)
     assert connect(patient.start()).get("job:49999") == "here"
     assert seen == ["loading"]
 
@@ -653,24 +652,24 @@ def refusal(client) -> str:
 
 
 def test_a_server_whose_socket_was_removed_is_replaced_by_its_only_user(store, stores, connect, monkeypatch):
-    monkeypatch.setattr(embedded, "UNHEARD_SECONDS", 0)
+    monkeypatch.setattr(server, "UNHEARD_SECONDS", 0)
     connect(store.url).set("job", "here")
     (store.directory / "store.sock").unlink()
     with pytest.raises(EmbeddedError, match="stop its users first"):
         stores().start()
-    monkeypatch.setattr(embedded, "UNHEARD_SECONDS", 15.0)
+    monkeypatch.setattr(server, "UNHEARD_SECONDS", 15.0)
     store.stop()
     assert not store.running
 
     store.start()
     (store.directory / "store.sock").unlink()
-    monkeypatch.setattr(embedded, "UNHEARD_SECONDS", 0.1)
+    monkeypatch.setattr(server, "UNHEARD_SECONDS", 0.1)
     assert store.ensure_running()
     assert connect(store.url).get("job") == "here"
 
 
 def test_a_server_that_hangs_is_named(store, stores, monkeypatch):
-    monkeypatch.setattr(embedded, "REPLY_SECONDS", 0.1)
+    monkeypatch.setattr(server, "REPLY_SECONDS", 0.1)
     os.kill(store.pid, signal.SIGSTOP)
     try:
         with pytest.raises(EmbeddedError, match=rf"process {store.pid}.* is alive but silent"):
@@ -701,7 +700,7 @@ def test_the_last_words_of_a_server_that_does_not_start_are_told(store, stores, 
 
 
 def test_a_platform_without_a_server_is_named(stores, monkeypatch):
-    monkeypatch.setattr(embedded.platform, "machine", lambda: "pdp11")
+    monkeypatch.setattr(server.platform, "machine", lambda: "pdp11")
     with pytest.raises(EmbeddedError, match=r"pdp11.*set REDIS_ADDR"):
         stores().start()
 
@@ -709,10 +708,10 @@ def test_a_platform_without_a_server_is_named(stores, monkeypatch):
 def test_a_long_log_is_set_aside(store):
     store.stop()
     with store.log_file.open("ab") as log:
-        log.truncate(embedded.LOG_BYTES + 1)
+        log.truncate(files.LOG_BYTES + 1)
     store.start()
     assert store.log_file.stat().st_size < 10_000
-    assert store.log_file.with_name("store.log.1").stat().st_size == embedded.LOG_BYTES + 1
+    assert store.log_file.with_name("store.log.1").stat().st_size == files.LOG_BYTES + 1
 
 
 def test_git_ignores_the_data(store):
