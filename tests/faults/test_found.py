@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NUMBERS = range(1, 38)
-OPEN = frozenset(NUMBERS)  # those that may still say `open`: empty when all is done
+OPEN = frozenset(NUMBERS) - {33, 34, 35, 36, 37}  # those that may still say `open`: empty when all is done
 
 ROW = re.compile(r"^\| (\d+) \| (.+) \| (.+) \|$", re.MULTILINE)
 NODE = re.compile(r"`(tests/[\w/]+\.py)::([\w:]+)(?:\[.*?\])?`")
