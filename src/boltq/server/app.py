@@ -29,7 +29,7 @@ from boltq.server.docs_page import docs_routes
 from boltq.server.first_version import FirstVersion
 from boltq.server.guard import SECURITY_HEADERS, Guard
 from boltq.server.health import Health
-from boltq.server.held import give_back
+from boltq.server.held import HELD, give_back
 from boltq.server.job_actions import JobActions
 from boltq.server.job_types import JobTypes
 from boltq.server.jobs import Jobs
@@ -145,7 +145,8 @@ class Front:
             problem.members["request_id"] = request_id
             await problem.response()(scope, receive, _secured(send))
         finally:
-            give_back(scope)
+            if HELD in scope:
+                give_back(scope)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

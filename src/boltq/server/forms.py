@@ -128,7 +128,8 @@ class FormReader:
         self._check_repeats(body, form, mistakes)
         of_data: Mistakes = []
         data, values = read_data(form.data, of_data)
-        mistakes += self._named(of_data)
+        if of_data:
+            mistakes += self._named(of_data)
         if not mistakes and (plain := self._plain(form, data, headers)):
             return Asked(plain, values)
         job = self._job(form, data, headers, mistakes)

@@ -58,11 +58,13 @@ class BoundedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             self._refuse(self._broken(error))
         else:
-            self._check_size()
+            if self._fed > MAX_HEAD_BYTES or self._loose > MAX_HEAD_BYTES:
+                self._check_size()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header of the head. Behind the body they are counted, and passed over: nobody has judged them."""
-        if not self._in_head():
+        scope: Any = self.scope
+        if "method" in scope:
             self._trailers += len(name) + len(value) + 4
             if self._trailers > MAX_HEAD_BYTES:
                 self._large = True
@@ -90,6 +92,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._loose = 0
         cycle = self.cycle
         if cycle.response_complete or cycle.disconnected:
+            return
+        if not cycle.body and not self._body and len(body) <= FREE_BYTES:
+            self._body = len(body)  # the usual one, in one piece
+            cycle.body += body
+            cycle.message_event.set()
             return
         self._body += len(body)
         if self._body > FREE_BYTES and not self._bodies.take(cycle.scope, min(len(body), self._body - FREE_BYTES)):

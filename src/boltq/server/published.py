@@ -34,6 +34,7 @@ class PublishedTypes:
         self._releases: dict[str, dict[str, str]] = {}
         self._checkers: dict[tuple[str, str], jsonschema_rs.Validator | None] = {}  # of (type, JSON)
         self._read_at = -FRESH_SECONDS  # when the last reading began that has ended
+        self._tried_at = -FRESH_SECONDS  # the same of one that may have failed
         self._reading: asyncio.Task[None] | None = None
 
     def now(self) -> float:
@@ -47,7 +48,8 @@ class PublishedTypes:
     async def find(self, name: str) -> PublishedType | None:
         """A type; one that is not known yet is looked for, but not more often than every second."""
         found = self._types.get(name)
-        if found is None and await self._look_since(self.now() - FRESH_SECONDS):
+        if found is None and self._tried_at < (since := self.now() - FRESH_SECONDS):
+            await self._look_since(since)
             found = self._types.get(name)
         return found
 
@@ -60,8 +62,8 @@ class PublishedTypes:
         version takes any. What is known may be old, so before it refuses anything it looks again, unless it has since
         `asked`. `strict`: a type that no worker has published is refused. `at`: what the data are called.
         """
-        asked = self.now() if asked is None else asked
-        if not await self.is_known(name, strict=strict, asked=asked):
+        published = await self.find(name)
+        if published is None and not (strict and await self.is_known(name, strict=True, asked=asked)):
             if strict:
                 raise InvalidJob([("/type", f"no worker has published the job type {name}")])
             return [f"no worker has published the job type {name}: the job waits for one that does"]
@@ -69,14 +71,14 @@ class PublishedTypes:
             raise InvalidJob(mistakes)
         return []
 
-    async def is_known(self, name: str, *, strict: bool, asked: float) -> bool:
+    async def is_known(self, name: str, *, strict: bool, asked: float | None) -> bool:
         """Whether a worker has published a type; it looks again before it says no to who is `strict`."""
         found = await self.find(name)
         if found is None and strict and await self._look_since(asked):
             found = self._types.get(name)
         return found is not None
 
-    async def misfits(self, name: str, values: dict[str, Any], at: str, asked: float) -> Mistakes:
+    async def misfits(self, name: str, values: dict[str, Any], at: str, asked: float | None) -> Mistakes:
         """Every place where the data do not fit; empty when they do, or when the store cannot be asked."""
         found = self._misfits(name, values, at)
         if not found or not await self._look_since(asked):
@@ -95,11 +97,11 @@ class PublishedTypes:
 
     async def refresh(self) -> None:
         """Read the published types. Raises StoreError."""
-        begun = self.now()
-        found = await self._inspector.published(self._releases)
+        self._tried_at = begun = self.now()
+        known = self._releases
+        found = await self._inspector.published(known)
         self._releases = {
-            release: types if types is not None else self._releases[release]
-            for release, types in found.releases.items()
+            release: known[release] if types is None else types for release, types in found.releases.items()
         }
         self._types = self._versions(found.types)
         self._read_at = begun
@@ -115,8 +117,9 @@ class PublishedTypes:
             versions.setdefault(name, []).insert(place, checker)
         return {name: PublishedType(about, _all_of(versions.get(name, []))) for name, about in last.items()}
 
-    async def _look_since(self, moment: float) -> bool:
-        """Have a reading that began at that moment or later, one for all who wait; False: the store does not answer."""
+    async def _look_since(self, asked: float | None) -> bool:
+        """Have a reading that began at that moment (None: now) or later, one for all who wait; False: none was had."""
+        moment = self.now() if asked is None else asked
         while self._read_at < moment:
             if self._reading is None or self._reading.done():
                 self._reading = asyncio.create_task(self.refresh())
