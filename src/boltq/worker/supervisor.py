@@ -302,14 +302,23 @@ def child_command(*words: str) -> list[str]:
 
 
 def _give_back_in(broker: SyncBroker, partition: int, name: str, *, lost: bool) -> int:
-    rows, _types = broker.send(Call("workers", partition, (), msgspec.msgpack.decode))
     taken = 0
-    for worker in (row[0] for row in rows if row[0].startswith(f"{name}.")):
+    for worker in _registrations(broker, partition, name):
         more = 1
         while more:
             back, more = broker.send(calls.retire(partition, worker, lost=lost))
             taken += back
     return taken
+
+
+def _registrations(broker: SyncBroker, partition: int, name: str) -> set[str]:
+    """Those of a child, found in portions."""
+    found, cursor = set[str](), "0"
+    while True:
+        cursor, rows = broker.send(Call("workers", partition, (cursor,), msgspec.msgpack.decode))
+        found |= {row[0] for row in rows if row[0].startswith(f"{name}.")}
+        if cursor == "0":
+            return found
 
 
 def _repeating_last(pauses: Sequence[float]) -> Iterator[float]:
