@@ -66,9 +66,9 @@ def tasks(tmp_path: Path) -> Path:
 def worker(valkey: str, namespace: str, tmp_path: Path, tasks: Path) -> Start:
     """Starts `boltq worker` with leases so long that nothing comes back by itself while the test runs."""
 
-    def start(*words: str, address: str = valkey) -> AbstractContextManager[Program]:
+    def start(*words: str, address: str = valkey, lease: str = "600") -> AbstractContextManager[Program]:
         environment = clean_environment(
-            REDIS_ADDR=address, BOLTQ_NAMESPACE=namespace, BOLTQ_LEASE="600", NUM_WORKERS="4", BOLTQ_LOG_LEVEL="info"
+            REDIS_ADDR=address, BOLTQ_NAMESPACE=namespace, BOLTQ_LEASE=lease, NUM_WORKERS="4", BOLTQ_LOG_LEVEL="info"
         )
         return running(boltq_command("worker", *(words or ("supervised_tasks:app",))), tmp_path, environment)
 
@@ -109,6 +109,19 @@ def test_a_killed_supervisor_takes_its_children_along_in_good_order(worker: Star
         assert job.result_sync(PATIENCE) in {child.pid for child in children}
         wait_until(lambda: all(gone(child.pid) for child in children))
         assert job.record_sync().deliveries == 1
+
+
+def test_when_the_supervisor_was_killed_its_jobs_are_back_within_a_lease(
+    worker: Start, app: BoltQ, tmp_path: Path
+) -> None:
+    """As when a worker dies: whatever the grace time is. The run that was broken off says why."""
+    with worker("supervised_tasks:app", "--grace", "600", lease="3") as program:
+        job = app.submit_sync("hold", {"name": "job"})
+        wait_for_start(tmp_path, "job")
+        program.kill()
+        wait_until(lambda: job.record_sync().state is JobState.QUEUED)
+        record = job.record_sync()
+        assert (record.losses, [run.outcome for run in record.runs]) == (0, ["handed_back"])
 
 
 def test_a_job_that_takes_its_workers_down_is_buried_and_its_neighbours_finish(

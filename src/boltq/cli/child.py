@@ -45,7 +45,7 @@ async def _run(args: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, worker.stop)
-    life.follow(args.life, app.settings.grace + app.settings.cleanup + _LEAVING)
+    life.follow(args.life, app.settings.grace + app.settings.cleanup + _LEAVING, worker.hurry)
     log.info("%s", place_of(app.settings))
     try:
         if await _wait_for_store(app, worker, args.life):

@@ -76,6 +76,7 @@ class Worker(FetcherOwner):
         self.done = 0  # runs that ended here
         self.sent_home = False  # somebody asked for our end through the store
         self._settings = settings
+        self._grace = settings.grace  # seconds for what runs, when we are told to stop
         self._rejoining: dict[int, asyncio.Task[None]] = {}  # by partition
         self._exit_when_wedged = exit_when_wedged
         self._runs: dict[str, Run] = {}
@@ -107,10 +108,14 @@ class Worker(FetcherOwner):
         if self._failures:
             raise ExceptionGroup("the worker failed", self._failures)
 
+    def hurry(self) -> None:
+        """Our supervisor is dead: what runs here is back within a lease, as when a worker dies. From any thread."""
+        self._grace = min(self._grace, self._settings.lease)
+
     def stop(self) -> None:
         """Finish what runs, hand back the rest, and end. Call it from the worker's loop."""
         self.stopping.set()
-        self._end_within(self._settings.grace + _STRAGGLE)
+        self._end_within(self._grace + _STRAGGLE)
 
     async def _fails_before(self, awaited: Coroutine[Any, Any, Any]) -> bool:
         """Whether one of our loops ends before that does: none of them ever should."""
@@ -190,7 +195,7 @@ class Worker(FetcherOwner):
     async def _drain(self) -> None:
         """Claim no more, hand back what has not begun, and let run what runs for the grace time."""
         self._hand_back()
-        await self._all_ended(self._settings.grace)
+        await self._all_ended(self._grace)
 
     def _hand_back(self) -> None:
         for fetcher in self._fetchers:
