@@ -356,6 +356,8 @@ class Line:
     def let_go(self) -> None:
         """Close them without their loop, which is closed."""
         self.broker.let_go()
+        self.submitter.let_go()
+        self.watch.let_go()
 
     async def _hold(self) -> AsyncGenerator[None, None]:
         try:
@@ -637,6 +639,7 @@ class BoltQ:
             portal, self._portal = self._portal, None
             store, self._store = self._store, None
             _OPEN.discard(self)
+        self._let_go_of_closed_loops()
         if portal:
             with contextlib.suppress(WaitTimeout):
                 portal.run(self._close_line(), _CLOSE_SECONDS)

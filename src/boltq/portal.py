@@ -103,7 +103,8 @@ def refuse_in_loop(work: Coroutine[Any, Any, Any]) -> None:
     except RuntimeError:
         return
     work.close()
-    owner, _, name = getattr(work, "__qualname__", "").rpartition(".")
+    place = getattr(work, "__qualname__", "").partition(".<locals>")[0].removesuffix("_sync")
+    owner, _, name = place.rpartition(".")
     ours = _OWNERS.get(owner)
     call, instead = (f"{name}_sync()", f"`await {ours}.{name}(...)`") if ours else ("this", "`await`")
     raise RuntimeError(f"{call} would block the event loop that runs here, and all that runs on it: use {instead}")

@@ -14,7 +14,7 @@ from boltq.broker.flows import WorkflowRecord
 from boltq.broker.inspector import Inspector
 from boltq.broker.outage import Outage
 from boltq.broker.scripts import translate
-from boltq.broker.waiting import AWAY_PAUSE, Away, quiet
+from boltq.broker.waiting import AWAY_PAUSE, Away, let_go, quiet
 from boltq.broker.workflows import Workflows
 from boltq.domain.errors import StoreUnavailable, WaitTimeout
 from boltq.domain.job import JobRecord
@@ -58,13 +58,17 @@ async def follow(
 
     `on_answer` is called for each answer of the store, also for one without moves.
     """
-    stream = _stream(broker, partition)
+    stream, cancels = _stream(broker, partition), _cancels()
+    block: int | None = None  # the first read does not wait: it may have to connect
     while True:
         try:
-            pages: Any = await broker.blocking.xread({stream: after}, count=_PAGE, block=BLOCK_SECONDS * 1_000)
+            pages: Any = await broker.blocking.xread({stream: after}, count=_PAGE, block=block)
         except (redis_errors.RedisError, OSError) as error:
             raise translate(error) from error
         on_answer()
+        block = BLOCK_SECONDS * 1_000
+        if _cancels() > cancels:  # and redis-py has swallowed it: in connecting, or with a reply
+            raise asyncio.CancelledError
         for _, entries in pages or []:
             for cursor, rows in entries:
                 after = cursor.decode()
@@ -178,6 +182,10 @@ class Watch:
         for job_id in ids:
             for ended in self._ends.get(job_id, ()):
                 ended.set()
+
+    def let_go(self) -> None:
+        """Stop reading where the loop is closed."""
+        let_go(self._readers.values())
 
     async def close(self) -> None:
         """Stop reading."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from boltq.broker.broker import Broker, repeated
+from boltq.broker.waiting import let_go, quiet
 from boltq.domain import limits
 from boltq.domain.errors import BoltQError
 from boltq.domain.job import NewJob, Submitted
@@ -32,11 +33,15 @@ class Submitter:
             self._loop.call_soon(self._flush)
         return future
 
+    def let_go(self) -> None:
+        """Stop sending where the loop is closed."""
+        let_go(self._calls)
+
     def _flush(self) -> None:
         self._flush_is_due = False
         while self._waiting and len(self._calls) < MAX_CALLS:
             batch, self._waiting = self._waiting[: limits.MAX_BATCH], self._waiting[limits.MAX_BATCH :]
-            call = self._loop.create_task(self._send(batch))
+            call = quiet(self._loop.create_task(self._send(batch)))
             self._calls.add(call)
             call.add_done_callback(self._ended)
 

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Final, TypeVar
 
 from boltq.domain.errors import StoreUnavailable, WaitTimeout
 
@@ -58,6 +58,15 @@ class Waiting:
                 raise
             why = f": {away.error}" if away.error else ""
             raise WaitTimeout(f"no answer of the store within {self.timeout:g} s{why}") from None
+
+
+def let_go(tasks: Iterable["asyncio.Task[Any]"]) -> None:
+    """End tasks of our own whose loop is closed, where they stand; their connections have to be closed before."""
+    for task in tasks:
+        coroutine = task.get_coro()
+        if not task.done() and isinstance(coroutine, Coroutine):
+            with contextlib.suppress(Exception):  # what it does at its end may need the loop
+                coroutine.close()
 
 
 def quiet(task: "asyncio.Task[T]") -> "asyncio.Task[T]":
