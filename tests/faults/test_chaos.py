@@ -26,6 +26,26 @@ async def test_no_job_is_lost_in_a_storm_of_kill_9(tmp_path, request, partitions
 
 
 @pytest.mark.slow
+async def test_a_history_shorter_than_a_retry_makes_no_second_job(tmp_path, request, partitions, capsys):
+    """The same, while the store keeps hardly any record: who repeats a submission is told that it was there."""
+    plan = _plan_of(request, partitions)
+    plan.kept = 100
+    tally = await _run(Storm, plan, tmp_path, capsys)
+
+    assert tally.repeats >= 1_000
+
+
+@pytest.mark.slow
+async def test_a_flapping_neighbour_keeps_no_dead_worker_alive(tmp_path, request, partitions, capsys):
+    """The same beside a worker that is stopped for most of each lease, which goes on in the calm."""
+    plan = _plan_of(request, partitions)
+    plan.flapping = True
+    tally = await _run(Storm, plan, tmp_path, capsys)
+
+    assert tally.flaps >= 10
+
+
+@pytest.mark.slow
 async def test_no_step_is_stranded_in_a_storm_of_kill_9(tmp_path, request, partitions, capsys):
     """The same with workflows: each has ended as it must, and each of its steps had its effect once.
 

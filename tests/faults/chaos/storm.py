@@ -1,6 +1,7 @@
 """The storm: workers and the store are killed at random while jobs are submitted. In the calm after it we count."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 import random
@@ -38,6 +39,8 @@ class Plan:
     worker_kill: float = 1.5  # seconds between, on average
     worker_freeze: float = 4.0  # and then for one to three leases
     store_kill: float = 3.0
+    kept: int = 1_000_000  # jobs of history; far fewer than come: then the ledger alone tells
+    flapping: bool = False  # one more worker, which is stopped for most of each lease, also in the calm
 
 
 @dataclass
@@ -62,6 +65,8 @@ class Tally:
     worker_kills: int = 0
     freezes: int = 0
     store_kills: int = 0
+    flaps: int = 0
+    repeats: int = 0  # of submissions that had been answered
     runs: int = 0
     planned_retries: int = 0
     excused: int = 0
@@ -106,13 +111,16 @@ class Storm:
                 grace=10.0,
                 partitions=self.plan.partitions,
                 poison_limit=1_000,
-                keep_completed=1_000_000,
+                keep_completed=self.plan.kept,
             )
             async with BoltQ(settings=self._settings) as app:
+                flapping = asyncio.create_task(self._flap())
                 try:
                     await self._blow(app)
                     await self._calm_down(app)
                 finally:
+                    flapping.cancel()
+                    await asyncio.wait({flapping})
                     self._end_workers()
                 await self._count(app)
         return self.tally
@@ -124,7 +132,7 @@ class Storm:
             self._start_worker()
         async with asyncio.TaskGroup() as group:
             submitting = group.create_task(self._submit_all(app))
-            deeds = (self._kill_workers(), self._freeze_workers(), self._kill_store())
+            deeds = (self._kill_workers(), self._freeze_workers(), self._kill_store(), self._repeat(app))
             nemeses = [group.create_task(deed) for deed in deeds]
             await submitting
             for nemesis in nemeses:
@@ -205,6 +213,39 @@ class Storm:
                 self._frozen.append((number, begun, time.monotonic()))
                 self.tally.freezes += 1
 
+    async def _repeat(self, app: BoltQ) -> None:
+        """As one whose answer was lost: what was submitted is submitted again, seconds later."""
+        acked: list[NewJob] = []
+        while self.plan.kept < self.plan.jobs:
+            await asyncio.sleep(0.2)
+            acked, again = self._jobs[: self.tally.acked], acked[-self._chance.randint(1, 2_000) :][:_BATCH]
+            with contextlib.suppress(StoreError):
+                answers = await app.submit_many(again)
+                self.tally.repeats += len(answers)
+                self.tally.ghosts += [f"{answer.id} was made again" for answer in answers if answer.created]
+
+    async def _flap(self) -> None:
+        """Its beats come late each time: that keeps nobody alive who is dead."""
+        if not self.plan.flapping:
+            return
+        self._start_worker()
+        flapper = self._workers.pop()
+        lease = self._settings.lease
+        try:
+            await asyncio.sleep(2 * lease)
+            while True:
+                begun = time.monotonic()
+                os.kill(flapper.pid, signal.SIGSTOP)
+                try:
+                    await asyncio.sleep(0.75 * lease)
+                finally:
+                    os.kill(flapper.pid, signal.SIGCONT)
+                    self._frozen.append((flapper.number, begun, time.monotonic()))  # type: ignore[attr-defined]
+                    self.tally.flaps += 1
+                await asyncio.sleep(0.1 * lease)
+        finally:
+            self._workers.append(flapper)
+
     async def _kill_store(self) -> None:
         """For up to two leases, now and then: nobody can beat meanwhile, and nobody may be punished for that."""
         while True:
@@ -219,7 +260,7 @@ class Storm:
 
     def _take_store_away(self, seconds: float) -> None:
         begun = time.monotonic()
-        with self._store._alone():  # nobody can start it again
+        with self._store._place.alone():  # nobody can start it again
             os.kill(self._store.pid, signal.SIGKILL)
             time.sleep(seconds)
         self._store.ensure_running()
@@ -259,7 +300,10 @@ class Storm:
         self.tally.runs = sum(len(found) for found in runs.values())
         records = await line.inspector.jobs([job.id for job in self._jobs])
         for number, (job, record) in enumerate(zip(self._jobs, records, strict=True)):
-            if record is None or record.state is not JobState.COMPLETED:
+            if record is None and self.plan.kept < self.plan.jobs:
+                if not any(run.end is not None and not run.failed for run in runs.get(number, ())):
+                    self.tally.lost.append(f"{number} {job.id}: gone, and it never ran to its end")
+            elif record is None or record.state is not JobState.COMPLETED:
                 self.tally.lost.append(f"{number} {job.id}: {record.state if record else 'gone'}")
             elif not any(run.end is not None and not run.failed for run in runs.get(number, ())):
                 self.tally.phantoms.append(number)
