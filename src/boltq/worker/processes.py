@@ -100,13 +100,12 @@ class ProcessPool:
         child = self._idle.pop() if self._idle else await loop.run_in_executor(self._threads, _Child)
         self._busy.add(child)
         run.stop = lambda _reason: child.kill()
-        if run.job.suspect and not await may_begin(run):
-            run.stop_reason = run.stop_reason or LOST
-        if run.stop_reason:  # asked to stop while its process was starting
-            child.kill()
-        else:
-            run.began = True
         try:
+            if run.job.suspect and not await may_begin(run):
+                run.stop_reason = run.stop_reason or LOST
+            run.began = not run.stop_reason
+            if run.stop_reason:  # asked to stop while its process was starting
+                child.kill()
             outcome = await loop.run_in_executor(self._threads, child.work, run)
         except BaseException:
             child.kill()
