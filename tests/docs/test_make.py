@@ -22,10 +22,16 @@ pytestmark = [
 ]
 
 
+def around(**more: str) -> dict[str, str]:
+    """An environment without the words of the `make` that may run these tests."""
+    known = clean_environment(**more)
+    return {name: value for name, value in known.items() if name not in {"ARGS", "MFLAGS"} and name[:4] != "MAKE"}
+
+
 def made(*words: str, dry: bool = False) -> str:
     """What `make` prints; `dry`: what it would do in a fresh clone."""
     command = ["make", "--no-print-directory", *(["-n", "-B"] if dry else []), *words]
-    ran = subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, cwd=ROOT, env=around(), capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 
@@ -33,7 +39,7 @@ def made(*words: str, dry: bool = False) -> str:
 @contextmanager
 def at_work(target: str, data: Path, **environment: str) -> Iterator[Program]:
     """`make TARGET`, with its data elsewhere than in this checkout."""
-    known = clean_environment(BOLTQ_DATA=str(data), BOLTQ_GRACE="1", API_PORT="0", **environment)
+    known = around(BOLTQ_DATA=str(data), BOLTQ_GRACE="1", API_PORT="0", **environment)
     with running(["make", "--no-print-directory", target], ROOT, known) as program:
         yield program
 
