@@ -76,8 +76,8 @@ async def test_a_job_without_rows_is_named(boltq_app, worker):
         with pytest.raises(JobFailed, match="may not reach"):
             await dead.result(60)
         for job_id, reason in (
-            ("01JDABC7K2M3N4P5Q6R7S8T900", "there is no job"),
-            ("nonsense", "there is no job"),
+            ("01JDABC7K2M3N4P5Q6R7S8T900", "there is no such job"),
+            ("nonsense", "there is no such job"),
             (dead.id, "is dead, so it has no result"),
             (other.id, "has no rows"),
         ):

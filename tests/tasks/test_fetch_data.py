@@ -440,7 +440,7 @@ async def test_a_server_that_dawdles_is_left(site, part):
 )
 async def test_a_status_has_a_category(site, say, status, kind):
     site.pages["/page"] = say(SECRET.encode(), status)
-    with pytest.raises((DataError, RetryLater), match=f"{site.url}/page answered {status[:3]}") as caught:
+    with pytest.raises((DataError, RetryLater), match=f"{site.url} answered {status[:3]}") as caught:
         await get(site, f"/page?token={SECRET}", {"Authorization": SECRET})
     assert category(caught.value) is kind
     assert SECRET not in str(caught.value)

@@ -68,6 +68,7 @@ class WorkflowRecord(msgspec.Struct, kw_only=True):
     parent_job: str | None = None  # the job of the step of which it is the sub-workflow
     within: str | None = None  # the workflow of that job, with which it goes; None: it is kept by itself
     form: str | None = None  # JSON text, where it was asked for
+    created_by: str | None = None  # who submitted it; of a sub-workflow nobody
 
     @property
     def states(self) -> dict[str, StepState]:
@@ -130,9 +131,10 @@ class StepData(msgspec.Struct, kw_only=True, frozen=True):
     truncated: bool = False  # something was left out
 
 
-def wire_plan(plan: Plan, workflow_id: str, partition: int, form: str = "") -> tuple[Any, ...]:
-    """A new workflow as flow_submit.lua takes it; its jobs get their ids here."""
-    return workflow_id, wire_fields(plan, form), wire_steps(plan, partition)
+def wire_plan(plan: Plan, workflow_id: str, partition: int, form: str = "", by: str = "") -> tuple[Any, ...]:
+    """A new workflow as flow_submit.lua takes it; its jobs get their ids here. `by`: who submits it."""
+    author = ["by", by] if by else []
+    return workflow_id, [*wire_fields(plan, form), *author], wire_steps(plan, partition)
 
 
 def wire_fields(plan: Plan, form: str) -> list[Any]:
@@ -277,6 +279,7 @@ def workflow_record(workflow_id: str, head: Sequence[Any], rows: Sequence[Any]) 
         parent_job=fields.get("parent"),
         within=fields.get("within"),
         form=fields.get("form") or None,  # sub-workflows have none of their own
+        created_by=fields.get("by"),
     )
     states = record.states
     meant = standings(plan, states) if StepState.SKIPPED in states.values() else {}

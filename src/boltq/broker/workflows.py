@@ -79,16 +79,18 @@ class OwnId:
         self._home = home
         self._was_sent = False
 
-    async def submit(self, workflows: "Workflows", plan: Plan, form: str, *, key: str, means: str = "") -> Submitted:
+    async def submit(
+        self, workflows: "Workflows", plan: Plan, form: str, *, key: str, means: str = "", by: str = ""
+    ) -> Submitted:
         """See Workflows.submit."""
         was_sent, self._was_sent = self._was_sent, True
         try:
-            return await workflows.submit(plan, form, key=key, workflow_id=self.id, means=means)
+            return await workflows.submit(plan, form, key=key, workflow_id=self.id, means=means, by=by)
         except UnknownOutcome:
             if was_sent:
                 raise
         self.id = new_id(self._home)
-        return await workflows.submit(plan, form, key=key, workflow_id=self.id, means=means)
+        return await workflows.submit(plan, form, key=key, workflow_id=self.id, means=means, by=by)
 
 
 class Workflows:
@@ -99,9 +101,9 @@ class Workflows:
         self._aside = aside
 
     async def submit(
-        self, plan: Plan, form: str, *, key: str = "", workflow_id: str = "", means: str = ""
+        self, plan: Plan, form: str, *, key: str = "", workflow_id: str = "", means: str = "", by: str = ""
     ) -> Submitted:
-        """Store a new workflow; `form` is its JSON text. May be repeated with the same id or key.
+        """Store a new workflow; `form` is its JSON text, `by` who submits it. May be repeated with the same id or key.
 
         `means`: the same form in one spelling, by which a key's second use is compared with its first; else `form`.
         Raises Conflict for a key that was used otherwise, QueueFull, StoreError; UnknownOutcome for an id that is older
@@ -110,7 +112,7 @@ class Workflows:
         layout = self._broker.layout
         home = layout.of_id(workflow_id) if workflow_id else layout.of_key(key) if key else layout.next()
         digest = hashlib.sha256((means or form).encode()).hexdigest()[:32] if key else ""
-        new = wire_plan(plan, workflow_id or new_id(home), home, form)
+        new = wire_plan(plan, workflow_id or new_id(home), home, form, by)
         word, found = await self._send("flow_submit", home, pack(new), key, digest)
         if word == b"FULL":
             raise QueueFull(f"queue {found.decode()} is full")

@@ -103,7 +103,7 @@ class Parameters:
         try:
             values = self._decode(data)
         except _BAD_JSON as error:
-            raise DataError(f"the data do not fit the task's parameters: {_told(error)}") from None
+            raise DataError(f"the data do not fit the task's parameters: {told(error)}") from None
         if self.open_ended:
             return self._from_open(values, data)
         if not self._keyword_only:
@@ -197,7 +197,7 @@ class Parameters:
         try:
             rest = self._decode_rest(msgspec.json.encode(others))
         except _BAD_JSON as error:
-            raise DataError(f"the data do not fit the task's parameters: {_told(error)}") from None
+            raise DataError(f"the data do not fit the task's parameters: {told(error)}") from None
         args = tuple(named.pop(p.name) for p in self._positional)
         return args, {**rest, **named}
 
@@ -230,7 +230,7 @@ def result_reader(hint: Any) -> ResultReader:
         try:
             return decoders[-1](text)
         except _BAD_JSON as error:
-            raise DataError(f"the result is not what the function's return hint says: {_told(error)}") from None
+            raise DataError(f"the result is not what the function's return hint says: {told(error)}") from None
 
     return read
 
@@ -295,17 +295,17 @@ def _mistake_in(piece: Any, kind: Any, at: str) -> list[tuple[str, str]]:
 
 def _reason(error: Exception) -> str:
     """A decoder's complaint without its place, which a pointer tells."""
-    reason = _PATH.sub("", _told(error)).replace("`", "")
+    reason = _PATH.sub("", told(error)).replace("`", "")
     return reason[:1].lower() + reason[1:300]
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
     """A decoder's complaint without the value that it is about."""
-    return _VALUE.sub("Invalid enum value", str(error))
+    return _VALUE.sub(r"Invalid \1value", str(error))
 
 
 _PATH: Final = re.compile(r" - at `\$(.*)`$", re.DOTALL)
-_VALUE: Final = re.compile(r"Invalid enum value .*?(?=$| - at `\$)", re.DOTALL)
+_VALUE: Final = re.compile(r"Invalid (enum )?value .*?(?=$| - at `\$)", re.DOTALL)
 
 
 def _escaped(key: str) -> str:

@@ -155,7 +155,8 @@ def _checker(name: str, about: str) -> jsonschema_rs.Validator | None:
     if {key: value for key, value in schema.items() if key not in _ABOUT_PEOPLE}.items() <= _TRIVIAL.items():
         return None
     try:
-        return jsonschema_rs.validator_for(schema, offline=True)  # a schema cannot make us fetch anything
+        # A schema cannot make us fetch anything, and what is wrong with a value is said without the value.
+        return jsonschema_rs.validator_for(schema, offline=True, mask="the value")
     except ValueError as error:
         log.warning("the schema of job type %s cannot be used, so its data are not checked: %s", name, error)
         return None

@@ -121,7 +121,7 @@ class Workflows:
         if wish.dry_run:
             return json_response(await self._dry_run(caller, body, headers))
         form, plan = await self._read(caller, body, headers)
-        found = await self._store(form, plan, body.removeprefix(BOM).decode())
+        found = await self._store(form, plan, body.removeprefix(BOM).decode(), caller.author)
         unserved = await unserved_of(self._backend, plan) if found.created else []
         state = WorkflowState.RUNNING if found.created else await self._state(found.id)
         view = views.WorkflowSubmittedView(
@@ -161,13 +161,13 @@ class Workflows:
             return refused_workflow(error)
         return await accepted_workflow(self._backend, caller, plan)
 
-    async def _store(self, form: WorkflowForm, plan: Plan, text: str) -> Submitted:
+    async def _store(self, form: WorkflowForm, plan: Plan, text: str, by: str) -> Submitted:
         """Safe to repeat, since it has an id before it is stored."""
         self._backend.check_room()
         layout, key = self._backend.broker.layout, form.idempotency_key or ""
         own, means = OwnId(layout.of_key(key) if key else layout.next()), as_json(form) if key else ""
         try:
-            return await self._backend.ask(lambda flows: own.submit(flows, plan, text, key=key, means=means))
+            return await self._backend.ask(lambda flows: own.submit(flows, plan, text, key=key, means=means, by=by))
         except StoreUnavailable:
             raise Problem("store-unavailable", UNKNOWN_OUTCOME, id=own.id) from None
 

@@ -70,14 +70,14 @@ async def get(
             if following.origin != target.origin:
                 sent = {name: value for name, value in sent.items() if name in _HARMLESS}
             target = following
-    raise DataError(f"{target.shown}: more than {MAX_REDIRECTS} redirects")
+    raise DataError(f"{target.site}: more than {MAX_REDIRECTS} redirects")
 
 
 def _joined(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
-    except ValueError as error:
-        raise DataError(f"{url}: it redirects to what is no URL: {error}") from None
+    except ValueError:
+        raise DataError("url: it redirects to what is no URL") from None
 
 
 # --- what is asked --------------------------------------------------------------------------------------------------
@@ -110,8 +110,13 @@ class Target:
         return f"{self.path}?{self.query}" if self.query else self.path
 
     @property
+    def site(self) -> str:
+        """As messages have it: without path and query, which may have a secret in them."""
+        return f"{self.scheme}://{self.netloc}"
+
+    @property
     def shown(self) -> str:
-        """Without the query, which may have a secret in it."""
+        """Without the query."""
         return f"{self.scheme}://{self.netloc}{self.path}"
 
 
@@ -124,10 +129,12 @@ def parse_url(url: str, reach: Reach) -> Target:
     try:
         parts = urlsplit(url)
         scheme, host, port = parts.scheme.lower(), _host(parts.hostname or ""), parts.port
-    except ValueError as error:
+    except _BadHost as error:
         raise DataError(f"url: {error}") from None
+    except ValueError:  # its text repeats the host or the port
+        raise DataError("url: its host or port cannot be read") from None
     if scheme not in _PORTS:
-        raise DataError(f"url: must begin with http:// or https://, not {scheme or 'nothing'!r:.20}")
+        raise DataError("url: must begin with http:// or https://")
     if "@" in parts.netloc:
         raise DataError("url: must not have a user or a password in it; send an Authorization header instead")
     if not host:
@@ -143,9 +150,9 @@ def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers.items()) > MAX_HEADER_BYTES:
         raise DataError(f"headers: at most {MAX_HEADERS}, of {MAX_HEADER_BYTES} characters in all")
     sent = {"accept": "*/*", "user-agent": "boltq", "accept-encoding": "gzip"}
-    for name, value in headers.items():
+    for at, (name, value) in enumerate(headers.items(), 1):
         if not _HEADER_NAME.fullmatch(name):
-            raise DataError(f"headers: {name!r:.60} is no name of a header")
+            raise DataError(f"headers: the name of number {at} is no name of a header")
         if name.lower() in _OURS or name.lower().startswith("proxy-"):
             raise DataError(f"headers: {name} is not yours to set")
         if not _HEADER_VALUE.fullmatch(value):
@@ -154,14 +161,18 @@ def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return sent
 
 
+class _BadHost(ValueError):
+    """Why a host cannot be one; does not repeat it."""
+
+
 def _host(name: str) -> str:
     if ":" in name:
         if "%" in name:
-            raise ValueError("an address must not have a zone")
+            raise _BadHost("an address must not have a zone")
         return str(IPv6Address(name))
     host = name.encode("idna").decode().lower() if not name.isascii() else name
     if name and not _HOST.fullmatch(host):
-        raise ValueError(f"{name!r:.60} is no name of a host")
+        raise _BadHost("its host is no name of a host")
     return host
 
 
@@ -230,7 +241,7 @@ async def _ask(
             body = await _read(response, found, max_bytes)
             return Answer(response.status, target, found.get("content-type", ""), body)
     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-        raise TransientError(f"{target.shown}: {type(error).__name__}: {error}") from None
+        raise TransientError(f"{target.site}: {type(error).__name__}: {error}") from None
 
 
 def _text(header: bytes) -> str:
@@ -246,7 +257,7 @@ _TOO_MANY, _TRY_AGAIN = 429, {408, 425}
 
 def _check_status(target: Target, status: int, headers: Mapping[str, str]) -> None:
     """Raise what a status that is no success means for the job."""
-    message = f"{target.shown} answered {status}"
+    message = f"{target.site} answered {status}"
     if 200 <= status < 300:  # noqa: PLR2004 - a success
         return
     if status == _TOO_MANY:

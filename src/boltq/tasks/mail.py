@@ -113,7 +113,9 @@ _POLICY = SMTP.clone(cte_type="7bit", refold_source="none")
 
 def _addresses(field: str, given: Given) -> list[Address]:
     texts = [] if given is None else [given] if isinstance(given, str) else given
-    return [parse_address(field, text) for text in texts]
+    if len(texts) == 1:
+        return [parse_address(field, texts[0])]
+    return [parse_address(f"{field}[{at}]", text) for at, text in enumerate(texts)]
 
 
 def parse_address(field: str, text: str) -> Address:
@@ -125,7 +127,7 @@ def parse_address(field: str, text: str) -> Address:
         name = re.sub(r"\\(.)", r"\1", name[1:-1])
     local, at, domain = spec.rpartition("@")
     if not at or not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(ascii_domain := _ascii(domain)):
-        raise DataError(f"{field}: {text!r:.100} is not an address; give several as a list")
+        raise DataError(f"{field}: this is not an address; give several as a list")
     return Address(name, local, ascii_domain)
 
 
@@ -150,7 +152,7 @@ def _sender(settings: Settings, given: Given) -> Address:
     wanted = parse_address("from", given)
     allowed = {name.lower() for name in listed(settings.email_allowed_from)} | {usual.addr_spec.lower()}
     if not {wanted.addr_spec.lower(), wanted.domain.lower()} & allowed:
-        raise DataError(f"from: {wanted.addr_spec} is not a sender that BOLTQ_EMAIL_ALLOWED_FROM names")
+        raise DataError("from: not a sender that BOLTQ_EMAIL_ALLOWED_FROM names")
     return wanted
 
 

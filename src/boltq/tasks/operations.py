@@ -56,7 +56,8 @@ class Filter(Operation, frozen=True, tag="filter", rename={"test": "is"}):
         if self.test in {"in", "not in"}:
             if not isinstance(wanted, list):
                 raise Unfit(f"`value` must be a list for the test `{self.test}`")
-            return lambda cell: any(_equal(cell, one) for one in wanted) is (self.test == "in")
+            among = _Among(wanted)
+            return lambda cell: among.has(cell) is (self.test == "in")
         if self.test in _OF_TEXT:
             if not isinstance(wanted, str):
                 raise Unfit(f"`value` must be text for the test `{self.test}`")
@@ -82,7 +83,7 @@ class Limit(Operation, frozen=True, tag="limit"):
 class Sort(Operation, frozen=True, tag="sort"):
     """Order the rows by fields: numbers before text, and rows without the field at the end."""
 
-    by: Name | Names
+    by: Name | Annotated[list[Name], Meta(min_length=1, max_length=20)]
     descending: bool = False
 
     def run(self, rows: list[Row]) -> list[Row]:
@@ -115,7 +116,7 @@ class Select(Operation, frozen=True, tag="select"):
 class Rename(Operation, frozen=True, tag="rename"):
     """Give fields other names: old name to new name."""
 
-    fields: Annotated[dict[Name, Name], Meta(min_length=1)]
+    fields: Annotated[dict[Name, Name], Meta(min_length=1, max_length=500)]
 
     def run(self, rows: list[Row]) -> list[Row]:
         """Rows with the new names."""
@@ -132,7 +133,7 @@ class Rename(Operation, frozen=True, tag="rename"):
 class Convert(Operation, frozen=True, tag="convert"):
     """Make fields numbers, text or booleans: name to kind. Null stays null, and empty text becomes null."""
 
-    fields: Annotated[dict[Name, Literal["number", "text", "boolean"]], Meta(min_length=1)]
+    fields: Annotated[dict[Name, Literal["number", "text", "boolean"]], Meta(min_length=1, max_length=500)]
 
     def run(self, rows: list[Row]) -> list[Row]:
         """Rows with these fields converted."""
@@ -256,8 +257,11 @@ AnyOperation = Filter | Select | Sort | Aggregate | Join | Limit | Rename | Conv
 
 def _check_fields(rows: Sequence[Row], fields: Iterable[str], what: str = "row") -> None:
     """A field that no row has is a slip, not an empty column."""
+    missing = set(fields).difference(rows[0]) if rows else set()
+    if missing:
+        missing.difference_update(*rows)
     for field in fields:
-        if rows and not any(field in row for row in rows):
+        if field in missing:
             there = list(dict.fromkeys(name for row in rows[:100] for name in row))
             more = ", …" if len(there) > _NAMED else ""
             raise Unfit(f"no {what} has the field `{field}`; there are: {', '.join(there[:_NAMED])}{more}")
@@ -294,19 +298,40 @@ def _kind(cell: Any) -> str:
     return kinds.get(type(cell), "an object")
 
 
-def _shown(cell: Any) -> str:
-    return f"{_kind(cell)} ({msgspec.json.encode(cell).decode():.40})"
-
-
 def _equal(cell: Any, wanted: Any) -> bool:
     if {_kind(cell), _kind(wanted)} == {"a number", "text"}:
-        raise Unfit(_MIXED.format(_shown(cell), _shown(wanted)))
+        raise Unfit(_MIXED.format(_kind(cell), _kind(wanted)))
     return _kind(cell) == _kind(wanted) and bool(cell == wanted)
+
+
+class _Among:
+    """A list of values in which cells are looked for; as long as one takes, however long the list is."""
+
+    def __init__(self, values: list[Any]) -> None:
+        self._kinds = {_kind(value) for value in values}
+        self._simple = {(_kind(value), value) for value in values if not isinstance(value, list | dict)}
+        self._others = [value for value in values if isinstance(value, list | dict)]
+        if len(self._others) > _MOST_OTHERS:
+            raise Unfit(f"`value` may have {_MOST_OTHERS} lists and objects in it")
+
+    def has(self, cell: Any) -> bool:
+        kind = _kind(cell)
+        if isinstance(cell, list | dict):
+            return any(_equal(cell, one) for one in self._others)
+        if (kind, cell) in self._simple:
+            return True
+        other = {"a number": "text", "text": "a number"}.get(kind)
+        if other in self._kinds:
+            raise Unfit(_MIXED.format(kind, other))
+        return False
+
+
+_MOST_OTHERS = 100
 
 
 def _comparable(cell: Any, wanted: Any) -> tuple[Any, Any]:
     if _kind(cell) != _kind(wanted) or _kind(cell) not in {"a number", "text"}:
-        raise Unfit(_MIXED.format(_shown(cell), _shown(wanted)))
+        raise Unfit(_MIXED.format(_kind(cell), _kind(wanted)))
     return cell, wanted
 
 
@@ -315,13 +340,13 @@ _MIXED = "{} cannot be compared with {}; the operation `convert` makes numbers o
 
 def _text(cell: Any) -> str:
     if not isinstance(cell, str):
-        raise Unfit(f"is {_shown(cell)}, not text")
+        raise Unfit(f"is {_kind(cell)}, not text")
     return cell
 
 
 def _number(cell: Any) -> Any:
     if _kind(cell) != "a number":
-        raise Unfit(f"is {_shown(cell)}, not a number; the operation `convert` makes numbers of text")
+        raise Unfit(f"is {_kind(cell)}, not a number; the operation `convert` makes numbers of text")
     return cell
 
 
@@ -329,7 +354,7 @@ def _ranked(cell: Any) -> tuple[int, Any]:
     """A cell with the rank of its kind, so that cells of all kinds can be ordered."""
     rank = {"a boolean": 0, "a number": 1, "text": 2}.get(_kind(cell))
     if rank is None:
-        raise Unfit(f"is {_shown(cell)}, which has no order")
+        raise Unfit(f"is {_kind(cell)}, which has no order")
     return rank, cell
 
 
@@ -378,7 +403,7 @@ def _to_number(cell: Any) -> Any:
             return int(text)
         if _DECIMAL.fullmatch(text) and math.isfinite(number := float(text)):
             return number
-        raise Unfit(f"is {_shown(cell)}, which is not written as a number")
+        raise Unfit(f"is {_kind(cell)}, which is not written as a number")
     return _number(cell)
 
 
@@ -391,7 +416,7 @@ def _to_boolean(cell: Any) -> bool | None:
         return cell
     word = str(cell).strip().lower()
     if word not in _BOOLEANS:
-        raise Unfit(f"is {_shown(cell)}; a boolean is true or false, yes or no, 1 or 0")
+        raise Unfit(f"is {_kind(cell)}; a boolean is true or false, yes or no, 1 or 0")
     return _BOOLEANS[word]
 
 

@@ -1,16 +1,20 @@
 """The job type `process_data`: filter, sort, group and join rows, by a list of operations."""
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from boltq.app import BoltQ
+from boltq.domain.api_keys import OWNER
 from boltq.domain.context import current_job
 from boltq.domain.errors import NotFound
+from boltq.domain.job import JobRecord
 from boltq.domain.outcome import DataError, RetryLater
+from boltq.domain.parameters import told
 from boltq.domain.states import TERMINAL, JobState
+from boltq.domain.workflow.bounds import MAX_NESTING
 from boltq.tasks.operations import Aggregate, AnyOperation, Join, Row, Unfit
 from boltq.tasks.reading import MAX_ROWS
 
@@ -108,16 +112,49 @@ async def _filled(app: BoltQ, at: int, operation: AnyOperation) -> AnyOperation:
 
 
 async def _rows_of_job(app: BoltQ, job_id: str, field: str) -> list[Row]:
-    """The rows in a job's result. Raises DataError, and RetryLater while the job has not ended."""
+    """The rows in a job's result, which whoever submitted this job may see. Raises DataError.
+
+    Raises RetryLater while that job has not ended.
+    """
     try:
         job = await app.job(job_id).record()
     except NotFound:
-        raise DataError(f"{field}: there is no job {job_id:.40}, or it is too old to be kept") from None
+        job = None
+    if job is None or not await _may_read(app, job):  # in the same words: who may not read it, may not ask for it
+        raise DataError(f"{field}: there is no such job that its submitter may read, or it is too old to be kept")
     if job.state not in TERMINAL:
-        raise RetryLater(message=f"{field}: job {job_id} is {job.state}, its result is not there yet")
+        raise RetryLater(message=f"{field}: that job is {job.state}, its result is not there yet")
     if job.state is not JobState.COMPLETED:
-        raise DataError(f"{field}: job {job_id} is {job.state}, so it has no result")
-    return _rows_in(msgspec.json.decode(job.result or "null"), f"{field}: the result of job {job_id}")
+        raise DataError(f"{field}: that job is {job.state}, so it has no result")
+    return _rows_in(msgspec.json.decode(job.result or "null"), f"{field}: the result of that job")
+
+
+async def _may_read(app: BoltQ, other: JobRecord) -> bool:
+    """Whether who submitted the job that runs here may read another: see docs/decisions/0020."""
+    own = current_job()
+    if own is None:  # somebody calls the function itself
+        return True
+    author = await _author_of(app, await app.job(own.job_id).record())
+    return author in {"", OWNER} or author == await _author_of(app, other)
+
+
+async def _author_of(app: BoltQ, job: JobRecord) -> str:
+    """Who submitted a job; a step's, who submitted the workflow. "" for who has the store, or does not log in."""
+    workflow_id = job.workflow_id
+    for _ in range(MAX_NESTING + 1):
+        if job.created_by or workflow_id is None:
+            return job.created_by or ""
+        try:
+            workflow = await app.workflow(workflow_id).record()
+        except NotFound:
+            return _NOBODY
+        if workflow.within is None:
+            return workflow.created_by or ""
+        workflow_id = workflow.within
+    return _NOBODY
+
+
+_NOBODY: Final = "?"  # no submitter has this name
 
 
 def _rows_in(result: Any, where: str) -> list[Row]:
@@ -128,4 +165,4 @@ def _rows_in(result: Any, where: str) -> list[Row]:
     try:
         return msgspec.convert(rows, list[Row])
     except msgspec.ValidationError as error:
-        raise DataError(f"{where} has no rows: {error}") from None
+        raise DataError(f"{where} has no rows: {told(error)}") from None

@@ -14,6 +14,7 @@ from boltq.domain.outcome import DataError
 Format = Literal["auto", "json", "csv", "text"]
 
 MAX_ROWS = 100_000
+MAX_COLUMNS = 10_000
 
 
 def format_of(content_type: str, path: str) -> Literal["json", "csv", "text"]:
@@ -40,9 +41,9 @@ def text_of(body: bytes, content_type: str, encoding: str | None) -> str:
         known = codecs.lookup(name).name
         return body.decode(known if _TEXT_CODEC.match(known) else "unknown")
     except UnicodeDecodeError as error:
-        raise DataError(f"the answer is not {name}: byte {error.start} is {body[error.start]:#04x}") from None
+        raise DataError(f"the answer is not {name}: byte {error.start} cannot stand there") from None
     except (LookupError, ValueError):
-        raise DataError(f"the encoding {name!r:.40} is not known") from None
+        raise DataError("encoding: the name of this one is not known") from None
 
 
 def json_of(text: str) -> Any:
@@ -79,8 +80,12 @@ def _head(cells: list[str]) -> list[str]:
     names = [cell.strip() or f"column_{at}" for at, cell in enumerate(cells, 1)]
     if not names:
         raise DataError("CSV: there is no first line with names")
-    if twice := next((name for at, name in enumerate(names) if name in names[:at]), None):
-        raise DataError(f"CSV: the first line has {twice!r:.60} twice")
+    if len(names) > MAX_COLUMNS:
+        raise DataError(f"CSV: {len(names)} columns; at most {MAX_COLUMNS}")
+    first: dict[str, int] = {}
+    for at, name in enumerate(names, 1):
+        if first.setdefault(name, at) != at:
+            raise DataError(f"CSV: in the first line, columns {first[name]} and {at} have one name")
     return names
 
 

@@ -118,7 +118,7 @@ def _waiting(seconds: Any, until: Any, scope: Scope) -> WaitFor | WaitUntil:
     try:
         return WaitUntil(moment_ms(found)) if seconds is None else WaitFor(delay_ms(found))
     except ValueError as error:
-        raise DataError(f"{field}: {found!r:.60} is not {error}") from None
+        raise DataError(f"{field}: not {error}") from None
 
 
 def _merged(usual: str, given: str) -> str:
