@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
-from redis import exceptions as redis_errors
-
 from boltq.broker.broker import Broker
 from boltq.broker.calls import Call
-from boltq.broker.scripts import is_unknown, translate
+from boltq.broker.scripts import FAULTS, is_unknown, translate
 
 T = TypeVar("T")
 
@@ -46,7 +44,7 @@ class Meter(Broker):
         command = self.library.call(call.script, self.layout.prefix(call.partition), now, call.args)
         try:
             reply, ms = await self._metered(*command)
-        except (redis_errors.RedisError, OSError) as error:
+        except FAULTS as error:
             raise translate(error) from error
         if isinstance(reply, Exception):
             if is_unknown(reply):

@@ -12,7 +12,7 @@ from redis import exceptions as redis_errors
 from boltq.broker import calls
 from boltq.broker.calls import Beat, Call, Claim, Reaped, Settlement, Settling
 from boltq.broker.connect import connect, connect_sync, let_go
-from boltq.broker.scripts import Library, Rewrite, is_known, is_unknown, translate
+from boltq.broker.scripts import FAULTS, Library, Rewrite, is_known, is_unknown, translate
 from boltq.domain import limits
 from boltq.domain.errors import (
     BoltQError,
@@ -180,7 +180,7 @@ class Broker:
         """Learn the number of partitions and write nothing; whether the namespace is there. Raises StoreUnavailable."""
         try:
             stored = await self.redis.hget(f"{self.layout.prefix(0)}partition", "partitions")
-        except (redis_errors.RedisError, OSError) as error:
+        except FAULTS as error:
             raise translate(error) from error
         if stored:
             self.layout = Layout(self.layout.namespace, int(stored))
@@ -384,13 +384,13 @@ class Broker:
         command = self.library.call(call.script, self.layout.prefix(call.partition), now, call.args)
         try:
             return call.read(await self._execute(*command))
-        except (redis_errors.RedisError, OSError) as error:
+        except FAULTS as error:
             if not is_unknown(error):
                 raise translate(error) from error
         try:
             await self._load()
             return call.read(await self._execute(*command))
-        except (redis_errors.RedisError, OSError) as error:
+        except FAULTS as error:
             raise translate(error) from error
 
     async def _load(self) -> None:
@@ -406,7 +406,7 @@ class Broker:
         try:
             async with asyncio.timeout(seconds * 2 + 1):
                 letter: Any = await self.blocking.blpop([key], timeout=seconds)
-        except (redis_errors.RedisError, OSError) as error:
+        except FAULTS as error:
             raise translate(error) from error
         return letter[1] if letter else None
 
@@ -445,13 +445,13 @@ class SyncBroker:
         command = self._library.call(call.script, self._layout.prefix(call.partition), now, call.args)
         try:
             return call.read(self._execute(*command))
-        except (redis_errors.RedisError, OSError) as error:
+        except FAULTS as error:
             if not is_unknown(error):
                 raise translate(error) from error
         try:
             self._load()
             return call.read(self._execute(*command))
-        except (redis_errors.RedisError, OSError) as error:
+        except FAULTS as error:
             raise translate(error) from error
 
     def _load(self) -> None:
