@@ -5,7 +5,7 @@ import random as chance
 from typing import Any
 
 import pytest
-from flows import form_of, step
+from flows import form_of, plan_of, step
 from hands import Hands, all_keys, begin
 
 from boltq.broker.audit import audit
@@ -13,7 +13,7 @@ from boltq.broker.broker import Broker, Knobs
 from boltq.broker.flows import WorkflowSummary
 from boltq.broker.search import Search
 from boltq.broker.workflows import Workflows
-from boltq.domain.errors import Conflict, NotFound
+from boltq.domain.errors import Conflict, NotFound, QueueFull
 from boltq.domain.filters import JobFilter
 from boltq.domain.outcome import DataError
 from boltq.domain.workflow.maps import items_to_rerun
@@ -491,3 +491,22 @@ async def test_the_tags_of_a_workflow_are_those_of_its_jobs(broker: Broker) -> N
     await hands.workflows.rerun(run, RerunMode.FAILED_ONLY)
     await hands.finish(run)
     assert await count("a", "b") == 6 + 3  # the map, one item, and what comes after them
+
+
+async def test_a_workflow_does_not_pass_a_queues_limit_with_what_begins_at_once(broker: Broker) -> None:
+    """What begins later was accepted with it, and is never refused."""
+    workflows = Workflows(broker)
+    steps = [step("a"), step("b"), *(step(f"later{n}", "a") for n in range(5))]
+    await broker.limit("default", 1)
+    with pytest.raises(QueueFull, match="default"):
+        await workflows.submit(plan_of(form_of(*steps)), form_of(*steps))
+    assert (await workflows.list()).workflows == []
+    await broker.limit("default", 2)
+    run, hands = await begin(broker, form_of(*steps))
+    with pytest.raises(QueueFull, match="default"):
+        await workflows.submit(plan_of(form_of(step("c"))), form_of(step("c")), workflow_id=f"{'0' * 24}{run[-2:]}")
+    form = form_of(step("x", queue="other"), step("y", "x"))
+    with pytest.raises(QueueFull, match="default"):  # not at once, but there is no room at all
+        await workflows.submit(plan_of(form), form, workflow_id=f"{'1' * 24}{run[-2:]}")
+    assert [one.id for one in (await workflows.list()).workflows] == [run]
+    assert (await hands.finish(run)).state == "completed"

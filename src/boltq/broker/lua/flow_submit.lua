@@ -17,10 +17,14 @@ if key ~= '' then
 end
 local word = memory.word(new[1])
 if word then return { word, word == 'EXISTS' and new[1] or string.format('%d', NOW) } end
+local begin = {} -- queue -> how many steps begin at once; the others find room, or not, when their time comes
 for _, row in ipairs(new[3]) do
   local queue = route_of(row[4][2]).queue
   local full = is_full(queue)
   if full then return { full, queue } end
+  begin[queue] = (begin[queue] or 0) + (row[2][4] == 'now' and 1 or 0)
+  local room = room_in(queue)
+  if room and room < begin[queue] then return { 'FULL', queue } end
 end
 if key ~= '' then
   local keep = tonumber(call('HGET', partition_key, 'keep_keys_ms')) or 86400000
