@@ -674,3 +674,63 @@ def test_it_is_explained_why_a_workflow_failed(http):
     assert "category data" in found["bad"]["text"]
     assert found["after"]["code"] in {"skipped", "cancelled"}
     assert found["ask"]["text"] == "it was cancelled after the step bad had failed"
+
+
+# Why, through the border of a sub-workflow
+
+
+def reasons_of(http, workflow: str) -> dict[str, dict[str, Any]]:
+    return {one["id"]: one for one in http.get(f"{PATH}/{workflow}/explain").json()["steps"]}
+
+
+def test_explain_goes_through_the_border_of_a_sub_workflow(http):
+    deep = form(step("x", queue="nobody-deep"))
+    middle = form(step("ok"), step("sub", "ok", workflow=deep))
+    workflow = submit(http, step("mid", workflow=middle), step("many", workflow=deep, map={"over": [1, 2]}))
+    reason = "no live worker serves queue nobody-deep"
+
+    async def told():
+        found = reasons_of(http, workflow)
+        return reason in found["mid"]["text"] and reason in found["many"]["text"]
+
+    asyncio.run(eventually(told))
+    found = reasons_of(http, workflow)
+    [inner] = found["mid"]["workflows"]
+    assert [one["id"] for one in inner["steps"]] == ["sub"]
+    [deepest] = inner["steps"][0]["workflows"]
+    assert [(one["id"], one["state"], one["code"]) for one in deepest["steps"]] == [("x", "queued", "no_worker")]
+    assert len(found["many"]["workflows"]) == 2
+    assert f"step sub of {inner['id']}" in found["mid"]["text"]
+
+
+def test_explain_says_what_failed_inside(http):
+    deep = form(step("x", job_type="spoil", params={"text": "no rows"}))
+    workflow = submit(http, step("mid", workflow=form(step("sub", workflow=deep))))
+    ended(http, workflow)
+    mid = reasons_of(http, workflow)["mid"]
+    assert "no rows" in mid["text"]
+    assert [one["id"] for one in mid["workflows"][0]["steps"][0]["workflows"][0]["steps"]] == ["x"]
+
+
+def test_a_workflow_and_a_step_say_as_much_as_explain(http):
+    workflow = submit(
+        http,
+        step("lonely", queue="nobody-lonely"),
+        step("bad", job_type="spoil", allow_failure=True),
+        step("never", when="false"),
+        step("ask", approval={"prompt": "go?"}),
+        step("later", "lonely"),
+        step("mid", workflow=form(step("x", queue="nobody-lonely"))),
+        on_failure_policy="continue",
+    )
+
+    async def settled():
+        states = {one["id"]: one["state"] for one in http.get(f"{PATH}/{workflow}").json()["steps"]}
+        return (states["bad"], states["ask"], states["mid"]) == ("failed", "waiting", "running")
+
+    asyncio.run(eventually(settled))
+    told = {name: one["text"] for name, one in reasons_of(http, workflow).items()}
+    shown = {name: one["why"] for name, one in steps_of(http.get(f"{PATH}/{workflow}").json()).items()}
+    assert shown == told
+    assert {name: http.get(f"{PATH}/{workflow}/steps/{name}").json()["why"] for name in told} == told
+    assert "nobody-lonely" in told["lonely"]

@@ -19,6 +19,7 @@ from boltq.client.answers import Page
 from boltq.client.request import Request
 from boltq.client.workflow_answers import (
     ItemInfo,
+    StepExplanation,
     StepInfo,
     StepPage,
     WorkflowHead,
@@ -156,7 +157,7 @@ def _notes(step: StepInfo) -> Iterable[str]:
         yield f"{ended}/{step.map.total}{f', {step.map.failed} failed' if step.map.failed else ''}"
     if step.error and step.state is not StepState.COMPLETED:
         yield one_line(step.error)
-    if step.why:
+    if step.why and not step.error and not step.map:
         yield step.why.removeprefix("it ")
     if step.answer:
         yield _said(step)
@@ -326,5 +327,13 @@ async def _explain(desk: Desk, args: argparse.Namespace) -> int:
     print(show.clean(found.text))
     if found.steps:
         print()
-        show.table(("step", "state", "why"), [(step.id, step.state, step.text) for step in found.steps])
+        show.table(("step", "state", "why"), list(_explained(found.steps)))
     return OK
+
+
+def _explained(steps: list[StepExplanation], before: str = "") -> Iterable[tuple[str, str, str]]:
+    """Steps, each with those of its sub-workflows below it."""
+    for step in steps:
+        yield f"{before}{step.id}", step.state, step.text
+        for inner in step.workflows:
+            yield from _explained(inner.steps, f"{before}{step.id}/")

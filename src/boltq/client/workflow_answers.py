@@ -107,7 +107,7 @@ class StepInfo(msgspec.Struct, kw_only=True):
     group: str = "steps"  # steps, on_failure or finally
     type: str = "job"  # job, wait, approval or workflow
     state: StepState
-    why: str | None = None  # why it waits, or was skipped
+    why: str | None = None  # why it stands where it stands; None once it completed
     depends_on: list[str] = []
     level: int = 0
     run_if: str = "all_success"
@@ -221,6 +221,7 @@ class StepExplanation(msgspec.Struct, kw_only=True):
     until: datetime | None = None
     waits_for: list[str] = []  # steps
     job_id: str | None = None
+    workflows: list["WorkflowExplanation"] = []  # its sub-workflow; of a map, those of its first items
 
 
 class WorkflowExplanation(msgspec.Struct, kw_only=True):

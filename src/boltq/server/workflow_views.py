@@ -105,7 +105,10 @@ class StepView(msgspec.Struct, kw_only=True):
     group: Group
     type: StepKind
     state: StepState
-    why: Annotated[str | None, msgspec.Meta(description="why it waits, or was skipped")]
+    why: Annotated[
+        str | None,
+        msgspec.Meta(description="why it stands where it stands, as explain says; null once it completed"),
+    ]
     depends_on: list[str]
     level: Annotated[int, msgspec.Meta(description="steps on the longest way to it, in its group")]
     run_if: Annotated[str, msgspec.Meta(description="a rule; `at_least` with its number, such as `at_least 2`")]
@@ -236,9 +239,16 @@ def standing_view(found: WorkflowSummary, rights: Rights) -> WorkflowStandingVie
 
 
 def workflow_view(
-    record: WorkflowRecord, data: Mapping[str, StepData], output: str | None, output_error: str | None, rights: Rights
+    record: WorkflowRecord,
+    data: Mapping[str, StepData],
+    whys: Mapping[str, str],
+    output: tuple[str | None, str | None],
+    rights: Rights,
 ) -> WorkflowView:
-    """A workflow with everything that one may see. `data` of the steps may be empty for who may see none."""
+    """A workflow with everything that one may see. `data` of the steps may be empty for who may see none.
+
+    `whys`: why its steps stand where they do. `output`: it, or why there is none.
+    """
     seen = rights.payload
     return WorkflowView(
         **_head(record, rights),
@@ -248,20 +258,22 @@ def workflow_view(
         deadline=rfc3339(record.deadline),
         on_failure_policy=record.plan.policy,
         input=raw_or_none(record.plan.input) if seen else None,
-        output=raw_or_none(output) if seen else None,
-        output_error=output_error if seen else None,
+        output=raw_or_none(output[0]) if seen else None,
+        output_error=output[1] if seen else None,
         form=raw_or_none(record.form) if seen else None,
         levels=describe(record.plan).levels,
-        steps=[_step(record, step, data.get(step.id) or StepData(), rights) for step in record.steps],
+        steps=[
+            _step(record, step, data.get(step.id) or StepData(), whys.get(step.id), rights) for step in record.steps
+        ],
         hidden=not seen,
     )
 
 
 def step_page_view(
-    record: WorkflowRecord, step: StepRecord, data: StepData, page: ItemPage, rights: Rights
+    record: WorkflowRecord, step: StepRecord, data: StepData, why: str | None, page: ItemPage, rights: Rights
 ) -> StepPageView:
     """A step with a page of its items."""
-    shown = _step(record, step, data, rights)
+    shown = _step(record, step, data, why, rights)
     return StepPageView(
         **{name: getattr(shown, name) for name in StepView.__struct_fields__},
         workflow=record.id,
@@ -334,14 +346,14 @@ def _ending(found: WorkflowSummary | WorkflowRecord) -> Any:
     return found.ending
 
 
-def _step(record: WorkflowRecord, step: StepRecord, data: StepData, rights: Rights) -> StepView:
+def _step(record: WorkflowRecord, step: StepRecord, data: StepData, why: str | None, rights: Rights) -> StepView:
     planned, seen = record.plan.by_id[step.id], rights.payload
     return StepView(
         id=step.id,
         group=step.group,
         type=step.kind,
         state=step.state,
-        why=why_text(step, rights),
+        why=why or why_text(step, rights),
         depends_on=list(planned.parents),
         level=planned.level,
         run_if=f"{planned.rule} {planned.at_least}" if planned.rule is Rule.AT_LEAST else planned.rule.value,

@@ -221,7 +221,8 @@ class Workflows:
         if rights.payload:
             data = await self._backend.ask(lambda flows: flows.data(record))
             output = await self._output(record)
-        return json_response(views.workflow_view(record, data, *output, rights))
+        whys = {step.id: step.text for step in (await explain_workflow(self._backend, record, rights)).steps}
+        return json_response(views.workflow_view(record, data, whys, output, rights))
 
     async def step(self, request: Request) -> Response:
         """Show a step with everything, and of a map which items there are: with state, job and error.
@@ -239,7 +240,9 @@ class Workflows:
         if rights.payload:
             data = await self._backend.ask(lambda flows: flows.data(record, only=step_id))
         found = data.get(step_id) or StepData()
-        return json_response(views.step_page_view(record, record.step(step_id), found, page, rights))
+        why = (await explain_workflow(self._backend, record, rights, only=step_id)).steps
+        own, text = record.step(step_id), why[0].text if why else None
+        return json_response(views.step_page_view(record, own, found, text, page, rights))
 
     async def _output(self, record: WorkflowRecord) -> tuple[str | None, str | None]:
         """What a workflow results in that has ended well, or why there is no such thing."""
