@@ -396,3 +396,18 @@ def test_which_items_failed_and_why(anywhere: Run, app: BoltQ, work: Work) -> No
     assert "no 2" in more.out
     assert "no 1" not in more.out.split("items:")[1]
     assert anywhere("workflow", "show", workflow_id, "each", "--state", "dead").code == 2
+
+
+def test_lists_over_workflows(anywhere: Run, app: BoltQ, work: Work) -> None:
+    inner = {"name": "inner", "steps": [{"id": "ask", "approval": {"prompt": "Shall we?"}}]}
+    outer = submitted(anywhere, {"name": "outer", "steps": [{"id": "mid", "workflow": inner}]})
+    work()
+    [child] = [row["id"] for row in anywhere("workflow", "list", "--within", outer, "--json").json["items"]]
+    assert anywhere("workflow", "approvals").rows[0][:3] == [child, "ask", "inner"]
+    assert anywhere("workflow", "approvals").rows[0][-1] == "Shall we?"
+    assert [row[0] for row in anywhere("workflow", "list", "--nested").rows] == [child]
+    assert [row[0] for row in anywhere("workflow", "list", "--outermost").rows] == [outer]
+    assert [row["id"] for row in anywhere("jobs", "--workflow", outer, "--json").json["items"]] != []
+    anywhere("workflow", "approve", child, "ask")
+    work()
+    assert anywhere("workflow", "approvals").rows == []

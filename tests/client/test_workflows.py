@@ -160,6 +160,29 @@ def test_which_items_failed_and_why(client: Client, working) -> None:
     assert "items[1]: DataError" in page.error.message
 
 
+def test_lists_over_workflows(client: Client, working) -> None:
+    inner = Workflow("inner")
+    inner.options(id="ask").approval("Shall we?")
+    outer = Workflow("outer")
+    outer.options(id="mid").workflow(inner)
+    with working():
+        run = client.submit_workflow(outer)
+
+        async def asked() -> bool:
+            return any(one.workflow == "inner" for one in client.approvals())
+
+        asyncio.run(eventually(asked))
+        [child] = [one.id for one in client.workflows(within=run.id)]
+        [approval] = [one for one in client.approvals() if one.workflow_id == child]
+        assert (approval.step, approval.prompt) == ("ask", "Shall we?")
+        assert [job.id for job in client.jobs(workflow=child)] == [approval.job_id]
+        assert child in {one.id for one in client.workflows(nested=True)}
+        assert child not in {one.id for one in client.workflows(nested=False)}
+        client.workflow(child).signal("ask", "approve")
+        run.wait(timeout=60)
+    assert child not in {one.workflow_id for one in client.approvals()}
+
+
 def eventually_waits(client: Client, workflow_id: str) -> StepInfo | None:
     """The approval step, once it waits for a word."""
 

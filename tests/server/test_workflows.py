@@ -734,3 +734,86 @@ def test_a_workflow_and_a_step_say_as_much_as_explain(http):
     assert shown == told
     assert {name: http.get(f"{PATH}/{workflow}/steps/{name}").json()["why"] for name in told} == told
     assert "nobody-lonely" in told["lonely"]
+
+
+# Lists over workflows
+
+
+def paged(http, path: str, **params: Any) -> list[dict[str, Any]]:
+    """All items, page by page."""
+    found: list[dict[str, Any]] = []
+    while True:
+        answer = http.get(path, params=params)
+        assert answer.status_code == 200, answer.text
+        found += answer.json()["items"]
+        if not answer.json()["next_cursor"]:
+            return found
+        params["cursor"] = answer.json()["next_cursor"]
+
+
+def test_jobs_are_listed_by_workflow(http):
+    workflow = submit(http, step("first"), spread(tolerated_failures=5), step("last", "spread", job_type="spoil"))
+    submit(http, step("other"))
+    ended(http, workflow)
+    steps = steps_of(shown := http.get(f"{PATH}/{workflow}").json())
+    items = [item["job_id"] for item in items_of(http, workflow, "spread")]
+    expected = {step["job_id"] for step in shown["steps"]} | set(items)
+    for limit in (1, 2, 3, 500):
+        found = paged(http, "/api/v1/jobs", workflow=workflow, limit=limit)
+        assert {job["id"] for job in found} == expected
+        assert len(found) == len(expected)
+        ids = [job["id"] for job in found]
+        assert ids[ids.index(steps["spread"]["job_id"]) + 1 :][: len(items)] == items
+    dead = paged(http, "/api/v1/jobs", workflow=workflow, state="dead", limit=2)
+    assert {job["id"] for job in dead} == {items[1], items[3], steps["last"]["job_id"]}
+    assert {job["id"] for job in paged(http, "/api/v1/jobs", workflow=workflow, type="add")} == set(items)
+    assert http.get("/api/v1/jobs", params={"workflow": "no id"}).status_code == 422
+    assert http.get("/api/v1/jobs", params={"workflow": "0" * 26}).status_code == 404
+    assert http.get("/api/v1/jobs", params={"workflow": workflow, "cursor": "nonsense"}).status_code == 422
+
+
+def test_sub_workflows_are_listed_over_all_and_by_their_parent(http):
+    inner = form(step("x", params={"n": "{{ input.n }}"}), input={"n": 0}, name="an inner one")
+    workflow = submit(http, step("subs", workflow=inner, params={"n": "{{ item }}"}, map={"over": [1, 2, 3]}))
+    ended(http, workflow)
+    children = {item["workflow_id"] for item in items_of(http, workflow, "subs")}
+    assert {one["id"] for one in paged(http, PATH, within=workflow, limit=1)} == children
+    found = paged(http, PATH, nested=True, name="an inner one")
+    assert children <= {one["id"] for one in found}
+    assert {one["within"] for one in found if one["id"] in children} == {workflow}
+    outermost = paged(http, PATH, nested=False)
+    assert workflow in {one["id"] for one in outermost}
+    assert {one["within"] for one in outermost} == {None}
+    assert paged(http, PATH, within=next(iter(children))) == []
+    refused = http.get(PATH, params={"within": workflow, "state": "failed"})
+    assert list(mistakes(refused)) == ["/state"]
+    assert http.get(PATH, params={"within": "0" * 26}).status_code == 404
+
+
+def test_what_waits_for_a_person_is_listed_over_all_workflows(http, keyed):
+    ask = step("ask", approval={"prompt": "Is {{ input.n }} enough?", "timeout_seconds": 600})
+    outer = submit(http, step("mid", workflow=form(ask, input={"n": 1}, name="inner")), name="outer of approvals")
+    other = submit(http, ask, input={"n": 2}, name="other")
+
+    def mine() -> dict[str, dict[str, Any]]:
+        within = {one["id"] for one in paged(http, PATH, within=outer)}
+        found = paged(http, "/api/v1/approvals", state="waiting", limit=1)
+        return {one["workflow"]: one for one in found if one["workflow_id"] in within | {other}}
+
+    async def both():
+        return len(mine()) == 2
+
+    asyncio.run(eventually(both))
+    asked = mine()["inner"]
+    assert (asked["step"], asked["prompt"], asked["paused"]) == ("ask", "Is 1 enough?", False)
+    assert asked["since"] < asked["due_at"]
+    with keyed("read") as client:
+        assert {one["prompt"] for one in client.get("/api/v1/approvals").json()["items"]} == {None}
+    http.post(f"{PATH}/{other}/pause")
+    assert (mine()["other"]["paused"], mine()["other"]["due_at"]) == (True, None)
+    signal = f"{PATH}/{asked['workflow_id']}/signals/ask"
+    assert http.post(signal, json={"decision": "approve"}).json()["verdict"] == "taken"
+    http.post(f"{PATH}/{other}/cancel")
+    assert (ended(http, outer)["state"], ended(http, other)["state"]) == ("completed", "cancelled")
+    assert mine() == {}
+    assert http.get("/api/v1/approvals", params={"state": "ended"}).status_code == 422

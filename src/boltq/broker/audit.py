@@ -73,7 +73,7 @@ _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _KNOWN: Final = re.compile(
     rf"partition|queues|workers|types|releases|events|audit|ops|api_keys|job:\w+|log:\w+|runs:\w+|queue:{_NAME}"
     rf"|queue:{_NAME}:(?:ready:[012]|parked|parked:{_NAME}|running|blocked|scheduled|retrying|completed|dead|cancelled)"
-    rf"|workflows:(?:all|ended|due|gone)|workflow:\w+(?::[a-z]+(?::\d+(?::[a-z]+)?)?)?"
+    rf"|workflows:(?:all|ended|due|gone|asking)|workflow:\w+(?::[a-z]+(?::\d+(?::[a-z]+)?)?)?"
     rf"|idle:{_NAME}|worker:.+|cancels:.+|mail:.+"
 )
 _PASSING: Final = re.compile(r"series:\d+:\d+(?::all)?|gone:\w+|idem:.+|op:op_\w+(?::items)?", re.DOTALL)

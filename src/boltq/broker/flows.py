@@ -123,6 +123,27 @@ class ItemPage(msgspec.Struct, frozen=True):
     cursor: str | None
 
 
+class ApprovalRecord(msgspec.Struct, kw_only=True):
+    """A step that waits for a person. Times in milliseconds."""
+
+    workflow_id: str
+    workflow: str  # its name
+    paused: bool
+    step: str
+    job_id: str
+    prompt: str | None
+    due_at: int | None  # until when it waits; None: for ever, or its time stands still
+    since: int
+    truncated: bool = False  # the prompt was left out: those of a page share 1 MiB
+
+
+class ApprovalPage(msgspec.Struct, frozen=True):
+    """One page of steps that wait for a person; `cursor` None at the end. It may be empty and not the end."""
+
+    approvals: list[ApprovalRecord]
+    cursor: str | None
+
+
 class StepData(msgspec.Struct, kw_only=True, frozen=True):
     """What a step was given and gave, as JSON texts. None: there is none, or it was left out for its size."""
 
@@ -305,6 +326,22 @@ def summary(row: Sequence[Any]) -> WorkflowSummary:
         steps=steps,
         ended=ended,
         failed=failed,
+    )
+
+
+def approval_record(row: Sequence[Any]) -> ApprovalRecord:
+    """A row of flow_asking.lua."""
+    workflow_id, name, paused, step, job_id, prompt, due, since, cut = row
+    return ApprovalRecord(
+        workflow_id=workflow_id,
+        workflow=name,
+        paused=bool(paused),
+        step=step,
+        job_id=job_id,
+        prompt=prompt or None,
+        due_at=due or None,
+        since=since,
+        truncated=bool(cut),
     )
 
 

@@ -12,11 +12,14 @@ from boltq.broker.broker import Broker, forgotten
 from boltq.broker.calls import Call, pack
 from boltq.broker.cursors import unwrapped, wrapped
 from boltq.broker.flows import (
+    ApprovalPage,
+    ApprovalRecord,
     ItemPage,
     Look,
     StepData,
     WorkflowRecord,
     WorkflowSummary,
+    approval_record,
     item_record,
     step_data,
     step_end,
@@ -28,7 +31,10 @@ from boltq.broker.flows import (
     workflow_record,
 )
 from boltq.broker.inspector import Inspector
+from boltq.broker.rows import record as record_of
+from boltq.broker.search import MAX_EXAMINED, Page
 from boltq.domain.errors import Conflict, InvalidJob, NotFound, QueueFull, TooManyQueues, UnknownOutcome
+from boltq.domain.filters import JobFilter
 from boltq.domain.ids import new_id
 from boltq.domain.job import Submitted
 from boltq.domain.limits import MAX_BATCH_BYTES, MAX_PAGE
@@ -184,7 +190,7 @@ class Workflows:
         most = max(1, min(limit, MAX_PAGE))
         args = (record.id, number, first, " ".join(states), most, _MOST_LOOKED_AT, _MAX_ITEM_ERROR_BYTES)
         following, rows = await self._send("flow_items", self._home(record.id), *args, read=_decode)
-        return ItemPage(list(map(item_record, rows)), wrapped(f"item {following}") if following else None)
+        return ItemPage(list(map(item_record, rows)), _write_number("item", following))
 
     async def list(
         self,
@@ -193,19 +199,22 @@ class Workflows:
         name: str = "",
         created_after: int | None = None,
         created_before: int | None = None,
+        nested: bool | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> WorkflowPage:
         """One page of workflows, partition after partition, in each the newest first. Raises InvalidJob.
 
         Times in milliseconds; `created_after` is the first that fits, `created_before` the first that does not.
+        `nested`: only sub-workflows, or only those that are none.
         """
         partition, inner = _read_cursor(cursor)
         found: list[WorkflowSummary] = []
         most = max(1, min(limit, MAX_PAGE))
         wanted = (" ".join(states), name, _or_any(created_after), _or_any(created_before))
         while partition < self._broker.layout.partitions:
-            args = (inner, *wanted, most - len(found), _MOST_LOOKED_AT)
+            level = "" if nested is None else str(int(nested))
+            args = (inner, *wanted, most - len(found), _MOST_LOOKED_AT, level)
             inner, rows = await self._send("flow_list", partition, *args, read=_decode)
             found += map(summary, rows)
             if inner:
@@ -214,6 +223,51 @@ class Workflows:
             if len(found) >= most and partition < self._broker.layout.partitions:
                 return WorkflowPage(found, _write_cursor(partition, ""))
         return WorkflowPage(found, None)
+
+    async def children(self, workflow_id: str, *, limit: int = 50, cursor: str | None = None) -> WorkflowPage:
+        """A page of the sub-workflows of a workflow, in no order; a few more than `limit`, or less and not the end.
+
+        Raises NotFound, InvalidJob.
+        """
+        scan = _read_number("children", cursor)
+        args = (workflow_id, scan, max(1, min(limit, MAX_PAGE)))
+        following, rows = await self._send("flow_children", self._home(workflow_id), *args, read=_decode)
+        return WorkflowPage(list(map(summary, rows)), _write_number("children", int(following)))
+
+    async def approvals(self, *, limit: int = 50, cursor: str | None = None) -> ApprovalPage:
+        """A page of the steps of all workflows that wait for a person, in each partition those that wait longest first.
+
+        Raises InvalidJob.
+        """
+        partition, inner = _read_cursor(cursor, _ASKING_CURSOR)
+        found: list[ApprovalRecord] = []
+        most = max(1, min(limit, MAX_PAGE))
+        while partition < self._broker.layout.partitions:
+            args = (inner, most - len(found), _MAX_ITEM_ERROR_BYTES)
+            inner, rows = await self._send("flow_asking", partition, *args, read=_decode)
+            found += map(approval_record, rows)
+            if inner:
+                return ApprovalPage(found, _write_cursor(partition, inner))
+            partition += 1
+            if len(found) >= most and partition < self._broker.layout.partitions:
+                return ApprovalPage(found, _write_cursor(partition, ""))
+        return ApprovalPage(found, None)
+
+    async def jobs(self, workflow_id: str, wanted: JobFilter, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """A page of a workflow's jobs that fit, step after step, a map's items behind it; not those of sub-workflows.
+
+        At most 2,000 records are looked at: an empty page with a cursor says that nothing was found so far. Raises
+        NotFound, InvalidJob.
+        """
+        step, item = _read_job_cursor(cursor)
+        page, most = Page([], None), max(1, min(limit, MAX_PAGE))
+        while step and len(page.jobs) < most and page.examined < MAX_EXAMINED:
+            args = (workflow_id, step, item, most - len(page.jobs))
+            step, item, rows = await self._send("flow_jobs", self._home(workflow_id), *args, read=_decode)
+            page.jobs += filter(wanted.matches, map(record_of, rows))
+            page.examined += args[-1]
+        page.cursor = wrapped(f"job {step} {item}") if step else None
+        return page
 
     async def cancel(self, workflow_id: str) -> WorkflowState:
         """Cancel what waits, stop what runs; `finally` steps still run. Raises NotFound, Conflict."""
@@ -400,34 +454,44 @@ def _number_of(record: WorkflowRecord, step_id: str) -> int:
 
 
 def _read_item_cursor(cursor: str | None) -> int:
-    if not cursor:
-        return 1
+    return _read_number("item", cursor) or 1
+
+
+def _read_number(kind: str, cursor: str | None) -> int:
+    """The number that a cursor of that kind has; 0 for none. Raises InvalidJob."""
+    return int(_parts_of(cursor, re.compile(rf"{kind} ([0-9]{{1,20}})"))[0]) if cursor else 0
+
+
+def _write_number(kind: str, number: int) -> str | None:
+    return wrapped(f"{kind} {number}") if number else None
+
+
+def _read_job_cursor(cursor: str | None) -> tuple[int, int]:
+    step, item = _parts_of(cursor, _JOB_CURSOR) if cursor else ("1", "0")
+    return int(step), int(item)
+
+
+def _parts_of(cursor: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
     try:
-        found = _ITEM_CURSOR.fullmatch(unwrapped(cursor))
+        found = pattern.fullmatch(unwrapped(cursor))
     except ValueError:
         found = None
     if found is None:
         raise InvalidJob([("/cursor", "not a cursor of ours")])
-    return int(found[1])
+    return found.groups()
 
 
 def _write_cursor(partition: int, inner: str) -> str:
     return wrapped(f"{partition}|{inner}")
 
 
-def _read_cursor(cursor: str | None) -> tuple[int, str]:
-    if not cursor:
-        return 0, ""
-    try:
-        found = _CURSOR.fullmatch(unwrapped(cursor))
-    except ValueError:
-        found = None
-    if found is None:
-        raise InvalidJob([("/cursor", "not a cursor of ours")])
-    return int(found[1]), found[2]
+def _read_cursor(cursor: str | None, pattern: "re.Pattern[str] | None" = None) -> tuple[int, str]:
+    partition, inner = _parts_of(cursor, pattern or _CURSOR) if cursor else ("0", "")
+    return int(partition), inner
 
 
-_ITEM_CURSOR: Final = re.compile(r"item ([1-9][0-9]{0,5})")
+_JOB_CURSOR: Final = re.compile(r"job ([1-9][0-9]{0,3}) ([0-9]{1,6})")
+_ASKING_CURSOR: Final = re.compile(r"([0-9]{1,4})\|((?:[0-9]{1,15} [0-9A-Z]{26} [0-9]{1,4})?)")
 _CURSOR: Final = re.compile(r"([0-9]{1,4})\|((?:[0-9]{1,15} [0-9A-Z]{26})?)")
 _decode: Final = msgspec.msgpack.Decoder().decode
 _decode_look: Final = msgspec.msgpack.Decoder(Look | int).decode

@@ -23,6 +23,7 @@ examples:
 Without --state: what runs and waits first, then the history."""
     parser.add_argument("--state", help="scheduled, queued, running, retrying, completed, dead or cancelled")
     add_filters(parser)
+    parser.add_argument("--workflow", metavar="ID", help="of this workflow's steps and items, in their order")
     parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most so many (50)")
     parser.add_argument("--cursor", help="go on where an earlier page ended")
     add_place(parser)
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     """List them."""
     from boltq.cli.desk import with_desk
 
-    which = {**chosen(args), "state": args.state}
+    which = {**chosen(args), "state": args.state, "workflow": args.workflow}
     return with_desk(args, lambda desk: _list(desk, which, args))
 
 

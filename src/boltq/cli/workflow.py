@@ -15,6 +15,7 @@ examples:
   boltq workflow show 01JZX4... resize --state failed    which items, and why
   boltq workflow explain 01JZX4...
   boltq workflow rerun 01JZX4... --from sum --params sum='{"round": true}'
+  boltq workflow approvals
   boltq workflow approve 01JZX4... check --by ann
 
 `boltq workflow ACTION --help` says more of each."""
@@ -43,6 +44,7 @@ _ACTIONS: Final = {
     "list": "list them, the newest first",
     "show": "draw a workflow and how its steps stand; or show one step with its inputs and result",
     "explain": "say why a workflow and its steps stand as they do",
+    "approvals": "list the steps of all workflows that wait for a person",
     "cancel": "cancel what waits, and stop what runs",
     "pause": "begin no more steps; what runs goes on",
     "resume": "go on after a pause",
@@ -88,6 +90,9 @@ def _add_own(name: str, parser: argparse.ArgumentParser) -> None:
             parser.add_argument("--all", action="store_true", help="draw every step, however many there are")
         case "explain":
             parser.add_argument("id", metavar="ID", help="the workflow's id")
+        case "approvals":
+            parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most so many (50)")
+            parser.add_argument("--cursor", help="go on where an earlier page ended")
         case "rerun":
             _add_rerun(parser)
         case "approve" | "reject":
@@ -117,6 +122,10 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
 def _add_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", help="running, completed, failed or cancelled; several with commas")
     parser.add_argument("--name", help="of this name only")
+    level = parser.add_mutually_exclusive_group()
+    level.add_argument("--nested", action="store_const", const=True, help="only sub-workflows")
+    level.add_argument("--outermost", dest="nested", action="store_const", const=False, help="no sub-workflows")
+    level.add_argument("--within", metavar="ID", help="only the sub-workflows of this workflow")
     parser.add_argument("--since", type=past, metavar="TIME", help="submitted since: 2h, 7d, a moment")
     parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most so many (50)")
     parser.add_argument("--cursor", help="go on where an earlier page ended")
@@ -154,7 +163,7 @@ def run(args: argparse.Namespace) -> int:
             from boltq.cli import workflow_submit
 
             return workflow_submit.run(args)
-        case "list" | "show" | "explain":
+        case "list" | "show" | "explain" | "approvals":
             from boltq.cli import workflow_view
 
             return workflow_view.run(args)

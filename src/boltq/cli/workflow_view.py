@@ -18,6 +18,7 @@ from boltq.client import workflow_calls as calls
 from boltq.client.answers import Page
 from boltq.client.request import Request
 from boltq.client.workflow_answers import (
+    ApprovalInfo,
     ItemInfo,
     StepExplanation,
     StepInfo,
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
         case "list":
             _check_states(args.state)
             return with_desk(args, lambda desk: _list(desk, args))
+        case "approvals":
+            return with_desk(args, lambda desk: _list_approvals(desk, args))
         case "explain":
             return with_desk(args, lambda desk: _explain(desk, args))
     if args.watch and not args.json:
@@ -60,7 +63,13 @@ def _check_states(words: str | None) -> None:
 async def _list(desk: Desk, args: argparse.Namespace) -> int:
     def call(limit: int, cursor: str | None) -> Request[Any]:
         return calls.list_workflows(
-            limit=limit, cursor=cursor, state=args.state, name=args.name, created_after=args.since
+            limit=limit,
+            cursor=cursor,
+            state=args.state,
+            name=args.name,
+            created_after=args.since,
+            nested=args.nested,
+            within=args.within,
         )
 
     if args.json:
@@ -72,6 +81,24 @@ async def _list(desk: Desk, args: argparse.Namespace) -> int:
         for one in page.items
     ]
     show.table(("id", "state", "name", "steps", "failed", "for"), rows, right=("steps", "failed", "for"))
+    if page.next_cursor:
+        show.note(f"there are more: --cursor {page.next_cursor}")
+    return OK
+
+
+async def _list_approvals(desk: Desk, args: argparse.Namespace) -> int:
+    def call(limit: int, cursor: str | None) -> Request[Any]:
+        return calls.list_approvals(limit=limit, cursor=cursor)
+
+    if args.json:
+        show.document(await desk.read(call, msgspec.Raw, args.limit, args.cursor))
+        return OK
+    page: Page[ApprovalInfo] = await desk.read(call, ApprovalInfo, args.limit, args.cursor)
+    rows = [
+        (one.workflow_id, one.step, one.workflow, show.between(one.since, desk.now), one.prompt or "")
+        for one in page.items
+    ]
+    show.table(("workflow", "step", "name", "for", "question"), rows, right=("for",))
     if page.next_cursor:
         show.note(f"there are more: --cursor {page.next_cursor}")
     return OK

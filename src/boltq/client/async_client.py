@@ -11,7 +11,7 @@ from boltq.client.place import find_place
 from boltq.client.request import Request
 from boltq.client.talk import Talk, ask
 from boltq.client.wire import TIMEOUT, AsyncWire
-from boltq.client.workflow_answers import WorkflowInfo, WorkflowSummary
+from boltq.client.workflow_answers import ApprovalInfo, WorkflowInfo, WorkflowSummary
 from boltq.client.workflow_calls import WhichWorkflows
 from boltq.domain.job import NewJob
 from boltq.domain.options import OptionWords
@@ -189,6 +189,11 @@ class AsyncClient:
         """The workflows that fit, in each partition the newest first, page by page as they are needed."""
         return self._each(lambda cursor: workflow_calls.list_workflows(cursor=cursor, **which))
 
+    def approvals(self) -> AsyncIterator[ApprovalInfo]:
+        """The steps of all workflows that wait for a person, page by page as they are needed."""
+        return self._each(lambda cursor: workflow_calls.list_approvals(cursor=cursor))
+
+    list_approvals = _Way(workflow_calls.list_approvals)
     dry_run_workflow = _Way(workflow_calls.dry_run_workflow)
     list_workflows = _Way(workflow_calls.list_workflows)
     get_workflow = _Way(workflow_calls.get_workflow)

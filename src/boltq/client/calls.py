@@ -85,8 +85,14 @@ class Which(WhichInAnyState, total=False):
     state: JobState | str | Sequence[JobState | str] | None
 
 
+class WhichToList(Which, total=False):
+    """The same; and `workflow`, the id of one whose steps and items are listed, in their order."""
+
+    workflow: str | None
+
+
 @call("GET", "/api/v1/jobs", "listJobs")
-def list_jobs(*, limit: int = 100, cursor: str | None = None, **which: Unpack[Which]) -> Ask[Page[JobSummary]]:
+def list_jobs(*, limit: int = 100, cursor: str | None = None, **which: Unpack[WhichToList]) -> Ask[Page[JobSummary]]:
     """A page of the jobs that fit."""
     return Ask(Page[JobSummary], query={**moments(which), "limit": limit, "cursor": cursor})
 

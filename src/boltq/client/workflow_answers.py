@@ -59,6 +59,7 @@ class WorkflowHead(msgspec.Struct, kw_only=True):
     ended: int = 0  # how many steps have ended, in whatever way
     failed: int = 0  # how many have failed
     parent_job: str | None = None  # the job of the step of which it is the sub-workflow
+    within: str | None = None  # the workflow of which it is a sub-workflow
     actions: list[Action] = []  # what may be done to it
 
     @property
@@ -144,6 +145,20 @@ class StepInfo(msgspec.Struct, kw_only=True):
     def result(self) -> Any:
         """What it returned; None while there is nothing, and when the token may not see it."""
         return msgspec.json.decode(self.result_json)
+
+
+class ApprovalInfo(msgspec.Struct, kw_only=True):
+    """A step that waits for a person."""
+
+    workflow_id: str
+    workflow: str = ""  # its name
+    paused: bool = False
+    step: str
+    job_id: str
+    prompt: str | None = None
+    since: datetime
+    due_at: datetime | None = None  # until when it waits
+    truncated: bool = False  # the prompt is left out: the answer would be too large
 
 
 class ItemInfo(msgspec.Struct, kw_only=True):

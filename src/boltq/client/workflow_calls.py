@@ -10,6 +10,7 @@ from boltq.client.answers import Page
 from boltq.client.calls import given, moments
 from boltq.client.request import Ask, call
 from boltq.client.workflow_answers import (
+    ApprovalInfo,
     StepPage,
     WorkflowDryRun,
     WorkflowExplanation,
@@ -52,6 +53,8 @@ class WhichWorkflows(TypedDict, total=False):
     name: str | None
     created_after: When | None  # a datetime with a time zone, or unix seconds
     created_before: When | None
+    nested: bool | None  # only sub-workflows, or only those that are none
+    within: str | None  # only the sub-workflows of this workflow; with nothing else
 
 
 @call("GET", _PATH, "listWorkflows")
@@ -60,6 +63,12 @@ def list_workflows(
 ) -> Ask[Page[WorkflowSummary]]:
     """A page of the workflows that fit, in each partition the newest first."""
     return Ask(Page[WorkflowSummary], query={**moments(which), "limit": limit, "cursor": cursor})
+
+
+@call("GET", "/api/v1/approvals", "listApprovals")
+def list_approvals(*, limit: int = 100, cursor: str | None = None) -> Ask[Page[ApprovalInfo]]:
+    """A page of the steps of all workflows that wait for a person, in each partition those that wait longest first."""
+    return Ask(Page[ApprovalInfo], query={"limit": limit, "cursor": cursor})
 
 
 @call("GET", f"{_PATH}/{{id}}", "getWorkflow")

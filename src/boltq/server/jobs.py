@@ -6,6 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from boltq.broker.search import Page
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob, NotFound
 from boltq.domain.filters import MAX_CHOICES, JobFilter
@@ -45,6 +46,9 @@ class JobsQuery(CountsQuery, kw_only=True):
     """Which jobs to list."""
 
     state: Annotated[list[JobState], msgspec.Meta(max_length=len(JobState), description="any of these")] = []
+    workflow: Annotated[str, msgspec.Meta(description="of this workflow's steps and items, in their order")] | None = (
+        None
+    )
     limit: Limit = 50
     cursor: Cursor | None = None
 
@@ -105,11 +109,21 @@ class Jobs:
         query = read_query(request, JobsQuery)
         wanted = filter_of(query, query.state)
         rights = shapes.Rights.of(caller_of(request))
-        page = await self._backend.read(
-            lambda inspector: inspector.page(wanted, cursor=query.cursor, limit=query.limit)
-        )
+        if query.workflow is not None:
+            page = await self._of_workflow(query.workflow, wanted, query)
+        else:
+            page = await self._backend.read(
+                lambda inspector: inspector.page(wanted, cursor=query.cursor, limit=query.limit)
+            )
         items = [shapes.summary(job, rights) for job in page.jobs]
         return json_response(shapes.PageView(items, page.cursor, shapes.ScanView(page.examined, page.complete)))
+
+    async def _of_workflow(self, workflow_id: str, wanted: JobFilter, query: JobsQuery) -> Page:
+        if not limits.ID.fullmatch(workflow_id):
+            raise InvalidJob([("/workflow", "not the id of a workflow")])
+        return await self._backend.ask(
+            lambda flows: flows.jobs(workflow_id, wanted, limit=query.limit, cursor=query.cursor)
+        )
 
     async def counts(self, request: Request) -> Response:
         """Count the jobs that fit a filter, by state."""

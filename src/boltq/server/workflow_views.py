@@ -7,6 +7,7 @@ import msgspec
 
 from boltq.broker.flows import (
     WAITS_FOR_A_PERSON,
+    ApprovalRecord,
     ItemPage,
     ItemRecord,
     StepData,
@@ -55,6 +56,7 @@ class WorkflowHeadView(msgspec.Struct, kw_only=True):
     ended: Annotated[int, msgspec.Meta(description="steps that have ended")]
     failed: Annotated[int, msgspec.Meta(description="steps that have failed")]
     parent_job: Annotated[str | None, msgspec.Meta(description="the job of the step of which it is the sub-workflow")]
+    within: Annotated[str | None, msgspec.Meta(description="the workflow of which it is a sub-workflow")]
     actions: list[ActionView]
 
 
@@ -143,6 +145,30 @@ class StepView(msgspec.Struct, kw_only=True):
             description="something was left out: all steps share 4 MiB for data, and 2 MiB for errors and answers"
         ),
     ]
+
+
+class ApprovalView(msgspec.Struct, kw_only=True):
+    """A step that waits for a person."""
+
+    workflow_id: str
+    workflow: Annotated[str, msgspec.Meta(description="its name")]
+    paused: bool
+    step: str
+    job_id: str
+    prompt: Annotated[str | None, msgspec.Meta(description="what the person is asked; null without the scope payload")]
+    since: str
+    due_at: Annotated[
+        str | None,
+        msgspec.Meta(description="until when it waits; null: for ever, or its workflow is paused"),
+    ]
+    truncated: Annotated[bool, msgspec.Meta(description="the prompt was left out: those of a page share 1 MiB")]
+
+
+class ApprovalsView(msgspec.Struct):
+    """One page of steps that wait for a person. A page may be empty and not the last."""
+
+    items: list[ApprovalView]
+    next_cursor: str | None
 
 
 class ItemView(msgspec.Struct, kw_only=True):
@@ -302,6 +328,21 @@ def _item(item: ItemRecord, rights: Rights) -> ItemView:
     )
 
 
+def approval_view(found: ApprovalRecord, rights: Rights) -> ApprovalView:
+    """A step that waits for a person."""
+    return ApprovalView(
+        workflow_id=found.workflow_id,
+        workflow=found.workflow,
+        paused=found.paused,
+        step=found.step,
+        job_id=found.job_id,
+        prompt=found.prompt if rights.payload else None,
+        since=rfc3339(found.since) or "",
+        due_at=rfc3339(found.due_at),
+        truncated=found.truncated,
+    )
+
+
 def workflow_actions(found: WorkflowSummary | WorkflowRecord, rights: Rights) -> list[ActionView]:
     """What may be done to a workflow, and why the rest may not."""
     running = found.state is WorkflowState.RUNNING
@@ -338,6 +379,7 @@ def _head(found: WorkflowSummary | WorkflowRecord, rights: Rights) -> dict[str, 
         "since": rfc3339(found.since),
         "finished_at": rfc3339(found.since) if ended else None,
         "parent_job": found.parent_job,
+        "within": found.within,
         "actions": workflow_actions(found, rights),
     }
 

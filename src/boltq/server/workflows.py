@@ -1,6 +1,6 @@
 """Workflows over HTTP: submit them, list them, look at one with its steps, and ask why it stands where it stands."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from starlette.requests import Request
@@ -50,6 +50,12 @@ class WorkflowsQuery(msgspec.Struct, kw_only=True):
     name: Annotated[str, msgspec.Meta(max_length=limits.MAX_NAME_CHARS, description="its whole name")] | None = None
     created_after: Since | None = None
     created_before: Since | None = None
+    nested: (
+        Annotated[bool, msgspec.Meta(description="true: only sub-workflows; false: only those that are none")] | None
+    ) = None
+    within: Annotated[str, msgspec.Meta(description="only the sub-workflows of this workflow, in no order")] | None = (
+        None
+    )
     limit: Limit = 50
     cursor: Cursor | None = None
 
@@ -59,6 +65,14 @@ class WorkflowQuery(msgspec.Struct, kw_only=True):
 
     wait: Wait = 0
     form: Annotated[bool, msgspec.Meta(description="show the form, too, as it was submitted")] = False
+
+
+class ApprovalsQuery(msgspec.Struct, kw_only=True):
+    """Which approval steps to list."""
+
+    state: Literal["waiting"] = "waiting"
+    limit: Limit = 50
+    cursor: Cursor | None = None
 
 
 class StepQuery(msgspec.Struct, kw_only=True):
@@ -93,6 +107,10 @@ class Workflows:
             Call(
                 "GET", PATH, "listWorkflows", "list workflows, without their steps", self.page,
                 scope=Scope.READ, query=WorkflowsQuery, answers={200: views.WorkflowsView}, tag=tag,
+            ),
+            Call(
+                "GET", "/api/v1/approvals", "listApprovals", "steps of all workflows that wait for a person",
+                self.approvals, scope=Scope.READ, query=ApprovalsQuery, answers={200: views.ApprovalsView}, tag=tag,
             ),
             Call(
                 "GET", f"{PATH}/{{id}}", "getWorkflow", "a workflow with all its steps; with wait, once it has ended",
@@ -188,19 +206,43 @@ class Workflows:
         mistakes: Mistakes = []
         after = read_since(query.created_after, "/created_after", mistakes)
         before = read_since(query.created_before, "/created_before", mistakes)
+        if query.within is not None:
+            given = {"state": query.state, "name": query.name, "nested": query.nested} | {
+                "created_after": after, "created_before": before,
+            }  # fmt: skip
+            mistakes += [(f"/{name}", "not together with within") for name, value in given.items() if value]
+            if not limits.ID.fullmatch(query.within):
+                mistakes.append(("/within", "not the id of a workflow"))
         if mistakes:
             raise InvalidJob(mistakes)
+        if query.within is not None:
+            own = query.within
+            inner = await self._backend.ask(lambda flows: flows.children(own, limit=query.limit, cursor=query.cursor))
+            return json_response(
+                views.WorkflowsView([views.summary_view(w, rights) for w in inner.workflows], inner.cursor)
+            )
         page = await self._backend.ask(
             lambda flows: flows.list(
                 states=query.state,
                 name=query.name or "",
                 created_after=after,
                 created_before=before,
+                nested=query.nested,
                 limit=query.limit,
                 cursor=query.cursor,
             )
         )
         return json_response(views.WorkflowsView([views.summary_view(w, rights) for w in page.workflows], page.cursor))
+
+    async def approvals(self, request: Request) -> Response:
+        """List the steps of all workflows that wait for a person, in each partition those that wait longest first.
+
+        They are answered with `POST /api/v1/workflows/{id}/signals/{step}`.
+        """
+        query, rights = read_query(request, ApprovalsQuery), Rights.of(caller_of(request))
+        page = await self._backend.ask(lambda flows: flows.approvals(limit=query.limit, cursor=query.cursor))
+        items = [views.approval_view(one, rights) for one in page.approvals]
+        return json_response(views.ApprovalsView(items, page.cursor))
 
     async def one(self, request: Request) -> Response:
         """Show a workflow with all its steps: where each stands, what it was given and from where, what it gave.

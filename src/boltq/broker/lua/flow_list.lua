@@ -1,10 +1,11 @@
 #!lua flags=no-writes
 -- flow_list: workflows, the newest first.
 --   ARGV     now, cursor ('' for the first page), states or '', name or '', submitted since or -1, before or -1,
---            how many, how many to look at at most
+--            how many, how many to look at at most, '1' for sub-workflows only, '0' for others only, or ''
 --   returns  msgpack of [next cursor or '', rows as in lib/reading.lua]
 --@use reading
 local states, name, since, before = words(ARGV[3]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local nested = ARGV[9]
 local most, left = tonumber(ARGV[7]), tonumber(ARGV[8])
 local key, rows, wanted = flows_key('all'), {}, {}
 for _, state in ipairs(states) do
@@ -26,8 +27,9 @@ while true do
     local id, submitted = page[i], tonumber(page[i + 1])
     if submitted < since then return cmsgpack.pack({ '', rows }) end
     left = left - 1
-    local head = call('HMGET', flow_key(id), 'name', 'state')
-    if head[1] and (#states == 0 or wanted[head[2]]) and (name == '' or head[1] == name) then
+    local head = call('HMGET', flow_key(id), 'name', 'state', 'within')
+    local level = nested == '' or nested == (head[3] and '1' or '0')
+    if head[1] and level and (#states == 0 or wanted[head[2]]) and (name == '' or head[1] == name) then
       rows[#rows + 1] = flow_row(id)
     end
     if #rows >= most or left <= 0 then return cmsgpack.pack({ page[i + 1] .. ' ' .. id, rows }) end

@@ -64,6 +64,7 @@ function say.ask()
   if answer then return 'answer ' .. answer end
   call('HSET', job_key(id), 'phase', 'ask', 'due', args[2], 'lost', 0)
   if args[1] ~= '' then call('HSET', job_key(id), 'prompt', args[1]) end
+  call('ZADD', flows_key('asking'), 'NX', NOW, w.id .. ' ' .. n)
   local to, at = 'blocked', NOW
   if args[2] > 0 then
     to, at = wait_until(args[2])

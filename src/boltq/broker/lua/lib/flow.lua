@@ -141,6 +141,7 @@ function flow.finish(w, n, state, standing, run)
   local step = flow.step(w, n)
   flow.set_end(w, n, state .. ' ' .. (standing or flow.standing(step, state)) .. ' ' .. NOW .. (run or ''))
   if w.alive == n then w.alive = nil end
+  if step.kind == 'approval' then call('ZREM', flows_key('asking'), w.id .. ' ' .. n) end
   call('SREM', flow_key(w.id, 'open:' .. step.group), n)
   local fails = (state == 'failed' or state == 'cancelled') and not step.allowed
   if step.group == 1 and fails and not w.broken then set_flow(w, 'broken', 1) end

@@ -1,0 +1,14 @@
+#!lua flags=no-writes
+-- flow_children: the sub-workflows of a workflow, in no order, a portion at a time.
+--   ARGV     now, id, cursor ('0' for the first portion), about how many
+--   returns  msgpack of [next cursor or '0', rows as in lib/reading.lua]
+--   refuses  NOT_FOUND
+--@use reading
+if call('EXISTS', flow_key(ARGV[2])) == 0 then refuse('NOT_FOUND', ARGV[2]) end
+local children_key, rows = flow_key(ARGV[2], 'children'), {}
+local page = call('SSCAN', children_key, ARGV[3], 'COUNT', ARGV[4])
+table.sort(page[2])
+for _, id in ipairs(page[2]) do
+  rows[#rows + 1] = flow_row(id)
+end
+return cmsgpack.pack({ page[1], rows })
