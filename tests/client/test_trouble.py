@@ -67,6 +67,18 @@ async def test_the_asynchronous_client_does_the_same(server: Scripted, monkeypat
     assert len(server.asked) == 2
 
 
+def test_a_wait_goes_on_through_an_outage_for_its_timeout(server: Scripted, client: Client) -> None:
+    """Longer than one call is repeated; when its time is over, it says so, and why."""
+    then = "2026-01-02T03:04:05Z"
+    job = {"id": "01M80000000000000000000000", "type": "x", "queue": "default", "priority": "normal"}
+    done = (200, {}, {**job, "state": "completed", "since": then, "created_at": then, "result": 5})
+    server.says(*[HANG_UP] * 12, *[problem(503, "store-unavailable")] * 6, done)
+    assert client.job("01M80000000000000000000000").result(timeout=30) == 5
+    server.says(*[HANG_UP] * 1_000)
+    with pytest.raises(WaitTimeout, match="no answer from the API"):
+        client.job("01M80000000000000000000000").result(timeout=0.7)
+
+
 def test_what_must_not_happen_twice_is_not_sent_again(server: Scripted, client: Client) -> None:
     server.says(HANG_UP)
     with pytest.raises(ServerUnavailable, match="the outcome is unknown"):

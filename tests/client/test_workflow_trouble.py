@@ -180,7 +180,8 @@ def test_a_failure_names_the_step_that_had_to_succeed(server: Scripted, run: Wor
     assert (late.value.step, late.value.error) == ("", None)
 
 
-def test_an_end_without_an_output_says_why(server: Scripted, run: WorkflowRun) -> None:
+def test_an_end_without_an_output_says_why(server: Scripted, run: WorkflowRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(talk, "LONGEST_AWAY", 0.0)
     server.says(ended("cancelled", ending="cancelled"))
     with pytest.raises(WorkflowCancelled, match=ID):
         run.result()

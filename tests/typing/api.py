@@ -5,7 +5,8 @@ Every `type: ignore` is a promise that this line is an error: an unused one fail
 
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Any, assert_type
+from pathlib import Path
+from typing import Any, NamedTuple, assert_type
 
 import boltq.testing
 from boltq import (
@@ -14,6 +15,8 @@ from boltq import (
     Category,
     Job,
     JobContext,
+    JobError,
+    JobFailed,
     JobRecord,
     JobState,
     NewJob,
@@ -21,6 +24,7 @@ from boltq import (
     Step,
     Task,
     Workflow,
+    WorkflowFailed,
     WorkflowRun,
     WorkflowState,
     item,
@@ -28,6 +32,11 @@ from boltq import (
 )
 
 app = BoltQ()
+
+
+class Size(NamedTuple):
+    width: float
+    at: datetime
 
 
 @app.task
@@ -110,6 +119,29 @@ async def a_handle_knows_the_type_of_its_result() -> None:
     text: str = await job.result()  # type: ignore[assignment]
     await job.result("soon")  # type: ignore[arg-type]
     print(text)
+
+
+async def a_failure_has_an_error_or_none() -> None:
+    try:
+        await (await add.submit(1)).result()
+    except JobFailed as failed:
+        assert_type(failed.error, JobError | None)
+        print(failed.error.message)  # type: ignore[union-attr]
+        print(failed.error.category.value if failed.error else "")
+    except WorkflowFailed as workflow:
+        assert_type(workflow.error, JobError | None)
+        assert_type(workflow.step, str)
+
+
+@app.task
+def measure(path: Path, at: datetime) -> Size:
+    return Size(1.5, at)
+
+
+async def a_result_is_what_the_function_returns() -> None:
+    size = await (await measure.submit(Path("a"), datetime.now(UTC))).result()
+    assert_type(size, Size)
+    assert_type(size.at, datetime)
 
 
 async def by_name_anything_goes() -> None:

@@ -49,6 +49,7 @@ Talk = Generator[Request[Any] | Pause, Reply | Lost | None, T]
 PAUSES: Final = (0.1, 0.4, 1.0, 2.0)  # seconds between the tries of a call that is safe to repeat
 MAX_PAUSE: Final = 10.0  # a server that wants more than that gets no further try
 MAX_WAIT: Final = 30.0  # seconds that one request waits for a job's end
+LONGEST_AWAY: Final = 60.0  # seconds without an answer, for one who waits without a timeout
 LOOK_AGAIN: Final = 0.5  # seconds, after an answer that came too early
 MIN_LOOK: Final = 0.1  # seconds between two looks at a bulk operation ...
 MAX_LOOK: Final = 1.0
@@ -128,16 +129,27 @@ def until_ended(
     timeout: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Talk[T]:
-    """What `look` shows once it has ended; `look` is told for how many seconds the server may hold its answer back."""
+    """What `look` shows once it has ended; `look` is told for how many seconds the server may hold its answer back.
+
+    It is asked through an outage: for the whole timeout, or for a minute where there is none.
+    """
     end = None if timeout is None else clock() + timeout
+    heard, why = clock(), ""
     while True:
         began = clock()
         left = MAX_WAIT if end is None else end - began
-        found = yield from ask(look(round(max(0.0, min(MAX_WAIT, left)), 3)))
-        if has_ended(found):
-            return found
+        try:
+            found = yield from ask(look(round(max(0.0, min(MAX_WAIT, left)), 3)))
+        except _PASSING as error:
+            if end is None and clock() - heard >= LONGEST_AWAY:
+                raise
+            why = f" ({error})"
+        else:
+            heard, why = clock(), ""
+            if has_ended(found):
+                return found
         if end is not None and clock() >= end:
-            raise WaitTimeout(f"{what} has not ended within {timeout:g} s; it goes on")
+            raise WaitTimeout(f"{what} has not ended within {timeout:g} s; it goes on{why}")
         if clock() - began < LOOK_AGAIN:
             yield Pause(LOOK_AGAIN if end is None else max(0.0, min(LOOK_AGAIN, end - clock())))
 

@@ -147,7 +147,7 @@ class _Child:
     def work(self, run: Run) -> Outcome:
         """Have one job run; waits for its end. Called in a thread."""
         task = run.task
-        order = Order(task.function.__module__, task.name, run.job, run.timeout, run.max_attempts)
+        order = Order(task.__module__, task.name, run.job, run.timeout, run.max_attempts)
         try:
             self._pipe.send_bytes(msgspec.msgpack.encode(order))
             while True:
