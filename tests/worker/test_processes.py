@@ -35,11 +35,11 @@ def path(tmp_path):
 
 
 async def test_what_it_started_ends_with_its_timeout(boltq_app, worker, path):
-    process_tasks.listed(boltq_app, "starts_a_program", timeout=1.5, max_attempts=1)
+    process_tasks.listed(boltq_app, "starts_a_program", timeout=8, max_attempts=1)
     async with worker(slots=1):
         job = await boltq_app.submit("starts_a_program", {"path": str(path), "seconds": 60})
         with pytest.raises(JobFailed, match="its process was killed"):
-            await job.result(20)
+            await job.result(30)
         child, program = pids(path)
         await eventually(lambda: not alive(child) and not alive(program))
 
@@ -130,6 +130,7 @@ def unit(boltq_app):
         BOLTQ_NAMESPACE=boltq_app.settings.namespace,
         BOLTQ_PARTITIONS=str(boltq_app.settings.partitions),
         BOLTQ_LEASE="0.6",
+        BOLTQ_GRACE="5",
         PYTHONPATH=os.pathsep.join([SUPPORT, *sys.path]),
     )
     with running(boltq_command("worker", "process_tasks:app", "--name", "unit"), Path(SUPPORT), known) as program:
@@ -175,7 +176,7 @@ def is_worker(pid: int) -> bool:
 async def test_nothing_outlives_a_killed_parent(boltq_app, unit, path, whom, what):
     """Neither the job's process, nor what it has started, nor the worker whose supervisor is gone."""
     data = {"path": str(path), "seconds": 300} if what == "starts_a_program" else {"path": str(path)}
-    await boltq_app.submit(what, data, timeout=3)
+    await boltq_app.submit(what, data, timeout=60)
     await eventually(lambda: len(pids(path)) == 2)
     job_pids = pids(path)
     below = descendants(unit.pid)

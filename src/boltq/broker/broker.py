@@ -12,6 +12,7 @@ from redis import exceptions as redis_errors
 from boltq.broker import calls
 from boltq.broker.calls import Beat, Call, Claim, Reaped, Settlement, Settling
 from boltq.broker.connect import connect, connect_sync, let_go
+from boltq.broker.outage import Outage
 from boltq.broker.scripts import FAULTS, Library, Rewrite, is_known, is_unknown, translate
 from boltq.domain import limits
 from boltq.domain.errors import (
@@ -159,6 +160,7 @@ class Broker:
         self.redis = connect(address)
         self._execute: Any = self.redis.execute_command  # untyped in redis-py
         self.blocking = connect(address, blocking=True)
+        self.outage = Outage()  # what all loops that use this broker say of it
 
     async def __aenter__(self) -> Self:
         await self.open()

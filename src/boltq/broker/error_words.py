@@ -80,12 +80,14 @@ _TEXTS: Final = (
 
 def word_of(error: Exception) -> str:
     """The word with which the server began it; "" where it was not the server's."""
-    kept: str | None = getattr(error, "status_code", None)
-    if kept:
-        return kept
-    if not isinstance(error, redis_errors.ResponseError):
-        return ""
-    return str(error).lstrip("-").partition(" ")[0]
+    said: BaseException | None = error
+    while said is not None:  # while it connects, redis-py wraps what the server said
+        if kept := getattr(said, "status_code", None):
+            return str(kept)
+        if isinstance(said, redis_errors.ResponseError):
+            return str(said).lstrip("-").partition(" ")[0]
+        said = said.__cause__
+    return ""
 
 
 def kind_of(error: Exception) -> Kind | None:

@@ -12,7 +12,6 @@ from boltq.broker.broker import Broker
 from boltq.broker.connect import BLOCK_SECONDS
 from boltq.broker.flows import WorkflowRecord
 from boltq.broker.inspector import Inspector
-from boltq.broker.outage import Outage
 from boltq.broker.scripts import translate
 from boltq.broker.waiting import AWAY_PAUSE, Away, let_go, quiet
 from boltq.broker.workflows import Workflows
@@ -88,7 +87,6 @@ class Watch:
         self._broker = broker
         self._inspector = Inspector(broker)
         self._workflows = Workflows(broker)
-        self._outage = Outage()
         self._ends: dict[str, list[asyncio.Event]] = {}  # one for each waiter
         self._readers: dict[int, asyncio.Task[None]] = {}
 
@@ -162,21 +160,22 @@ class Watch:
                 self._readers[partition] = quiet(asyncio.create_task(self._tell(partition, after)))
 
     async def _tell(self, partition: int, after: str) -> None:
-        who, pause = f"events of partition {partition}", _PAUSE
+        who, pause, outage = f"events of partition {partition}", _PAUSE, self._broker.outage
         while self._ends:
             try:
-                async for moved in follow(self._broker, partition, after, lambda: self._outage.up(who)):
+                async for moved in follow(self._broker, partition, after, lambda: outage.up(who)):
                     pause = _PAUSE
                     after = moved.cursor
                     if moved.to in TERMINAL or moved.to == "deleted" or moved.queue == NO_QUEUE:
                         self._wake(moved.ids)
                     if not self._ends:
-                        return
+                        break
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait ask the store themselves, and see
-                self._outage.down(who, error)
+                outage.down(who, error)
                 await asyncio.sleep(pause)
                 pause = min(_LONGEST_PAUSE, pause * 2)
                 self._wake(list(self._ends))
+        outage.leave(who)
 
     def _wake(self, ids: list[str]) -> None:
         for job_id in ids:

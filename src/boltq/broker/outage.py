@@ -37,6 +37,11 @@ class Outage:
         else:
             log.warning("the store cannot be used; going on when it can", extra={"error": str(error)})
 
+    def leave(self, who: str) -> None:
+        """Somebody does not need the store any longer: it says nothing of it."""
+        with self._lock:
+            self._down.discard(who)
+
     def up(self, who: str) -> None:
         """Somebody has used the store."""
         if who not in self._down:

@@ -236,8 +236,8 @@ _MADE: Final[Mapping[Kind, tuple[type[errors.StoreError], str]]] = {
 
 
 def _of_the_line(error: Exception) -> errors.StoreError:
-    """What is no answer of the server."""
+    """What is no answer of the server: no answer at all, or something that redis-py cannot send."""
     broken = (redis_errors.ConnectionError, redis_errors.TimeoutError, redis_errors.InvalidResponse, OSError)
     if isinstance(error, broken):
         return errors.StoreUnavailable(f"the store does not answer: {error}")
-    return errors.StoreFault(f"the store cannot be asked: {error!r}")  # redis-py: what cannot be sent
+    return errors.StoreFault(f"the store cannot be asked: {type(error).__name__}: {error}")

@@ -15,7 +15,6 @@ import msgspec
 
 from boltq.broker.broker import Broker
 from boltq.broker.calls import Claim, Settling
-from boltq.broker.outage import Outage
 from boltq.domain.errors import BoltQError, StoreError
 from boltq.domain.job import ClaimedJob
 from boltq.worker.buffer import Buffer
@@ -37,14 +36,15 @@ class Outbox:
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self._items: list[Settling] = []
+        self._away: list[Settling] = []
         self._wake = wake
 
     def __len__(self) -> int:
         return len(self._items)
 
     def runs(self) -> list[tuple[str, int]]:
-        """The runs, by id and delivery, whose outcomes are in it."""
-        return [(item.id, item.delivery) for item in self._items]
+        """The runs, by id and delivery, whose outcomes are in it, or were taken last."""
+        return [(item.id, item.delivery) for item in (*self._away, *self._items)]
 
     def put(self, item: Settling) -> None:
         """One more outcome."""
@@ -54,6 +54,7 @@ class Outbox:
     def take(self, most: int = MOST_SETTLED) -> list[Settling]:
         """The oldest ones."""
         taken, self._items = self._items[:most], self._items[most:]
+        self._away = taken or self._away
         return taken
 
     def put_back(self, items: list[Settling]) -> None:
@@ -64,14 +65,14 @@ class Outbox:
 class Fetcher:
     """Claims and settles for one worker in one partition."""
 
-    def __init__(self, broker: Broker, partition: int, buffer: Buffer, owner: "FetcherOwner", outage: Outage) -> None:
+    def __init__(self, broker: Broker, partition: int, buffer: Buffer, owner: "FetcherOwner") -> None:
         self.broker = broker
         self.partition = partition
         self.worker_id = ""  # its registration; another one after its lease was lost
         self.registrations = 0
         self._buffer = buffer
         self._owner = owner
-        self._outage = outage
+        self._outage = broker.outage
         self._me, self._mail = f"claims of partition {partition}", f"mail of partition {partition}"
         self._turn = asyncio.Lock()
         self._woken = asyncio.Event()
@@ -194,6 +195,9 @@ class Fetcher:
             try:
                 if self._in_doubt:
                     await self._recover()
+                if self._mail_pause:  # that has just been answered
+                    self._mail_pause = 0.0
+                    self._outage.up(self._mail)
                 async with asyncio.timeout(None) as self._reading:
                     letter = await self.broker.mail(self.partition, self.worker_id, MAIL_SECONDS)
             except (BoltQError, TimeoutError) as error:
@@ -203,9 +207,6 @@ class Fetcher:
                 self._in_doubt = True
                 await asyncio.sleep(max(0.1, self._mail_pause) * random.uniform(0.5, 1))  # noqa: S311 - as above
                 continue
-            if self._mail_pause:
-                self._mail_pause = 0.0
-                self._outage.up(self._mail)
             if letter:
                 self._open(letter)
 
@@ -219,8 +220,10 @@ class Fetcher:
     def _open(self, letter: bytes) -> None:
         kind, *rest = _read_letter(letter)
         if kind == "jobs":
-            jobs, flag = rest
-            self.take_in([ClaimedJob(*row) for row in jobs], suspect=flag != 0)
+            rows, flag = rest
+            known = self._owner.known(self.partition)  # a letter may come twice: read, and then found again in `held`
+            jobs = [job for job in (ClaimedJob(*row) for row in rows) if (job.id, job.delivery) not in known]
+            self.take_in(jobs, suspect=flag != 0)
             # As the store sees it we sleep no more. A short job's outcome changes that soon; for a long one we look.
             asyncio.get_running_loop().call_later(0.002, self.wake)
         elif kind == "cancel":

@@ -19,7 +19,6 @@ from boltq.app import BoltQ, Line, Task
 from boltq.broker import calls
 from boltq.broker.broker import SyncBroker, repeated
 from boltq.broker.flows import CONTROL_TYPE
-from boltq.broker.outage import Outage
 from boltq.domain.errors import BoltQError, Conflict, StoreError
 from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Cancelled, Category, Failed, Outcome, class_name_of, describe, text_of
@@ -87,7 +86,6 @@ class Worker(FetcherOwner):
         self._fetchers: list[Fetcher] = []
         self._loops: list[asyncio.Task[None]] = []
         self._failures: list[Exception] = []
-        self._outage = Outage()
         self._leases: Leases | None = None
         self._last_resort: threading.Timer | None = None
 
@@ -152,13 +150,13 @@ class Worker(FetcherOwner):
             self._settings.lease,
             runs=lambda: list(self._runs.values()),
             vitals=self._vitals,
-            outage=self._outage,
+            outage=broker.outage,
             on_cancel=lambda ids: self._soon(self.cancel, ids),
             on_lost=lambda partition, worker_id: self._soon(self.lost, partition, worker_id),
             on_wish=lambda partition, wish, at: self._soon(self.wished, partition, wish, at),
             on_stuck=self._on_stuck,
         )
-        self._fetchers = [Fetcher(broker, p, self._buffer, self, self._outage) for p in range(broker.layout.partitions)]
+        self._fetchers = [Fetcher(broker, p, self._buffer, self) for p in range(broker.layout.partitions)]
         for fetcher in self._fetchers:
             await self._register(fetcher)
         leases.start()
