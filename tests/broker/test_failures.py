@@ -81,3 +81,21 @@ async def test_an_error_that_says_nothing(failing) -> None:
 
 async def test_no_failures(desk) -> None:
     assert await desk.inspector.failure_groups(JobFilter()) == []
+
+
+async def test_portions_of_many_dead_jobs_are_the_same_groups(failing) -> None:
+    """A portion ends after some jobs and says where to go on; merged, they are what one look at all finds."""
+    for queue in ("default", "mail"):
+        await die(failing, "a", 3, queue=queue)
+        await die(failing, "b", 2, queue=queue)
+    whole = await failing.inspector.failure_groups(JobFilter())
+    found, cursor, portions = [], None, 0
+    while True:
+        portion = await failing.inspector.failure_portion(JobFilter(), cursor=cursor, most=1)
+        found, cursor, portions = search.merged_groups([*found, *portion.groups]), portion.cursor, portions + 1
+        if cursor is None:
+            break
+    assert portions > 1
+    assert [(group.key, group.count, group.queues) for group in found] == [
+        (group.key, group.count, group.queues) for group in whole
+    ]

@@ -190,3 +190,26 @@ def test_a_login_that_is_missing_or_not_enough_is_said_so(
 
 def test_an_address_that_means_nothing_is_a_usage_error(boltq: Run) -> None:
     assert boltq("jobs", "--url", "nonsense").code == 2
+
+
+def test_portions_of_groups_are_made_one() -> None:
+    from datetime import UTC, datetime
+
+    from boltq.cli.dead import _merged
+    from boltq.client.answers import FailureGroup
+
+    def group(key: str, count: int, at: int) -> FailureGroup:
+        when = datetime.fromtimestamp(at, UTC)
+        return FailureGroup(
+            key=key, fingerprint=key, class_name="E", message=f"at {at}", category="data", types={"t": count},
+            queues={"q": count}, count=count, count_1h=1, first_at=when, last_at=when, sample_job_id=f"job{at}",
+        )  # fmt: skip
+
+    found = _merged([group("a", 1, 1), group("b", 5, 2), group("a", 7, 3), group("other", 9, 4)])
+    assert [(one.key, one.count, one.message) for one in found] == [
+        ("a", 8, "at 3"),
+        ("b", 5, "at 2"),
+        ("other", 9, "at 4"),
+    ]
+    assert (found[0].types, found[0].queues, found[0].count_1h) == ({"t": 8}, {"q": 8}, 2)
+    assert (found[0].first_at, found[0].last_at) == (datetime.fromtimestamp(1, UTC), datetime.fromtimestamp(3, UTC))

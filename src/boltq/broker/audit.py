@@ -12,7 +12,7 @@ them drops them); a running job may be held by a worker that is gone while a swe
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +27,7 @@ from boltq.domain.states import JobState
 
 PAUSES: Final = (0.3, 1.0)  # seconds before each further look
 _PAGE: Final = 1_000
+_TOLD: Final = 20_000  # jobs, after which somebody hears how far it is
 LONG_PAGE: Final = 10_000  # of a list: what is taken from its head meanwhile shifts the next page, and hides as much
 _STEP_BACK: Final = 10_000  # ms: a clock that was set back by more may disorder the history (see lua/lib/clock.lua)
 
@@ -40,9 +41,11 @@ class Finding(msgspec.Struct, frozen=True, order=True):
     text: str
 
 
-async def audit(broker: Broker, *, pauses: Sequence[float] = PAUSES) -> list[Finding]:
-    """What is wrong in this namespace. Raises StoreUnavailable."""
-    found = await _look(broker)
+async def audit(
+    broker: Broker, *, pauses: Sequence[float] = PAUSES, tell: Callable[[str], None] = lambda _: None
+) -> list[Finding]:
+    """What is wrong in this namespace; `tell` hears how far the first look is. Raises StoreUnavailable."""
+    found = await _look(broker, tell)
     for pause in pauses:
         if not found:
             break
@@ -55,10 +58,10 @@ async def audit(broker: Broker, *, pauses: Sequence[float] = PAUSES) -> list[Fin
 _Identity = tuple[str, str, str, str]  # code, place, job and where it stands: what is the same in each look
 
 
-async def _look(broker: Broker) -> list[tuple[_Identity, Finding]]:
+async def _look(broker: Broker, tell: Callable[[str], None] = lambda _: None) -> list[tuple[_Identity, Finding]]:
     partitions = range(broker.layout.partitions)
     try:
-        looks = await asyncio.gather(*(_Partition(broker, partition).look() for partition in partitions))
+        looks = await asyncio.gather(*(_Partition(broker, partition, tell).look() for partition in partitions))
     except (redis_errors.RedisError, OSError) as error:
         raise translate(error) from error
     return [finding for look in looks for finding in look]
@@ -107,7 +110,8 @@ class _Record(msgspec.Struct):
 class _Partition:
     """One look at one partition."""
 
-    def __init__(self, broker: Broker, partition: int) -> None:
+    def __init__(self, broker: Broker, partition: int, tell: Callable[[str], None]) -> None:
+        self._tell = tell
         self.redis = broker.redis
         self.prefix = broker.layout.prefix(partition)
         self.found: list[Finding] = []
@@ -231,13 +235,18 @@ class _Partition:
 
     async def _read_records(self) -> None:
         ids = sorted({*self.places, *(key[4:] for key in self.keys if key.startswith("job:"))})
-        for job_id, row in zip(ids, await self._pipeline(*(("HMGET", f"job:{i}", *_FIELDS) for i in ids)), strict=True):
-            if row[1] is not None:
-                state, route, worker, parked, ghost, n, tries, lost, since, spec = (as_text(value) for value in row)
-                counts = (int(n or 0), int(tries or 0), int(lost or 0), int(since or 0))
-                self.records[job_id] = _Record(
-                    state, route, worker, bool(parked), Counter(ghost.split()), *counts, spec
-                )
+        for start in range(0, len(ids), _TOLD):
+            portion = ids[start : start + _TOLD]
+            rows = await self._pipeline(*(("HMGET", f"job:{job_id}", *_FIELDS) for job_id in portion))
+            for job_id, row in zip(portion, rows, strict=True):
+                self._take_record(job_id, row)
+            self._tell(f"audit: {start + len(portion):,} of {len(ids):,} jobs read …")
+
+    def _take_record(self, job_id: str, row: Sequence[Any]) -> None:
+        if row[1] is not None:
+            state, route, worker, parked, ghost, n, tries, lost, since, spec = (as_text(value) for value in row)
+            counts = (int(n or 0), int(tries or 0), int(lost or 0), int(since or 0))
+            self.records[job_id] = _Record(state, route, worker, bool(parked), Counter(ghost.split()), *counts, spec)
 
     # Jobs
 

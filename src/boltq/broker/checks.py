@@ -4,7 +4,7 @@ import shutil
 import statistics
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, Literal, NamedTuple
 
 from boltq.broker.audit import audit
@@ -39,7 +39,9 @@ class Check(NamedTuple):
     hint: str = ""
 
 
-async def checks_of(broker: Broker, settings: Settings, *, quick: bool) -> AsyncIterator[Check]:
+async def checks_of(
+    broker: Broker, settings: Settings, *, quick: bool, tell: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[Check]:
     """All of them, as they are done; a quick look leaves out the audit, which reads every job. Raises StoreError."""
     server = await inspect_server(broker)
     yield version(server)
@@ -56,7 +58,7 @@ async def checks_of(broker: Broker, settings: Settings, *, quick: bool) -> Async
         yield disk(settings)
     yield await workers(broker)
     if not quick:
-        yield await audited(broker)
+        yield await audited(broker, tell)
 
 
 def version(server: Server) -> Check:
@@ -167,9 +169,9 @@ async def workers(broker: Broker) -> Check:
     return Check("workers", GOOD, f"{len(alive)} alive") if alive else Check("workers", WARN, "none", "boltq worker")
 
 
-async def audited(broker: Broker) -> Check:
+async def audited(broker: Broker, tell: Callable[[str], None] = lambda _: None) -> Check:
     """Whether every job is where its record says, and all counts agree."""
-    findings = await audit(broker)
+    findings = await audit(broker, tell=tell)
     counts = await Inspector(broker).counts()
     jobs = ", ".join(f"{number} {state}" for state, number in counts.items() if number) or "no jobs"
     if not findings:

@@ -5,7 +5,7 @@ steps. So no payload crosses the wire, and no call holds up the server.
 """
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -28,6 +28,8 @@ MAX_COUNTED: Final = 20_000  # records that a count looks at
 MAX_SNAPSHOT: Final = 100_000
 MAX_GROUPS: Final = 500
 GROUPED_AT_A_TIME: Final = 1_000
+MAX_GROUPED: Final = 20_000  # dead jobs of one portion
+OTHER: Final = "other"  # the key of the groups beyond MAX_GROUPS
 RECENT_MS: Final = 3_600_000
 
 
@@ -59,6 +61,14 @@ class FailureGroup(msgspec.Struct, kw_only=True):
     first_at: int
     last_at: int
     sample_job_id: str
+
+
+class FailurePortion(msgspec.Struct):
+    """Groups of some dead jobs; `cursor` None at the end."""
+
+    groups: list[FailureGroup]
+    cursor: str | None
+    examined: int
 
 
 GroupBy = Literal["fingerprint", "type", "queue"]
@@ -155,15 +165,30 @@ class Search:
 
     async def failure_groups(self, what: JobFilter, by: GroupBy = "fingerprint") -> list[FailureGroup]:
         """All dead jobs that fit, by what they share, most first; beyond MAX_GROUPS the rest is one group "other"."""
+        found, cursor = list[FailureGroup](), None
+        while True:
+            portion = await self.failure_portion(what, by, cursor=cursor)
+            found, cursor = merged_groups([*found, *portion.groups]), portion.cursor
+            if cursor is None:
+                return found
+
+    async def failure_portion(
+        self, what: JobFilter, by: GroupBy = "fingerprint", *, cursor: str | None = None, most: int = MAX_GROUPED
+    ) -> "FailurePortion":
+        """The same of so many dead jobs, from a cursor on: queue after queue, the newest first."""
         recent = await self.now_ms() - RECENT_MS
-        after = (pack(what.marks()), GROUPED_AT_A_TIME, by, recent)
-        groups: dict[str, FailureGroup] = {}
-        async for stop in self._stops(msgspec.structs.replace(what, states=(JobState.DEAD,))):
-            async for rows in self._walk("failures", stop, stop.queue, after=after):
-                for group in (_group(stop.queue, row) for row in rows):
-                    groups[group.key] = _merged(groups[group.key], group) if group.key in groups else group
-        ordered = sorted(groups.values(), key=lambda group: (-group.count, group.key))
-        return ordered[:MAX_GROUPS] + _rest(ordered[MAX_GROUPS:])
+        start, inner = _read_cursor(cursor) if cursor else ((0, "", 0), "")
+        found, examined = list[FailureGroup](), 0
+        async for stop in self._stops(msgspec.structs.replace(what, states=(JobState.DEAD,)), start):
+            at, begun = inner if stop[:3] == start else "", False
+            while at or not begun:
+                if examined >= most:
+                    return FailurePortion(merged_groups(found), _write_cursor(stop, at), examined)
+                args = (stop.queue, at, pack(what.marks()), GROUPED_AT_A_TIME, by, recent)
+                at, seen, rows = await self._read("failures", stop.partition, *args)
+                found = merged_groups([*found, *(_group(stop.queue, row) for row in rows)])
+                examined, begun = examined + seen, True
+        return FailurePortion(found, None, examined)
 
     async def now_ms(self) -> int:
         """The server's clock (a test's own clock where it has one). Raises StoreUnavailable."""
@@ -348,6 +373,16 @@ def _group(queue: str, row: Sequence[Any]) -> FailureGroup:
     )
 
 
+def merged_groups(groups: Iterable[FailureGroup]) -> list[FailureGroup]:
+    """Those with one key as one, most first; beyond MAX_GROUPS the rest is one group "other"."""
+    by_key: dict[str, FailureGroup] = {}
+    for group in groups:
+        by_key[group.key] = _merged(by_key[group.key], group) if group.key in by_key else group
+    others = by_key.pop(OTHER, None)
+    ordered = sorted(by_key.values(), key=lambda group: (-group.count, group.key))
+    return ordered[:MAX_GROUPS] + _rest([*ordered[MAX_GROUPS:], *([others] if others else [])])
+
+
 def _merged(one: FailureGroup, other: FailureGroup) -> FailureGroup:
     newer, older = (one, other) if one.last_at >= other.last_at else (other, one)
     for total, part in ((newer.types, older.types), (newer.queues, older.queues)):
@@ -366,6 +401,6 @@ def _rest(groups: Sequence[FailureGroup]) -> list[FailureGroup]:
     rest = groups[0]
     for group in groups[1:]:
         rest = _merged(rest, group)
-    rest.key = rest.fingerprint = "other"
+    rest.key = rest.fingerprint = OTHER
     rest.class_name = rest.message = rest.category = ""
     return [rest]

@@ -41,13 +41,19 @@ class Desk:
         self, call: Callable[[int, str | None], Request[Any]], kind: type[T], most: int, cursor: str | None = None
     ) -> Page[T]:
         """As many things of a list as are wanted, each as `kind`; `call` takes a limit and a cursor."""
+        from boltq.cli import show
+
         page: Page[T] = Page(items=[], next_cursor=cursor)
-        while len(page.items) < most:
-            request = call(min(most - len(page.items), MAX_PAGE), page.next_cursor)
-            found: Page[T] = await self.ask(request.answering(Page[kind]))  # type: ignore[valid-type]
-            page = Page(items=page.items + found.items, next_cursor=found.next_cursor)
-            if not page.next_cursor:
-                break
+        examined = 0
+        with show.progressing() as tell:
+            while len(page.items) < most:
+                request = call(min(most - len(page.items), MAX_PAGE), page.next_cursor)
+                found: Page[T] = await self.ask(request.answering(Page[kind]))  # type: ignore[valid-type]
+                page = Page(items=page.items + found.items, next_cursor=found.next_cursor)
+                if not page.next_cursor:
+                    break
+                examined += found.scan.examined if found.scan else len(found.items)
+                tell(f"{len(page.items):,} found, {examined:,} looked at …")
         return page
 
     async def carry(self, talk: Talk[T]) -> T:

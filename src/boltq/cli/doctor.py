@@ -40,17 +40,18 @@ def run(args: argparse.Namespace) -> int:
 
 async def _examine(session: "Session", args: argparse.Namespace) -> int:
     from boltq.broker.checks import BAD, WARN, checks_of
+    from boltq.cli import show
 
     checks = []
-    async for check in checks_of(session.broker, session.settings, quick=args.quick):
-        checks.append(check)
-        if not args.json:
-            _print(check)
+    with show.progressing() as tell:
+        async for check in checks_of(session.broker, session.settings, quick=args.quick, tell=tell):
+            checks.append(check)
+            tell("")
+            if not args.json:
+                _print(check)
     states = {check.state for check in checks}
     bad = BAD in states or (args.strict and WARN in states)
     if args.json:
-        from boltq.cli import show
-
         show.document({"ok": not bad, "checks": [check._asdict() for check in checks]})
     return int(bad)
 

@@ -4,7 +4,8 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -79,6 +80,24 @@ def document(value: Any) -> None:
 def note(text: str) -> None:
     """A remark for people, beside the output."""
     print(clean(text), file=sys.stderr)
+
+
+@contextmanager
+def progressing() -> Iterator[Callable[[str], None]]:
+    """What says on the terminal how far something is, in one line that is gone at the end."""
+    shown = False
+
+    def tell(text: str) -> None:
+        nonlocal shown
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{clean(text)}", end="", file=sys.stderr, flush=True)
+            shown = True
+
+    try:
+        yield tell
+    finally:
+        if shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def moment(at: int | None) -> str:

@@ -44,11 +44,18 @@ class Batch(msgspec.Struct, kw_only=True):
     items: list[BatchItem]
 
 
+class Scan(msgspec.Struct, kw_only=True):
+    """How many jobs were looked at for a page."""
+
+    examined: int = 0
+
+
 class Page(msgspec.Struct, Generic[T], kw_only=True):
     """A page of a list; `next_cursor` is None at the end."""
 
     items: list[T]
     next_cursor: str | None = None
+    scan: Scan | None = None
 
 
 class Action(msgspec.Struct, kw_only=True):
@@ -200,10 +207,12 @@ class FailureGroup(msgspec.Struct, kw_only=True, rename={"class_name": "class"})
 
 
 class Groups(msgspec.Struct, kw_only=True):
-    """The groups, most first."""
+    """The groups, most first. Of very many dead jobs they are a portion: `next_cursor` is None when they are of all."""
 
     items: list[FailureGroup]
     total_jobs: int
+    next_cursor: str | None = None
+    examined: int = 0
 
 
 # Queues

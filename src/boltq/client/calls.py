@@ -180,10 +180,17 @@ def count_jobs(**which: Unpack[WhichInAnyState]) -> Ask[Counts]:
 
 @call("GET", "/api/v1/dead-letters/groups", "groupDeadLetters")
 def group_dead_letters(
-    *, by: str = "fingerprint", since: When | None = None, **which: Unpack[WhichInAnyState]
+    *,
+    by: str = "fingerprint",
+    since: When | None = None,
+    cursor: str | None = None,
+    **which: Unpack[WhichInAnyState],
 ) -> Ask[Groups]:
-    """What went wrong with the dead jobs that fit, and how often: by fingerprint, type or queue."""
-    query = {**moments({**which, "since": since}), "by": by}
+    """What went wrong with the dead jobs that fit, and how often: by fingerprint, type or queue.
+
+    Of very many jobs it is a portion; `next_cursor` goes on.
+    """
+    query = {**moments({**which, "since": since}), "by": by, "cursor": cursor}
     return Ask(Groups, query=query)
 
 

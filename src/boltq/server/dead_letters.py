@@ -6,7 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.search import MAX_GROUPS, FailureGroup, GroupBy
+from boltq.broker.search import MAX_GROUPED, MAX_GROUPS, FailureGroup, GroupBy
 from boltq.domain.errors import InvalidJob
 from boltq.domain.scopes import Scope
 from boltq.domain.states import JobState
@@ -31,6 +31,7 @@ class GroupsQuery(CountsQuery, kw_only=True):
     """Which dead jobs to group, and by what."""
 
     by: Annotated[GroupBy, msgspec.Meta(description="what the jobs of a group share")] = "fingerprint"
+    cursor: Cursor | None = None
     since: Annotated[Since, msgspec.Meta(description="only groups in which a job has died since then")] | None = None
 
 
@@ -52,11 +53,16 @@ class GroupView(msgspec.Struct, kw_only=True):
 
 
 class GroupsView(msgspec.Struct, kw_only=True):
-    """The groups, most first. There is but one page: those beyond the bound are one group "other", the last."""
+    """The groups of some dead jobs, most first; those beyond the bound are one group "other", the last.
+
+    Of very many jobs these are a portion: `next_cursor` goes on with the others, and groups with one key are one.
+    """
 
     items: Annotated[list[GroupView], msgspec.Meta(description=f"at most {MAX_GROUPS + 1}")]
-    next_cursor: None = None
-    total_jobs: int
+    next_cursor: Annotated[str | None, msgspec.Meta(description="null when these are of all jobs that fit")] = None
+    complete: bool = True
+    total_jobs: Annotated[int, msgspec.Meta(description="in these groups")]
+    examined: Annotated[int, msgspec.Meta(description=f"dead jobs that were looked at, about {MAX_GROUPED:,} at most")]
 
 
 class DeadLetters:
@@ -89,18 +95,28 @@ class DeadLetters:
         return json_response(shapes.PageView(items, page.cursor, shapes.ScanView(page.examined, page.complete)))
 
     async def groups(self, request: Request) -> Response:
-        """Group all dead jobs that fit by fingerprint, type or queue, whatever their number."""
+        """Group the dead jobs that fit by fingerprint, type or queue.
+
+        Of very many it says `complete: false`: ask again with `cursor` for the groups of the others.
+        """
         query = read_query(request, GroupsQuery)
         wanted = filter_of(query)
         mistakes: Mistakes = []
         since = read_since(query.since, "/since", mistakes) or 0
         if mistakes:
             raise InvalidJob(mistakes)
-        groups = await self._backend.read(lambda inspector: inspector.failure_groups(wanted, query.by))
-        chosen = [group for group in groups if group.last_at >= since]
+        found = await self._backend.read(lambda it: it.failure_portion(wanted, query.by, cursor=query.cursor))
+        chosen = [group for group in found.groups if group.last_at >= since]
         rights = shapes.Rights.of(caller_of(request))
         items = [_view(group, payload=rights.payload) for group in chosen]
-        return json_response(GroupsView(items=items, total_jobs=sum(group.count for group in chosen)))
+        view = GroupsView(
+            items=items,
+            next_cursor=found.cursor,
+            complete=found.cursor is None,
+            total_jobs=sum(group.count for group in chosen),
+            examined=found.examined,
+        )
+        return json_response(view)
 
 
 def _view(group: FailureGroup, *, payload: bool) -> GroupView:
