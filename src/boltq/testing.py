@@ -163,6 +163,7 @@ class Inline:
     async def _run(self, partition: int, worker: str, job: ClaimedJob) -> None:
         task = self._app.tasks.get(job.type) or control_task(self._app)
         run = self._beginnings.run_of(partition, job, task)
+        run.worker = worker
         outcome = await self._in_a_task(self._outcome(run))
         if outcome is None:
             return

@@ -50,9 +50,11 @@ class Desk:
     async def ids(self, n: int = 1, worker: str = "w") -> list[str]:
         return [job.id for job in await self.claim(n, worker)]
 
-    async def settle(self, jobs: list[ClaimedJob], verb: str = "completed", number: int = 0, text: str = "1") -> Any:
+    async def settle(
+        self, jobs: list[ClaimedJob], verb: str = "completed", number: int = 0, text: str = "1", worker: str = "w"
+    ) -> Any:
         outcomes = [Settling(job.id, job.delivery, verb, 1, number, text) for job in jobs]
-        return await self.broker.settle(0, "w", outcomes)
+        return await self.broker.settle(0, worker, outcomes)
 
     async def states(self, *ids: str) -> list[str]:
         return [job.state.value if job else "gone" for job in await self.inspector.jobs(ids)]

@@ -36,6 +36,10 @@ def job_in(world: World, state: str) -> str:
     return world.key(0, f"job:{world.standing(state)[0].id}")
 
 
+def holder_of(world: World) -> str:
+    return world.key(0, f"worker:{world.standing('running')[0].holder}")
+
+
 def ident(key: str) -> str:
     return key.rpartition(":")[2]
 
@@ -62,6 +66,11 @@ DAMAGES: list[tuple[str, Damage]] = [
     ("orphan", lambda w: w.raw.rpush(w.key(0, "runs:nobody"), "x")),
     ("orphan", lambda w: w.raw.rpush(w.key(0, "log:nobody"), "x")),
     ("unheld", lambda w: w.raw.hset(job_in(w, "running"), "worker", "nobody")),
+    ("holds", lambda w: w.raw.hincrby(holder_of(w), "holds", 1)),
+    (
+        "unknown-to-worker",
+        lambda w: w.raw.hset(holder_of(w), mapping={"vitals": '{"known":0}', "beat_at": w.now * 2}),
+    ),
     ("score", lambda w: w.raw.zadd(w.key(0, "queue:q:retrying"), {ident(job_in(w, "retrying")): 1.5})),
     ("score", lambda w: w.raw.zadd(w.key(0, "queue:q:dead"), {ident(job_in(w, "dead")): 7})),
     ("order", lambda w: w.raw.rpush(w.key(0, "queue:q:completed"), w.raw.lpop(w.key(0, "queue:q:completed")) or b"")),
@@ -161,5 +170,6 @@ async def test_pages_beyond_the_first(desk) -> None:
     await desk.settle(await desk.claim(1_000))
     (last,) = (await desk.claim(1_000))[-1:]
     await desk.broker.redis.hset(desk.key(f"job:{last.id}"), "worker", "nobody")
-    assert [finding.id for finding in await audit(desk.broker, pauses=())] == [last.id]
+    found = {finding.code: finding.id for finding in await audit(desk.broker, pauses=())}
+    assert found == {"holds": "", "unheld": last.id}
     await desk.broker.redis.hset(desk.key(f"job:{last.id}"), "worker", "w")

@@ -32,7 +32,7 @@ async def test_nothing_of_it_is_left(desk) -> None:
     before = await desk.broker.redis.keys(desk.key("*:" + job_id))
     assert len(before) == 1
     (job,) = await desk.claim()
-    await desk.broker.progress(0, [(job_id, 1, "", "", ["a line"])])
+    await desk.broker.progress(0, "w", [(job_id, 1, "", "", ["a line"])])
     await desk.settle([job], "retrying", 60_000, "{}")
     assert len(await desk.broker.redis.keys(desk.key("*:" + job_id))) == 3
     assert await desk.broker.delete([job_id]) == [Verdict(job_id, "deleted", "deleted")]

@@ -19,7 +19,7 @@ async def test_letters_that_nobody_read_are_taken_out(desk) -> None:
     await desk.worker()
     assert await desk.claim() == []
     (job,) = await desk.submit()
-    letters, held = await desk.broker.held(0, "w")
-    assert len(letters) == 1
-    assert held == [(job, 1)]
+    held = await desk.broker.held(0, "w")
+    assert len(held.letters) == 1
+    assert held.runs == [(job, 1)]
     assert await desk.letters() == []

@@ -34,7 +34,7 @@ async def dead(desk, count: int, **fields: Any) -> list[str]:
     ids = await desk.submit(count, **fields)
     worker = (await desk.inspector.workers())[-1].id
     jobs = await desk.claim(count, worker)
-    await desk.settle(jobs, "dead", text="{}")
+    await desk.settle(jobs, "dead", text="{}", worker=worker)
     desk.clock.now += 10
     return ids
 

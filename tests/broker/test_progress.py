@@ -17,9 +17,9 @@ async def test_it_is_shown_with_the_log(desk) -> None:
     (job_id,) = await desk.submit()
     await desk.worker()
     await desk.claim()
-    assert await desk.broker.progress(0, [(job_id, 1, 0.25, "a quarter", ["one", "two"])]) == []
-    assert await desk.broker.progress(0, [(job_id, 2, 0.5, "", [])]) == [[0, "LEASE_LOST"]]
-    assert await desk.broker.progress(0, [(job_id, 1, "", "", ["three"])]) == []
+    assert await desk.broker.progress(0, "w", [(job_id, 1, 0.25, "a quarter", ["one", "two"])]) == []
+    assert await desk.broker.progress(0, "w", [(job_id, 2, 0.5, "", [])]) == [[0, "LEASE_LOST"]]
+    assert await desk.broker.progress(0, "w", [(job_id, 1, "", "", ["three"])]) == []
     job = await desk.inspector.job(job_id)
     assert (job.progress, job.progress_text, job.log) == (0.25, "a quarter", ["one", "two", "three"])
 
@@ -29,7 +29,7 @@ async def test_the_log_has_an_end(desk) -> None:
     await desk.worker()
     await desk.claim()
     for start in range(0, 1_500, 500):
-        await desk.broker.progress(0, [(job_id, 1, "", "", [str(n) for n in range(start, start + 500)])])
+        await desk.broker.progress(0, "w", [(job_id, 1, "", "", [str(n) for n in range(start, start + 500)])])
     job = await desk.inspector.job(job_id)
     assert job.log == [str(n) for n in range(1_500 - limits.MAX_LOG_LINES, 1_500)]
     assert job.unlogged == 500

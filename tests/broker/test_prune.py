@@ -58,7 +58,7 @@ async def test_log_lines_go_with_their_job(desk) -> None:
     await desk.worker()
     (job_id,) = await desk.submit()
     (job,) = await desk.claim()
-    await desk.broker.progress(0, [(job_id, 1, "", "", ["a line"])])
+    await desk.broker.progress(0, "w", [(job_id, 1, "", "", ["a line"])])
     await desk.settle([job])
     await run(desk, 100, "completed")
     assert await desk.states(job_id) == ["gone"]

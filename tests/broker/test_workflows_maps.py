@@ -294,7 +294,7 @@ async def test_an_expansion_that_a_crash_broke_off_is_gone_on_with_by_another_wo
 
     async def killed(self: Workflows, script: str, *args: Any, **kwargs: Any) -> Any:
         if script == "flow_step":
-            told.append(args[3])
+            told.append(args[4])
             if len(told) == 3:
                 raise KeyboardInterrupt
         return await original(self, script, *args, **kwargs)
@@ -319,7 +319,7 @@ async def test_a_map_whose_worker_is_lost_for_good_while_it_expands_leaves_no_it
     original = Workflows._send
 
     async def killed(self: Workflows, script: str, *args: Any, **kwargs: Any) -> Any:
-        if script == "flow_step" and args[3] == "expand":
+        if script == "flow_step" and args[4] == "expand":
             raise KeyboardInterrupt
         return await original(self, script, *args, **kwargs)
 

@@ -24,6 +24,7 @@ from machine import Broken, Machine, World, must
 from boltq.broker import broker as broker_module, calls
 from boltq.broker.broker import Broker, SyncBroker, repeated
 from boltq.broker.inspector import Inspector
+from boltq.broker.outage import Outage
 from boltq.broker.scripts import Rewrite
 from boltq.domain.errors import BoltQError, StoreUnavailable, UnknownWorker
 from boltq.domain.job import NewJob
@@ -320,7 +321,7 @@ def leases_of(broker: Broker) -> Leases:
 
     return Leases(
         SyncBroker(broker), LEASE, runs=list, vitals=str, on_cancel=nothing, on_lost=nothing, on_stuck=nothing,
-        on_wish=nothing,
+        on_beat=nothing, outage=Outage(),
     )  # fmt: skip
 
 

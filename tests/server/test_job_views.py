@@ -126,7 +126,8 @@ async def test_a_log_is_read_piece_by_piece(http, desk, run_one):
     job = submit(http, queue="log")
     run = await run_one("log", None)
     lines = [f"line {n}" for n in range(1, 6)]
-    await desk.progress(desk.layout.of_id(job), [(job, run.delivery, "", "", lines)])
+    holder = shown(http, job)["worker"]
+    await desk.progress(desk.layout.of_id(job), holder, [(job, run.delivery, "", "", lines)])
     piece = http.get(f"/api/v1/jobs/{job}/logs?limit=3").json()
     assert piece == {"items": [{"n": n, "text": f"line {n}"} for n in (1, 2, 3)], "next_after": 3}
     piece = http.get(f"/api/v1/jobs/{job}/logs?after=3&limit=3").json()
@@ -139,7 +140,8 @@ async def test_lines_keep_their_numbers_when_old_ones_go(http, desk, run_one):
     run = await run_one("long-log", None)
     for start in range(1, 1_201, 400):
         lines = [f"line {n}" for n in range(start, start + 400)]
-        await desk.progress(desk.layout.of_id(job), [(job, run.delivery, "", "", lines)])
+        holder = shown(http, job)["worker"]
+        await desk.progress(desk.layout.of_id(job), holder, [(job, run.delivery, "", "", lines)])
     piece = http.get(f"/api/v1/jobs/{job}/logs?after=1198&limit=10").json()
     assert [line["n"] for line in piece["items"]] == [1199, 1200]
     assert piece["items"][0]["text"] == "line 1199"
@@ -149,7 +151,9 @@ async def test_lines_keep_their_numbers_when_old_ones_go(http, desk, run_one):
 async def test_a_log_as_a_file(http, desk, run_one):
     job = submit(http, queue="log-file")
     run = await run_one("log-file", None)
-    await desk.progress(desk.layout.of_id(job), [(job, run.delivery, "", "", ["<b>one</b>", "zwei: ü"])])
+    await desk.progress(
+        desk.layout.of_id(job), shown(http, job)["worker"], [(job, run.delivery, "", "", ["<b>one</b>", "zwei: ü"])]
+    )
     answer = http.get(f"/api/v1/jobs/{job}/logs?format=text")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert answer.headers["content-disposition"] == f'attachment; filename="{job}.log"'
@@ -172,7 +176,9 @@ def test_the_log_of_no_job(http):
 async def test_without_the_scope_payload_what_is_in_a_job_is_hidden(http, keyed, desk, run_one):
     job = submit(http, queue="hidden", data={"card": "secret text"})
     run = await run_one("hidden", None)
-    await desk.progress(desk.layout.of_id(job), [(job, run.delivery, 0.5, "secret text", ["secret text"])])
+    await desk.progress(
+        desk.layout.of_id(job), shown(http, job)["worker"], [(job, run.delivery, 0.5, "secret text", ["secret text"])]
+    )
     await desk.settle(desk.layout.of_id(job), shown(http, job)["worker"], [settling(run, FAILED, 5, None)])
     with keyed("read") as reader:
         answer = reader.get(f"/api/v1/jobs/{job}")

@@ -212,7 +212,8 @@ def test_status_needs_an_id(http):
 async def test_progress_and_log_are_shown(http, run_one, desk):
     job = submit(http, queue="talk")
     claimed = await run_one("talk", None)
-    await desk.progress(desk.layout.of_id(job), [(job, claimed.delivery, 0.25, "a quarter", ["one", "two"])])
+    holder = shown(http, job)["worker"]
+    await desk.progress(desk.layout.of_id(job), holder, [(job, claimed.delivery, 0.25, "a quarter", ["one", "two"])])
     view = shown(http, job)
     assert (view["progress"], view["progress_text"], view["log"]) == (0.25, "a quarter", ["one", "two"])
 

@@ -42,7 +42,7 @@ LUA_BUGS = [
     LuaBug(
         2,
         "settle without a fence",
-        (("settle.lua", " or tonumber(job[2]) ~= outcome[2] then", " then"),),
+        (("settle.lua", " or tonumber(job[2]) ~= outcome[2] or", " or"),),
         "fences",
     ),
     LuaBug(

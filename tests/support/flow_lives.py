@@ -101,7 +101,7 @@ class Life:
         try:
             jobs = (await self.broker.claim(home, "w", 2)).jobs
         except StoreUnavailable:
-            _, held = await surely(lambda: self.broker.held(home, "w"))
+            held = (await surely(lambda: self.broker.held(home, "w"))).runs
             outcomes = [Settling(job_id, delivery, "released", 1) for job_id, delivery in held]
             await surely(lambda: self.broker.settle(home, "w", outcomes))
             return
@@ -113,7 +113,7 @@ class Life:
     async def _play(self, job: ClaimedJob) -> list[Settling]:
         """What a worker does with a claimed job: the outcome to settle, if there is one."""
         is_step = '"step":true' in job.spec
-        found = await self.steps.prepare(SimpleNamespace(job=job)) if is_step else RunJob(job.data)  # type: ignore[arg-type]
+        found = await self.steps.prepare(SimpleNamespace(job=job, worker="w")) if is_step else RunJob(job.data)  # type: ignore[arg-type]
         if found is None:
             return []
         if not isinstance(found, RunJob):

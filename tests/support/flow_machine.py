@@ -317,7 +317,8 @@ class FlowWorld:
         self.run(self.broker.settle(home, "nobody", []))  # what is due happens now, and the clock is this moment's
         self._time_is_up(home)
         before = self.raw.execute_command("DEBUG", "DIGEST")
-        reply = self.run(self.broker.settle(home, "nobody", [one]))
+        holder = self.runs[one.id].worker if one.id in self.runs else "nobody"
+        reply = self.run(self.broker.settle(home, holder, [one]))
         must([word for _, word in reply.refused] == ["LEASE_LOST"], f"a stale outcome: {reply}")
         must(self.raw.execute_command("DEBUG", "DIGEST") == before, "a stale outcome has changed something")
         REACHED["stale"] += 1

@@ -58,7 +58,7 @@ class Hands:
         """What is to be settled for one job; nothing when its step does something else than to run."""
         found: Outcome | RunJob | None = RunJob(job.data)
         if '"step":true' in job.spec:
-            found = await Steps(self.broker).prepare(SimpleNamespace(job=job))  # type: ignore[arg-type]
+            found = await Steps(self.broker).prepare(SimpleNamespace(job=job, worker=self.name))  # type: ignore[arg-type]
         if isinstance(found, RunJob):
             job = msgspec.structs.replace(job, data=found.data, filled=found.data != job.data)
             found = self._run(job.type, msgspec.json.decode(found.data))

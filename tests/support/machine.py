@@ -448,7 +448,7 @@ class World:
         ended = set()
         for index in range(len(outcomes) - 1, -1, -1):
             one = outcomes[index]
-            word = self._refusal(one)
+            word = self._refusal(one, worker)
             must(refused.get(index) == word, f"{one.id} {one.verb}: {refused.get(index)}, not {word}")
             if word:
                 REACHED[f"settle {word}"] += 1
@@ -464,11 +464,12 @@ class World:
             must(kept <= KEEP[state][0], f"{kept} {state} jobs are kept")
         return reply.jobs
 
-    def _refusal(self, one: Settling) -> str | None:
+    def _refusal(self, one: Settling, worker: str) -> str | None:
         job = self.jobs.get(one.id)
         if job is None:
             return "NOT_FOUND"
-        return None if job.state == "running" and job.deliveries == one.delivery else "LEASE_LOST"
+        its = job.state == "running" and job.deliveries == one.delivery and job.holder == worker
+        return None if its else "LEASE_LOST"
 
     def _settled(self, job: Job, one: Settling, now: int) -> None:
         verb, began = one.verb, one.verb != "dropped"
@@ -497,10 +498,11 @@ class World:
             verb, text = "released", "handed_back"
         return Settling(job.id, job.deliveries, verb, 3, number, text)
 
-    def settle_stale(self, one: Settling, worker: str = "nobody") -> None:
-        """An outcome of a run that is over: refused, and nothing changes in the store."""
+    def settle_stale(self, one: Settling, worker: str = "") -> None:
+        """An outcome of a run that is over, or of another worker: refused, and nothing changes in the store."""
         partition = PARTITION_CODES.index(one.id[-2:])
-        must(self._refusal(one), "this outcome is not stale")
+        worker = worker or (self.jobs[one.id].holder if one.id in self.jobs else "") or "nobody"
+        must(self._refusal(one, worker), "this outcome is not stale")
         self.run(self.broker.settle(partition, worker, []))  # so that the clock in the store is this moment's
         self.read_clock(partition)
         before = self.raw.execute_command("DEBUG", "DIGEST")
@@ -686,7 +688,7 @@ class World:
 
     def progress(self, job: Job) -> None:
         item = (job.id, job.deliveries, 0.5, "half", ["a line"])
-        refused = self.run(self.broker.progress(job.partition, [item]))
+        refused = self.run(self.broker.progress(job.partition, job.holder, [item]))
         must(refused == ([] if job.state == "running" else [[0, "LEASE_LOST"]]), f"progress: {refused}")
         self.read_clock(job.partition)
         self.compare()
@@ -854,7 +856,7 @@ class World:
 
     def recover(self, partition: int, name: str) -> None:
         """What an answer that was lost has brought is in `held`, and is given back."""
-        _, held = self.run(self.broker.held(partition, name))
+        held = self.run(self.broker.held(partition, name)).runs
         jobs = self.held_by(partition, name) if (partition, name) in self.workers else []
         must(sorted(held) == sorted((job.id, job.deliveries) for job in jobs), f"{name} holds {held}")
         worker = self.workers.get((partition, name))

@@ -30,7 +30,7 @@ async def test_a_claim_brings_what_a_step_refers_to(broker: Broker) -> None:
     asked: list[str] = []
     steps = Steps(broker)
     steps._workflows._send = lambda script, *_args, **_kwargs: asked.append(script)  # type: ignore[method-assign,assignment,return-value]
-    assert await steps.prepare(SimpleNamespace(job=job)) == RunJob('{"x": 1}')  # type: ignore[arg-type]
+    assert await steps.prepare(SimpleNamespace(job=job, worker=hands.name)) == RunJob('{"x": 1}')  # type: ignore[arg-type]
     assert asked == []
 
 
@@ -43,7 +43,7 @@ async def test_what_is_too_large_for_a_claim_is_asked_for(broker: Broker) -> Non
     jobs = await hands.claim()
     assert sorted(job.look is not None for job in jobs) == [False, True]  # one fits, both do not
     for job in jobs:
-        found = await Steps(broker).prepare(SimpleNamespace(job=job))  # type: ignore[arg-type]
+        found = await Steps(broker).prepare(SimpleNamespace(job=job, worker=hands.name))  # type: ignore[arg-type]
         assert isinstance(found, RunJob)
         assert big in found.data
 

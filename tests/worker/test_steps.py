@@ -68,7 +68,7 @@ async def test_it_ends_the_same_whenever_workers_die(
             await broker.register(home, worker, info="{}", queues=["default"], types=None, lease_ms=60_000)
             try:
                 for job in (await broker.claim(home, worker, random.randint(1, 3))).jobs:
-                    await broker.settle(home, worker, await played(Steps(broker), job, ran))
+                    await broker.settle(home, worker, await played(Steps(broker), job, worker, ran))
             except Killed:
                 pass
             await broker.retire(home, worker, lost=True)
@@ -80,10 +80,10 @@ async def test_it_ends_the_same_whenever_workers_die(
     assert sorted(ran) == [1, 2, 3, 4, 4, 5, 6, 10, 20]
 
 
-async def played(steps: Steps, job: ClaimedJob, ran: list[int]) -> list[Settling]:
+async def played(steps: Steps, job: ClaimedJob, worker: str, ran: list[int]) -> list[Settling]:
     """What a worker does with a claimed job: the outcome to settle, if there is one."""
     is_step = '"step":true' in job.spec
-    found = await steps.prepare(SimpleNamespace(job=job)) if is_step else RunJob(job.data)  # type: ignore[arg-type]
+    found = await steps.prepare(SimpleNamespace(job=job, worker=worker)) if is_step else RunJob(job.data)  # type: ignore[arg-type]
     if found is None:
         return []
     if not isinstance(found, RunJob):

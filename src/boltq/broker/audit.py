@@ -29,6 +29,7 @@ PAUSES: Final = (0.3, 1.0)  # seconds before each further look
 _PAGE: Final = 1_000
 _TOLD: Final = 20_000  # jobs, after which somebody hears how far it is
 LONG_PAGE: Final = 10_000  # of a list: what is taken from its head meanwhile shifts the next page, and hides as much
+_UNDER_WAY: Final = 1_000  # ms that a job may be on its way to its worker
 _STEP_BACK: Final = 10_000  # ms: a clock that was set back by more may disorder the history (see lua/lib/clock.lua)
 
 
@@ -79,7 +80,7 @@ _KNOWN: Final = re.compile(
     rf"|workflows:(?:all|ended|due|gone|asking)|workflow:\w+(?::[a-z]+(?::\d+(?::[a-z]+)?)?)?"
     rf"|idle:{_NAME}|worker:.+|cancels:.+|mail:.+"
 )
-_PASSING: Final = re.compile(r"series:\d+:\d+(?::all)?|gone:\w+|idem:.+|op:op_\w+(?::items)?", re.DOTALL)
+_PASSING: Final = re.compile(r"series:\d+:\d+(?::all)?|gone:\w+|idem:.+|op:op_\w+(?::items)?|alarms", re.DOTALL)
 
 
 class _Record(msgspec.Struct):
@@ -133,6 +134,7 @@ class _Partition:
         self.steady = await self._is_steady(newest)
         self._check_jobs()
         self._check_workers()
+        await self._check_agreement()
         await self._check_sleepers()
         states = {job_id: record.state for job_id, record in self.records.items()}
         await audit_workflows(self.keys, states, self._pipeline, self._report)
@@ -370,18 +372,43 @@ class _Partition:
     def _check_workers(self) -> None:
         for key in sorted(self.keys):
             kind, _, worker = key.partition(":")
+            if kind == "mail" and worker not in self.workers:
+                worker = worker.rpartition(":")[0]  # of an older mailbox
             if kind in {"worker", "mail", "cancels"} and worker not in self.workers:
                 self._report("worker", key, "", "this worker is not registered")
         for worker in self.workers:
             if f"worker:{worker}" not in self.keys:
                 self._report("worker", f"worker:{worker}", "", "registered, and nothing is known of it")
 
+    async def _check_agreement(self) -> None:
+        """What a worker has as the store sees it, it must know: it told so at its last beat.
+
+        Only what it had well before that beat counts, and only whoever beats may be asked: a letter takes its time.
+        """
+        workers = sorted(self.workers)
+        fields = ("vitals", "beat_at", "holds", "box")
+        answers = await self._pipeline(*(("HMGET", f"worker:{worker}", *fields) for worker in workers))
+        self.mailboxes: dict[str, str] = {}
+        for worker, (vitals, beat_at, holds, box) in zip(workers, answers, strict=True):
+            if box:
+                self.mailboxes[worker] = f"mail:{worker}:{as_text(box)}"
+            its = [job for job, record in self.records.items() if record.state == "running" and record.worker == worker]
+            if holds is not None and self.steady and int(holds) != len(its):
+                self._report("holds", f"worker:{worker}", "", f"counts {as_text(holds)} jobs and has {len(its)}")
+            known = msgspec.json.decode(vitals).get("known") if vitals else None
+            before = int(beat_at or 0) - _UNDER_WAY
+            old = sorted(job for job in its if self.records[job].since < before)
+            if known is not None and len(old) > known:
+                for job_id in old if known == 0 else old[:1]:
+                    text = f"runs at {worker}, which knows {known} of the {len(old)} jobs that it has for the store"
+                    self._report("unknown-to-worker", f"worker:{worker}", job_id, text)
+
     async def _check_sleepers(self) -> None:
         """A worker that sleeps can be found from all its queues, and no job that it could run waits."""
         workers = sorted(self.workers)
         answers = await self._pipeline(
             *(("HMGET", f"worker:{worker}", "queues", "types", "idle", "missed") for worker in workers),
-            *(("LLEN", f"mail:{worker}") for worker in workers),
+            *(("LLEN", self.mailboxes.get(worker, f"mail:{worker}")) for worker in workers),
             *(("SMEMBERS", f"idle:{queue}") for queue in self.queues),
         )
         fields, answers = answers[: len(workers)], answers[len(workers) :]

@@ -2,17 +2,31 @@
 
 import asyncio
 import contextlib
+import logging
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, Self, TypeVar
 
 import msgspec
 from redis import exceptions as redis_errors
 
 from boltq.broker import calls
-from boltq.broker.calls import Beat, Call, Claim, Reaped, Settlement, Settling
+from boltq.broker.calls import (
+    NO_MARK,
+    Beat,
+    Call,
+    Claim,
+    Held,
+    Mark,
+    Reaped,
+    Receipt,
+    Settlement,
+    Settling,
+)
 from boltq.broker.connect import connect, connect_sync, let_go
+from boltq.broker.history import WENT_BACK, Alarm, History, lost_text, read_alarms
 from boltq.broker.outage import Outage
+from boltq.broker.replies import as_mapping, as_text
 from boltq.broker.scripts import FAULTS, Library, Rewrite, is_known, is_unknown, translate
 from boltq.domain import limits
 from boltq.domain.errors import (
@@ -29,8 +43,13 @@ from boltq.domain.errors import (
 from boltq.domain.ids import MAX_PARTITIONS, catch_up, new_id, partition_of
 from boltq.domain.job import ClaimedJob, NewJob, Submitted, bad_data, bad_tags, bad_time
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 Clock = Callable[[], int]  # milliseconds; for tests
+
+_MARKED: Final = (Claim, Settlement, Receipt)
+"""Answers that tell where the history of the store stands; so does a Beat, which its thread passes on."""
 
 RETRY_PAUSES = (0.05, 0.2, 0.5)  # seconds between tries of a call that is safe to repeat
 
@@ -161,6 +180,8 @@ class Broker:
         self._execute: Any = self.redis.execute_command  # untyped in redis-py
         self.blocking = connect(address, blocking=True)
         self.outage = Outage()  # what all loops that use this broker say of it
+        self.history = History()
+        self._errands: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -190,6 +211,9 @@ class Broker:
 
     async def close(self) -> None:
         """Close the connections."""
+        for errand in self._errands:
+            errand.cancel()
+        await asyncio.gather(*self._errands, return_exceptions=True)
         await self.redis.aclose()
         await self.blocking.aclose()
 
@@ -213,7 +237,7 @@ class Broker:
         for partition, places in self._places(jobs).items():
             for chunk in _chunks(jobs, places):
                 batch = [jobs[place] for place in chunk]
-                verdicts = await self.send(calls.submit(batch, partition))
+                verdicts = (await self.send(calls.submit(batch, partition))).verdicts
                 for place in chunk:
                     answers[place] = Submitted(jobs[place].id)
                 for index, word, about in verdicts:
@@ -249,15 +273,15 @@ class Broker:
         """See register.lua and calls.register."""
         return await self.send(calls.register(partition, worker, **what))
 
-    async def claim(self, partition: int, worker: str, n: int, start: int = 0) -> Claim:
+    async def claim(self, partition: int, worker: str, n: int, start: int = 0, number: int = 0) -> Claim:
         """See claim.lua. A lost answer loses nothing: what was claimed is in `held`."""
-        return await self.send(calls.claim(partition, worker, n, start))
+        return await self.send(calls.claim(partition, worker, n, start, number))
 
     async def settle(
-        self, partition: int, worker: str, outcomes: Sequence[Settling], n: int = 0, start: int = 0
+        self, partition: int, worker: str, outcomes: Sequence[Settling], n: int = 0, start: int = 0, number: int = 0
     ) -> Settlement:
         """See settle.lua. May be repeated: an outcome that has arrived is refused as LEASE_LOST the second time."""
-        return await self.send(calls.settle(partition, worker, outcomes, n, start))
+        return await self.send(calls.settle(partition, worker, outcomes, n, start, number))
 
     async def extend(self, partition: int, worker: str, lease_ms: int, elapsed_ms: int = 0, vitals: str = "") -> Beat:
         """See extend.lua. Raises UnknownWorker."""
@@ -279,15 +303,15 @@ class Broker:
         """See begin.lua. Raises LeaseLost."""
         await self.send(calls.begin(partition, worker, job))
 
-    async def held(self, partition: int, worker: str) -> tuple[list[bytes], list[tuple[str, int]]]:
-        """See held.lua: the unread letters, and (id, delivery) of what the worker holds."""
-        return await self.send(calls.held(partition, worker))
+    async def held(self, partition: int, worker: str, number: int = 0, where: str = "", counted: int = 0) -> Held:
+        """See held.lua: the unread letters, and (id, delivery) of what the worker has; a portion of them."""
+        return await self.send(calls.held(partition, worker, number, where, counted))
 
     async def progress(
-        self, partition: int, items: Sequence[tuple[str, int, float | str, str, list[str]]]
+        self, partition: int, worker: str, items: Sequence[tuple[str, int, float | str, str, list[str]]]
     ) -> list[Any]:
         """See progress.lua."""
-        return await self.send(calls.progress(partition, items))
+        return await self.send(calls.progress(partition, worker, items))
 
     # What people do to jobs and queues
 
@@ -382,6 +406,13 @@ class Broker:
 
     async def send(self, call: Call[T]) -> T:
         """Run one call's script. Raises the refusal, StoreUnavailable or StoreFull."""
+        before = self.history.mark(call.partition)
+        answer = await self._ask(call)
+        if isinstance(answer, _MARKED):
+            self.hear(call.partition, before, answer.mark)
+        return answer
+
+    async def _ask(self, call: Call[T]) -> T:
         now = str(self.now()) if self.now else ""
         command = self.library.call(call.script, self.layout.prefix(call.partition), now, call.args)
         try:
@@ -395,6 +426,62 @@ class Broker:
         except FAULTS as error:
             raise translate(error) from error
 
+    async def listen(self) -> None:
+        """Hear whether the store went back in time, where no other call may tell it. Raises StoreUnavailable."""
+        for partition in range(self.layout.partitions):
+            before = self.history.mark(partition)
+            key = f"{self.layout.prefix(partition)}partition"
+            try:
+                seq, era, alarmed = await self.redis.hmget(key, "seq", "era", "alarmed")
+            except FAULTS as error:
+                raise translate(error) from error
+            self.hear(partition, before, Mark(int(seq or 0), as_text(era), int(alarmed or 0)))
+
+    async def alarms(self) -> list[Alarm]:
+        """What processes have noticed within the last day. Raises StoreUnavailable."""
+        found: list[Alarm] = []
+        for partition in range(self.layout.partitions):
+            found += read_alarms(await self._read_alarms(partition))
+        return found
+
+    def alarm(self, partition: int, kind: str, text: str) -> None:
+        """Tell everybody, as soon as that can be done; nobody waits for it."""
+        if self.history.may_say(kind):
+            log.warning(text)
+        self._run_errand(self._raise_alarm(partition, kind, text))
+
+    def hear(self, partition: int, before: Mark, mark: Mark) -> None:
+        """What an answer tells of the history; `before`: `history.mark` when its call was sent."""
+        lost = self.history.hear(partition, before, mark)
+        if lost:
+            self.alarm(partition, WENT_BACK, lost_text(lost))
+        elif mark.alarmed > before.alarmed and before is not NO_MARK:
+            self._run_errand(self._tell_alarms(partition, before.alarmed))
+
+    def _run_errand(self, errand: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    async def _raise_alarm(self, partition: int, kind: str, text: str) -> None:
+        """With the settings, which may be gone as well."""
+        with contextlib.suppress(BoltQError):
+            if kind == WENT_BACK:
+                await self.open()
+            await self._ask(calls.alarm(partition, kind, text))
+
+    async def _tell_alarms(self, partition: int, since: int) -> None:
+        with contextlib.suppress(BoltQError):
+            for alarm in self.history.news(await self._read_alarms(partition), since):
+                log.warning(alarm.text)
+
+    async def _read_alarms(self, partition: int) -> dict[str, str]:
+        try:
+            fields = await self.redis.hgetall(f"{self.layout.prefix(partition)}alarms")
+        except FAULTS as error:
+            raise translate(error) from error
+        return as_mapping(fields)
+
     async def _load(self) -> None:
         try:
             await self._execute(*self.library.load())
@@ -402,9 +489,9 @@ class Broker:
             if not is_known(error):
                 raise
 
-    async def mail(self, partition: int, worker: str, seconds: float) -> bytes | None:
+    async def mail(self, partition: int, worker: str, seconds: float, box: str = "") -> bytes | None:
         """Wait for a letter in a worker's mailbox; None when none came in time. Raises StoreUnavailable."""
-        key = f"{self.layout.prefix(partition)}mail:{worker}"
+        key = f"{self.layout.prefix(partition)}mail:{worker}{box and f':{box}'}"
         try:
             async with asyncio.timeout(seconds * 2 + 1):
                 letter: Any = await self.blocking.blpop([key], timeout=seconds)
@@ -438,6 +525,7 @@ class SyncBroker:
     def __init__(self, broker: Broker, *, timeout: float = 5.0) -> None:
         self._redis = connect_sync(broker.address, timeout=timeout)
         self._execute: Any = self._redis.execute_command  # untyped in redis-py
+        self.history = broker.history  # whose loop hears what an answer here tells
         self._library = broker.library
         self._layout, self._now = broker.layout, broker.now
 

@@ -5,6 +5,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from boltq.broker.scripts import UNCOUNTED
 from boltq.domain.job import NO_SPEC, ClaimedJob, NewJob
 from boltq.domain.outcome import Cancelled, Completed, Outcome, Released, Snoozed
 
@@ -22,12 +23,30 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     read: Callable[[Any], T]
 
 
+class Mark(msgspec.Struct, array_like=True, frozen=True):
+    """Where the history of a partition stands: see lua/lib/history.lua."""
+
+    seq: int  # the number of the last call that moved a job
+    era: str  # which run of which server, since when, and the number after which it began
+    alarmed: int  # when the last alarm was raised, in server ms
+
+    @property
+    def began_after(self) -> int:
+        """The number after which its era began."""
+        return int(self.era.rpartition(" ")[2] or 0)
+
+
+NO_MARK: Final = Mark(0, "", 0)
+
+
 class Claim(msgspec.Struct, array_like=True):
     """What a claim brought. `next_due` is in server milliseconds, 0 when nothing waits for its time."""
 
     jobs: list[ClaimedJob]
     next_due: int
     flag: int
+    holds: int = UNCOUNTED  # how many jobs the worker has now, as the store sees it
+    mark: Mark = NO_MARK
 
     @property
     def more(self) -> bool:
@@ -44,6 +63,11 @@ class Claim(msgspec.Struct, array_like=True):
         """Whether the worker must register again."""
         return self.flag == -1
 
+    @property
+    def given_up(self) -> int:
+        """The number that the store has heard of since, when this claim was older than that; else 0."""
+        return self.next_due if self.flag == -2 else 0  # noqa: PLR2004 - see lua/lib/claims.lua
+
 
 class Settlement(msgspec.Struct, array_like=True):
     """What a settle answered: the refused outcomes by index and word, then the claim's answer."""
@@ -52,11 +76,13 @@ class Settlement(msgspec.Struct, array_like=True):
     jobs: list[ClaimedJob]
     next_due: int
     flag: int
+    holds: int = UNCOUNTED
+    mark: Mark = NO_MARK
 
     @property
     def claim(self) -> Claim:
         """The half that a claim would have answered."""
-        return Claim(self.jobs, self.next_due, self.flag)
+        return Claim(self.jobs, self.next_due, self.flag, self.holds, self.mark)
 
 
 class Beat(msgspec.Struct, array_like=True):
@@ -67,6 +93,17 @@ class Beat(msgspec.Struct, array_like=True):
     sweep_due: int
     now: int
     wish: str  # "draining" or "stopping" when we were asked to; else ""
+    holds: int = UNCOUNTED  # as in a claim
+    mark: Mark = NO_MARK
+
+
+class Held(msgspec.Struct):
+    """What a worker has as the store sees it: the unread letters, and (id, delivery) of its jobs; a portion of them."""
+
+    letters: list[bytes]
+    runs: list[tuple[str, int]]
+    more: str  # where to go on; "" at the end
+    known: bool  # whether the store knows the worker
 
 
 class Reaped(msgspec.Struct, array_like=True):
@@ -75,6 +112,13 @@ class Reaped(msgspec.Struct, array_like=True):
     taken_back: int
     more: int
     again: int
+
+
+class Receipt(msgspec.Struct, array_like=True):
+    """What submit.lua answers: (index, word, id) of each job that was not created, and where the history stands."""
+
+    verdicts: list[tuple[int, str, str]]
+    mark: Mark = NO_MARK
 
 
 class Settling(msgspec.Struct, array_like=True):
@@ -115,9 +159,9 @@ def _settling(job: ClaimedJob, outcome: Outcome, took: int, retry_in: float | No
             return Settling(job.id, job.delivery, "retrying", took, round(retry_in * 1_000), error)
 
 
-def submit(jobs: Sequence[NewJob], partition: int) -> Call[list[tuple[int, str, str]]]:
+def submit(jobs: Sequence[NewJob], partition: int) -> Call[Receipt]:
     """`jobs` have their ids."""
-    return Call("submit", partition, (pack([wire(job) for job in jobs]),), _read_verdicts)
+    return Call("submit", partition, (pack([wire(job) for job in jobs]),), _read_receipt)
 
 
 def wire(job: NewJob) -> tuple[str | int, ...]:
@@ -139,14 +183,20 @@ def wire(job: NewJob) -> tuple[str | int, ...]:
     )
 
 
-def claim(partition: int, worker: str, n: int, start: int = 0) -> Call[Claim]:
-    """Up to n jobs for a registered worker; `start` says which of its queues comes first."""
-    return Call("claim", partition, (worker, n, start), _read_claim)
+def claim(partition: int, worker: str, n: int, start: int = 0, number: int = 0) -> Call[Claim]:
+    """Up to n jobs for a registered worker; `start` says which of its queues comes first.
+
+    `number` is newer than that of each call before, so that a claim that its worker has given up takes nothing when it
+    arrives late; 0 for a caller that gives up none.
+    """
+    return Call("claim", partition, (worker, n, start, number), _read_claim)
 
 
-def settle(partition: int, worker: str, outcomes: Sequence[Settling], n: int = 0, start: int = 0) -> Call[Settlement]:
-    """Outcomes, and then a claim of up to n jobs, in one round trip."""
-    return Call("settle", partition, (worker, pack(outcomes), n, start), _read_settlement)
+def settle(
+    partition: int, worker: str, outcomes: Sequence[Settling], n: int = 0, start: int = 0, number: int = 0
+) -> Call[Settlement]:
+    """Outcomes of jobs that this worker claimed, and then a claim of up to n jobs, in one round trip."""
+    return Call("settle", partition, (worker, pack(outcomes), n, start, number), _read_settlement)
 
 
 def register(
@@ -189,14 +239,21 @@ def begin(partition: int, worker: str, job: ClaimedJob) -> Call[int]:
     return Call("begin", partition, (worker, job.id, job.delivery), int)
 
 
-def held(partition: int, worker: str) -> Call[tuple[list[bytes], list[tuple[str, int]]]]:
-    """The unread letters of a worker, and (id, delivery) of all that it holds, as the store sees it."""
-    return Call("held", partition, (worker,), lambda reply: (reply[0], _read_pairs(reply[1])))
+def held(partition: int, worker: str, number: int = 0, where: str = "", counted: int = 0) -> Call[Held]:
+    """What a worker has, as the store sees it. `number`: newer than that of each call before."""
+    return Call("held", partition, (worker, number, where, counted), _read_held)
 
 
-def progress(partition: int, items: Sequence[tuple[str, int, float | str, str, list[str]]]) -> Call[list[Any]]:
+def alarm(partition: int, kind: str, text: str) -> Call[int]:
+    """Tell all processes, and whoever asks within a day, what was noticed: went_back or unknown_worker."""
+    return Call("alarm", partition, (kind, text), int)
+
+
+def progress(
+    partition: int, worker: str, items: Sequence[tuple[str, int, float | str, str, list[str]]]
+) -> Call[list[Any]]:
     """(id, delivery, fraction or "", text, log lines) of running jobs."""
-    return Call("progress", partition, (pack(list(items)),), msgspec.msgpack.decode)
+    return Call("progress", partition, (worker, pack(list(items))), msgspec.msgpack.decode)
 
 
 def many(script: str, partition: int, items: Sequence[object]) -> Call[list[str]]:
@@ -204,10 +261,17 @@ def many(script: str, partition: int, items: Sequence[object]) -> Call[list[str]
     return Call(script, partition, (pack(list(items)),), _read_words)
 
 
-_read_verdicts = msgspec.msgpack.Decoder(list[tuple[int, str, str]]).decode
+_read_receipt = msgspec.msgpack.Decoder(Receipt).decode
 _read_claim = msgspec.msgpack.Decoder(Claim).decode
 _read_settlement = msgspec.msgpack.Decoder(Settlement).decode
 _read_beat = msgspec.msgpack.Decoder(Beat).decode
 _read_reaped = msgspec.msgpack.Decoder(Reaped).decode
 _read_pairs = msgspec.msgpack.Decoder(list[tuple[str, int]]).decode
+
+
+def _read_held(reply: Any) -> Held:
+    letters, runs, more, known = reply
+    return Held(letters, _read_pairs(runs), more.decode(), bool(known))
+
+
 _read_words = msgspec.msgpack.Decoder(list[str]).decode

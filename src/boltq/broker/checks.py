@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from boltq.broker.audit import audit
 from boltq.broker.broker import Broker
+from boltq.broker.history import WENT_BACK
 from boltq.broker.inspector import Inspector, Server, inspect_server
 from boltq.broker.scripts import translate
 from boltq.domain.errors import StoreUnfit
@@ -28,6 +29,7 @@ _NEARLY_FULL: Final = 0.8
 _LITTLE_DISK: Final = 1 << 30
 _NO_DISK: Final = 100 << 20
 _SHOWN: Final = 10  # findings
+_DAY_MS: Final = 86_400_000
 
 
 class Check(NamedTuple):
@@ -57,6 +59,7 @@ async def checks_of(
     if not settings.redis_addr and settings.data_path.exists():
         yield disk(settings)
     yield await workers(broker)
+    yield await alarms(broker)
     if not quick:
         yield await audited(broker, tell)
 
@@ -167,6 +170,21 @@ async def workers(broker: Broker) -> Check:
         text = f"{len(alive)} alive, and none serves {', '.join(waiting)}, where jobs wait"
         return Check("workers", WARN, text, f"boltq worker --queues {','.join(waiting)}")
     return Check("workers", GOOD, f"{len(alive)} alive") if alive else Check("workers", WARN, "none", "boltq worker")
+
+
+async def alarms(broker: Broker) -> Check:
+    """What any process has noticed within the last day that must not happen in a store that keeps its promises."""
+    now = await Inspector(broker).now_ms()
+    found = [alarm for alarm in await broker.alarms() if now - alarm.at < _DAY_MS]
+    if not found:
+        return Check("history", GOOD, "nothing was lost within the last day, as far as anybody noticed")
+    worst = any(alarm.kind == WENT_BACK for alarm in found)
+    newest_first = sorted(found, key=lambda alarm: -alarm.at)
+    text = "; ".join(f"{max(0, now - alarm.at) // 60_000} min ago: {alarm.text}" for alarm in newest_first)
+    hint = "compare with what you expect to be there; submissions may be repeated with the same ids and keys"
+    if not worst:
+        hint = "see the logs of the workers and of the server of that time"
+    return Check("history", BAD if worst else WARN, text, hint)
 
 
 async def audited(broker: Broker, tell: Callable[[str], None] = lambda _: None) -> Check:

@@ -10,6 +10,7 @@ from boltq.broker.calls import pack
 from boltq.broker.connect import without_secret
 from boltq.broker.flows import CONTROL_TYPE
 from boltq.broker.rows import record
+from boltq.broker.scripts import UNCOUNTED
 from boltq.broker.search import Numbers, Search
 from boltq.domain import limits
 from boltq.domain.errors import NotFound, StoreUnavailable
@@ -59,6 +60,7 @@ class WorkerInfo(msgspec.Struct, kw_only=True):
     info: dict[str, Any]
     vitals: dict[str, Any]
     state: WorkerState = "up"
+    holds: int = UNCOUNTED  # how many jobs it has, as the store sees it
 
     def takes(self, job_type: str) -> bool:
         """Whether it knows that type of job. What workflows need by themselves every worker does."""
@@ -266,7 +268,7 @@ def _add(stats: QueueStats, row: Sequence[Any]) -> None:
 
 
 def _worker(row: Sequence[Any]) -> WorkerInfo:
-    worker, ends, info, queues, types, vitals, since, state = row
+    worker, ends, info, queues, types, vitals, since, state, holds = row
     return WorkerInfo(
         id=worker,
         lease_ends_at=ends,
@@ -276,6 +278,7 @@ def _worker(row: Sequence[Any]) -> WorkerInfo:
         info=msgspec.json.decode(info) if info else {},
         vitals=msgspec.json.decode(vitals) if vitals else {},
         state=state,
+        holds=holds,
     )
 
 

@@ -24,6 +24,7 @@ MAX_EVENT_BYTES = 8 << 20
 MAX_PROMOTED = 200  # of one state, queue and call: a burst of due jobs must not hold up the server
 MAX_TYPES = 1_000  # and half as many different sets of them, of workers that are here
 SWEEP_MS = 60_000
+UNCOUNTED = -(2**31)  # how many jobs a worker has, where the store does not know: it is gone, or of an older version
 SERIES = ((10, 3_900), (60, 90_000))  # seconds a bucket, seconds kept
 
 REFUSALS: Mapping[str, type[errors.BoltQError]] = {
@@ -182,6 +183,7 @@ NUMBERS: Final = {
     "MAX_REPLAYS": limits.MAX_REPLAYS,
     "MAX_SPREAD": MAX_SPREAD,
     "SWEEP_MS": SWEEP_MS,
+    "UNCOUNTED": UNCOUNTED,
     "MAX_REMEMBERED": limits.MAX_REMEMBERED,
     "REMEMBERED_MS": limits.ID_MEMORY_MS,
 }

@@ -362,7 +362,7 @@ class Workflows:
             raise DataError(f"the results of the steps before have {size} bytes; at most {MAX_BATCH_BYTES} are read")
         return msgspec.json.encode({step: msgspec.Raw((text or "null").encode()) for step, text in rows}).decode()
 
-    async def again(self, job_id: str, delivery: int, workflow_id: str) -> bool:
+    async def again(self, job_id: str, delivery: int, worker: str, workflow_id: str) -> bool:
         """Have the sub-workflow of an earlier run of a claimed step go on where it failed; whether it does.
 
         It does not when it is gone, or has nothing that could run again. Raises LeaseLost.
@@ -377,11 +377,11 @@ class Workflows:
             return False
         kept = going_on(record.plan, record.states, mode, chosen)
         rows = wire_again(record.plan, self._home(job_id), chosen, kept, kept)
-        return await self.tell(job_id, delivery, "again", workflow_id, record.generation, rows) != "gone"
+        return await self.tell(job_id, delivery, worker, "again", workflow_id, record.generation, rows) != "gone"
 
-    async def tell(self, job_id: str, delivery: int, verb: str, *args: object) -> str:
-        """Say what a claimed step does instead of running: see flow_step.lua. Raises LeaseLost."""
-        packed = (job_id, delivery, verb, pack(list(args)))
+    async def tell(self, job_id: str, delivery: int, worker: str, verb: str, *args: object) -> str:
+        """Say what a step that a worker has claimed does instead of running: see flow_step.lua. Raises LeaseLost."""
+        packed = (job_id, delivery, worker, verb, pack(list(args)))
         word = await self._send("flow_step", self._home(job_id), *packed)
         return str(word, "utf-8")
 

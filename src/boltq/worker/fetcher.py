@@ -8,14 +8,16 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
 
 from boltq.broker.broker import Broker
-from boltq.broker.calls import Claim, Settling
-from boltq.domain.errors import BoltQError, StoreError
+from boltq.broker.calls import Claim, Mark, Settling
+from boltq.broker.scripts import UNCOUNTED
+from boltq.domain.errors import BoltQError, Conflict, StoreError
 from boltq.domain.job import ClaimedJob
 from boltq.worker.buffer import Buffer
 
@@ -26,46 +28,65 @@ MAIL_SECONDS: Final = 10.0
 MOST_SETTLED: Final = 500  # of one call, which claims as many besides
 LONGEST_PAUSE: Final = 2.0  # between tries while the store is away
 
+UNKNOWN: Final = "unknown"  # what became of a run: its worker did not know of it
 _FIRST_PAUSE: Final = 0.05
 
 _read_letter = msgspec.msgpack.Decoder(list[Any]).decode
 
 
 class Outbox:
-    """Outcomes on their way to the store; they stay here until it has answered."""
+    """Outcomes on their way to the store, by the registration that claimed their jobs; here until it has answered."""
 
     def __init__(self, wake: Callable[[], object]) -> None:
-        self._items: list[Settling] = []
-        self._away: list[Settling] = []
+        self._items: dict[str, list[Settling]] = {}
+        self.away: list[Settling] = []  # that were taken last: the store may have heard of them
         self._wake = wake
 
     def __len__(self) -> int:
-        return len(self._items)
+        return sum(map(len, self._items.values()))
 
     def runs(self) -> list[tuple[str, int]]:
-        """The runs, by id and delivery, whose outcomes are in it, or were taken last."""
-        return [(item.id, item.delivery) for item in (*self._away, *self._items)]
+        """The runs, by id and delivery, whose outcomes are in it."""
+        return [(item.id, item.delivery) for items in self._items.values() for item in items]
 
-    def put(self, item: Settling) -> None:
+    def put(self, item: Settling, worker_id: str) -> None:
         """One more outcome."""
-        self._items.append(item)
+        if worker_id in self._items:
+            self._items[worker_id].append(item)
+        else:
+            self._items[worker_id] = [item]
         self._wake()
 
-    def take(self, most: int = MOST_SETTLED) -> list[Settling]:
-        """The oldest ones."""
-        taken, self._items = self._items[:most], self._items[most:]
-        self._away = taken or self._away
-        return taken
+    def take(self, most: int = MOST_SETTLED) -> tuple[str, list[Settling]]:
+        """The oldest ones of one registration, and which one that is."""
+        for worker_id, items in self._items.items():
+            if len(items) > most:
+                self._items[worker_id] = items[most:]
+            else:
+                del self._items[worker_id]
+            self.away = items[:most]
+            return worker_id, self.away
+        return "", []
 
-    def put_back(self, items: list[Settling]) -> None:
+    def put_back(self, worker_id: str, items: list[Settling]) -> None:
         """They could not be sent."""
-        self._items = items + self._items
+        if items:
+            self._items[worker_id] = items + self._items.get(worker_id, [])
 
 
 class Fetcher:
     """Claims and settles for one worker in one partition."""
 
-    def __init__(self, broker: Broker, partition: int, buffer: Buffer, owner: "FetcherOwner") -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        partition: int,
+        buffer: Buffer,
+        owner: "FetcherOwner",
+        *,
+        patience: float = 1.5,
+    ) -> None:
+        self.patience = patience  # seconds that the store and we may differ
         self.broker = broker
         self.partition = partition
         self.worker_id = ""  # its registration; another one after its lease was lost
@@ -82,6 +103,12 @@ class Fetcher:
         self._in_doubt = False  # an answer was lost: something may be ours that we do not know of
         self._suspect = False  # the last job that came has lost a worker before
         self._start = 0
+        self._number = time.time_ns() // 1_000_000  # of our calls: newer than those of a namesake that is gone
+        self._box = ""  # the number of our mailbox
+        self._era = ""  # of the store's history: see lua/lib/history.lua
+        self._differs_since = 0.0  # since when the store thinks that we have more jobs than we know, or fewer
+        self._check_at = 0.0  # when to ask it again
+        self._missing: set[tuple[str, int]] = set()  # what is ours, and was not as the store saw it
         self._pause = self._mail_pause = 0.0
         self._look_at = 0.0
         self.claiming = True
@@ -94,6 +121,11 @@ class Fetcher:
         while not self.closed:
             if not await self._take_turn() and not self.closed:
                 await self._wait()
+
+    def join(self, worker_id: str) -> None:
+        """Work under this registration from now on."""
+        self.worker_id, self._box = worker_id, ""
+        self._differs_since, self._missing = 0.0, set()
 
     def close(self) -> None:
         """End both loops, besides their being cancelled: redis-py may swallow a cancel that comes with a reply."""
@@ -108,56 +140,65 @@ class Fetcher:
     async def _take_turn(self, *, alone: bool = False) -> bool:
         """One round trip, if there is a reason for it. Answers whether another one may follow at once."""
         async with self._turn:
-            want = 0 if alone else self._room()
-            items = self.outbox.take()
-            if not items and not want:
-                return False
             worker_id = self.worker_id
+            whose, items = self.outbox.take()
+            ours = not items or whose == worker_id
+            want = self._room() if ours and not alone else 0
+            if not items and not want and not self._is_time_to_check():
+                return False
             try:
-                claim = await self._send(items, want)
+                claim = await self._send(whose or worker_id, items, want)
             except StoreError as error:
-                self.outbox.put_back(items)
-                self._in_doubt = True
-                self.read_anew()
+                self.outbox.put_back(whose, items)
+                self._doubt()
                 if alone:
                     raise
                 await self._ride_out(error)
                 return True
             except BaseException:
-                self.outbox.put_back(items)
+                self.outbox.put_back(whose, items)
                 raise
             if self._pause:
                 self._pause = 0.0
                 self._outage.up(self._me)
-            self._accept(claim, want)
+            if ours and worker_id == self.worker_id:
+                self._accept(claim, want)
         if claim.unknown_worker and want:
             self._owner.lost(self.partition, worker_id)
-        return bool(items) or bool(claim.jobs) or claim.more
+        return bool(items) or bool(claim.jobs) or claim.more or claim.given_up > 0
 
     def _room(self) -> int:
         if not self.claiming or (self._suspect and len(self._buffer)):
             return 0
         return self._buffer.room()
 
-    async def _send(self, items: list[Settling], want: int) -> Claim:
-        self._start += 1
-        if not items:
-            return await self.broker.claim(self.partition, self.worker_id, want, self._start)
-        settlement = await self.broker.settle(self.partition, self.worker_id, items, want, self._start)
+    async def _send(self, worker_id: str, items: list[Settling], want: int) -> Claim:
+        self._start, self._number = self._start + 1, self._number + 1
+        if not items and want:
+            return await self.broker.claim(self.partition, worker_id, want, self._start, self._number)
+        settlement = await self.broker.settle(self.partition, worker_id, items, want, self._start, self._number)
         for index, word in settlement.refused:
             log.info("outcome refused", extra={"job_id": items[index].id, "verb": items[index].verb, "word": word})
         return settlement.claim
 
     def _accept(self, claim: Claim, want: int) -> None:
+        self._number = max(self._number, claim.given_up)
+        self._hear_of_era(claim.mark)
         self.take_in(claim.jobs, suspect=claim.suspect)
-        if want and not claim.jobs:
+        self.compare(claim.holds, claim.mark)
+        if want and not claim.jobs and not claim.given_up:
             pause = LOOK_AGAIN * random.uniform(0.8, 1.2)  # noqa: S311 - spreads the lookers
             if claim.next_due:
                 pause = min(pause, max(0.0, (claim.next_due - self._owner.server_ms()) / 1_000))
             self._look_at = asyncio.get_running_loop().time() + pause
 
-    def take_in(self, jobs: list[ClaimedJob], *, suspect: bool = False) -> None:
-        """Jobs that are ours now."""
+    def take_in(self, jobs: list[ClaimedJob], *, suspect: bool = False, by_mail: bool = False) -> None:
+        """Jobs that are ours now. After the store went back in time, some may come that are here already."""
+        if by_mail or self._in_doubt or self._missing:
+            known = self._owner.known(self.partition)
+            if by_mail:  # a letter may come twice: read, and then found again in `held`
+                known.update((item.id, item.delivery) for item in self.outbox.away)
+            jobs = [job for job in jobs if (job.id, job.delivery) not in known]
         self._suspect = suspect
         if suspect and jobs:
             jobs[-1].suspect = True
@@ -169,7 +210,40 @@ class Fetcher:
     def release(self, jobs: Iterable[ClaimedJob]) -> None:
         """Hand back jobs that have not begun."""
         for job in jobs:
-            self.outbox.put(Settling(job.id, job.delivery, "released", 0))
+            self.outbox.put(Settling(job.id, job.delivery, "released", 0), self.worker_id)
+
+    # Do the store and we believe the same?
+
+    def compare(self, holds: int, mark: Mark) -> None:
+        """What the store says of us, in an answer. If it differs for a while from what we know, ask for all of it.
+
+        For a moment it may: a letter is on its way, or the word of what a step does.
+        """
+        self._hear_of_era(mark)
+        if holds == UNCOUNTED or holds == self._owner.count(self.partition):
+            self._differs_since = self._check_at = 0.0
+            return
+        now = asyncio.get_running_loop().time()
+        if not self._differs_since:
+            self._differs_since, self._check_at = now, now + self.patience
+            self.wake()  # so that it waits for that
+        elif now - self._differs_since >= self.patience:
+            self._differs_since = self._check_at = 0.0
+            self._doubt()
+
+    def _hear_of_era(self, mark: Mark) -> None:
+        """In another one, what we have may be somebody else's, or be given to us again."""
+        if mark.era != self._era:
+            before, self._era = self._era, mark.era
+            if before:
+                self._doubt()
+
+    def _is_time_to_check(self) -> bool:
+        return 0 < self._check_at <= asyncio.get_running_loop().time()
+
+    def _doubt(self) -> None:
+        self._in_doubt = True
+        self.read_anew()
 
     async def _ride_out(self, error: StoreError) -> None:
         self._outage.down(self._me, error)
@@ -178,7 +252,9 @@ class Fetcher:
 
     async def _wait(self) -> None:
         """Until there is an outcome, room, a letter, or the time has come."""
-        timer = asyncio.get_running_loop().call_at(self._look_at, self.wake) if self._idle() else None
+        times = [self._look_at] if self._idle() else []
+        times += [self._check_at] if self._check_at else []
+        timer = asyncio.get_running_loop().call_at(min(times), self.wake) if times else None
         await self._woken.wait()
         self._woken.clear()
         if timer:
@@ -199,7 +275,7 @@ class Fetcher:
                     self._mail_pause = 0.0
                     self._outage.up(self._mail)
                 async with asyncio.timeout(None) as self._reading:
-                    letter = await self.broker.mail(self.partition, self.worker_id, MAIL_SECONDS)
+                    letter = await self.broker.mail(self.partition, self.worker_id, MAIL_SECONDS, self._box)
             except (BoltQError, TimeoutError) as error:
                 if not isinstance(error, TimeoutError):  # which is of our own making
                     self._outage.down(self._mail, error)
@@ -220,10 +296,8 @@ class Fetcher:
     def _open(self, letter: bytes) -> None:
         kind, *rest = _read_letter(letter)
         if kind == "jobs":
-            rows, flag = rest
-            known = self._owner.known(self.partition)  # a letter may come twice: read, and then found again in `held`
-            jobs = [job for job in (ClaimedJob(*row) for row in rows) if (job.id, job.delivery) not in known]
-            self.take_in(jobs, suspect=flag != 0)
+            jobs, flag = rest
+            self.take_in([ClaimedJob(*row) for row in jobs], suspect=flag != 0, by_mail=True)
             # As the store sees it we sleep no more. A short job's outcome changes that soon; for a long one we look.
             asyncio.get_running_loop().call_later(0.002, self.wake)
         elif kind == "cancel":
@@ -234,16 +308,58 @@ class Fetcher:
             self.wake()
 
     async def _recover(self) -> None:
-        """An answer was lost on the way: give back what the store holds for us and we never got."""
+        """Give back what the store believes to be ours and we do not know; stop what is ours no more.
+
+        By id and delivery: an outcome of an earlier delivery may still be here. What the store does not know of must be
+        missing twice: it may have been told a moment ago what becomes of it.
+        """
         async with self._turn:
-            letters, held = await self.broker.held(self.partition, self.worker_id)
-            for letter in letters:
-                self._open(letter)
+            worker_id = self.worker_id
+            held = await self._ask_what_we_hold(worker_id)
+            if held is None or worker_id != self.worker_id:
+                return
             known = self._owner.known(self.partition)
-            for job_id, delivery in held:  # not by the id alone: an outcome of an earlier delivery may still be here
-                if (job_id, delivery) not in known:
-                    self.outbox.put(Settling(job_id, delivery, "released", 0))
+            for job_id, delivery in held - known:
+                self.outbox.put(Settling(job_id, delivery, "released", 0, 0, UNKNOWN), worker_id)
+            if strange := held - known:
+                log.warning(
+                    "the store had given this worker jobs that never arrived: they go back",
+                    extra={"jobs": len(strange), "first": min(strange)[0]},
+                )
+            lost = (known - held) & self._missing
+            self._missing = known - held - lost
+            if lost:
+                log.warning(
+                    "this worker had jobs that are not its own as the store sees it: it lets go of them",
+                    extra={"jobs": len(lost), "first": min(lost)[0]},
+                )
+                self._owner.disown(self.partition, lost)
             self._in_doubt = False
+        self.wake()  # nothing is handed to us before we claim again
+
+    async def _ask_what_we_hold(self, worker_id: str) -> set[tuple[str, int]] | None:
+        """Our jobs as the store sees them; None when we are to ask again, or to register anew. Opens the letters."""
+        held: set[tuple[str, int]] = set()
+        where = ""
+        while True:
+            self._number += 1
+            try:
+                portion = await self.broker.held(self.partition, worker_id, self._number, where, len(held))
+            except Conflict as error:  # it has heard of a newer number
+                self._number = max(self._number, int(str(error)))
+                return None
+            if not portion.known:
+                self._in_doubt = False
+                self._owner.lost(self.partition, worker_id)
+                return None
+            if not where:
+                self._box = str(self._number)
+                for letter in portion.letters:
+                    self._open(letter)
+            held.update(portion.runs)
+            where = portion.more
+            if not where:
+                return held
 
 
 def longer(pause: float) -> float:
@@ -260,6 +376,14 @@ class FetcherOwner:
 
     def known(self, partition: int) -> set[tuple[str, int]]:
         """All jobs that wait, run or are being settled here, by id and delivery."""
+        raise NotImplementedError
+
+    def count(self, partition: int) -> int:
+        """How many those are; quickly."""
+        raise NotImplementedError
+
+    def disown(self, partition: int, runs: set[tuple[str, int]]) -> None:
+        """These are not ours, as the store sees it: drop or stop them; what they say would be refused."""
         raise NotImplementedError
 
     def cancel(self, ids: list[str]) -> None:

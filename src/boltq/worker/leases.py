@@ -13,7 +13,7 @@ from typing import Final
 
 from boltq.broker import calls
 from boltq.broker.broker import SyncBroker
-from boltq.broker.calls import Beat
+from boltq.broker.calls import Beat, Mark
 from boltq.broker.outage import Outage
 from boltq.domain.errors import BoltQError, UnknownWorker
 from boltq.worker.executor import timed_out
@@ -47,18 +47,18 @@ class Leases:
         lease: float,
         *,
         runs: Callable[[], list[Run]],
-        vitals: Callable[[], str],
+        vitals: Callable[[int], str],
         outage: Outage,
         on_cancel: Callable[[list[str]], None],
         on_lost: Callable[[int, str], None],
-        on_wish: Callable[[int, str, int], None],
         on_stuck: Callable[[Run], None],
+        on_beat: Callable[[int, str, Mark, Beat], None],
     ) -> None:
         self._broker = broker
         self._lease_ms = round(lease * 1_000)
         self._every = lease / 3
         self._runs, self._vitals, self._outage = runs, vitals, outage
-        self._on_cancel, self._on_lost, self._on_stuck, self._on_wish = on_cancel, on_lost, on_stuck, on_wish
+        self._on_cancel, self._on_lost, self._on_stuck, self._on_beat = on_cancel, on_lost, on_stuck, on_beat
         self._lines: dict[int, Line] = {}
         self._stopping = False
         self._woken: dict[int, threading.Event] = {}
@@ -148,13 +148,14 @@ class Leases:
     def _beat(self, line: Line) -> None:
         sent = time.monotonic()
         elapsed = round((sent - line.beat_at) * 1_000) if line.beat_at else 0
-        call = calls.extend(line.partition, line.worker_id, self._lease_ms, elapsed, self._vitals())
+        call = calls.extend(line.partition, line.worker_id, self._lease_ms, elapsed, self._vitals(line.partition))
+        before = self._broker.history.mark(line.partition)
         beat = self._broker.send(call)
         line.beat_at = sent
         self.clock_offset_ms = beat.now - time.time() * 1_000
         if beat.cancelled:
             self._on_cancel(beat.cancelled)
-        self._on_wish(line.partition, beat.wish, beat.now)
+        self._on_beat(line.partition, line.worker_id, before, beat)
         self._plan_reap(line, beat)
 
     def _plan_reap(self, line: Line, beat: Beat) -> None:
@@ -179,12 +180,12 @@ class Leases:
         now = time.monotonic()
         for run in self._runs():
             if run.partition == line.partition and not run.settled and now > run.stuck_at:
-                self._settle(line, run)
+                self._settle(run)
 
-    def _settle(self, line: Line, run: Run) -> None:
+    def _settle(self, run: Run) -> None:
         run.stop_reason = run.stop_reason or TIMEOUT
         settling, _ = settling_of(run, timed_out(run))
-        self._broker.send(calls.settle(run.partition, line.worker_id, [settling]))
+        self._broker.send(calls.settle(run.partition, run.worker, [settling]))
         run.settled = True
         log.error(
             "a job does not stop after its timeout: it was settled, and its slot is written off until it returns",

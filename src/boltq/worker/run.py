@@ -29,7 +29,7 @@ class Run:
 
     __slots__ = ("_asked_at", "_cleanup", "_context", "_parents_of", "_tell", "began", "deadline", "is_step", "job",
                  "max_attempts", "partition", "retry", "settled", "shown", "slot", "started", "stop", "stop_reason",
-                 "stuck_at", "task", "tellings", "timeout")  # fmt: skip
+                 "stuck_at", "task", "tellings", "timeout", "worker")  # fmt: skip
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class Run:
     ) -> None:
         self.partition = partition
         self.job = job
+        self.worker = ""  # the registration that claimed it
         self.task = task
         self.timeout = timeout
         self.max_attempts = max_attempts

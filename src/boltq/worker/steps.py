@@ -101,7 +101,7 @@ class Steps:
 
     async def _show(self, run: Run) -> None:
         with contextlib.suppress(BoltQError):  # it comes with the outcome too
-            await self._workflows.tell(run.job.id, run.job.delivery, "filled", run.job.data)
+            await self._workflows.tell(run.job.id, run.job.delivery, run.worker, "filled", run.job.data)
 
     async def _look(self, run: Run) -> Look:
         if run.job.look is not None:
@@ -151,7 +151,7 @@ class Steps:
         return Told
 
     async def _tell(self, run: Run, verb: str, *args: object) -> str:
-        word = await repeated(lambda: self._workflows.tell(run.job.id, run.job.delivery, verb, *args))
+        word = await repeated(lambda: self._workflows.tell(run.job.id, run.job.delivery, run.worker, verb, *args))
         if word == "too many":
             raise DataError(f"the workflow's maps and sub-workflows may have {MAX_SPREAD} jobs together")
         return word
@@ -183,7 +183,7 @@ class Steps:
 
     async def _go_on(self, run: Run, step: PlannedStep, start: StartWorkflow, earlier: str) -> Outcome | None:
         """Has the sub-workflow of an earlier run go on where it failed. One that has completed since counts."""
-        if await repeated(lambda: self._workflows.again(run.job.id, run.job.delivery, earlier)):
+        if await repeated(lambda: self._workflows.again(run.job.id, run.job.delivery, run.worker, earlier)):
             return Told
         with contextlib.suppress(NotFound, DataError):
             record = await repeated(lambda: self._workflows.get(earlier))

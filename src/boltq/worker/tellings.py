@@ -65,13 +65,13 @@ class Tellings:
     async def send(self) -> None:
         """Send all that waits. What cannot be sent is dropped, with a warning: it must not hold up outcomes."""
         waiting, self._waiting = self._waiting, {}
-        homes: dict[int, list[Telling]] = {}
+        homes: dict[tuple[int, str], list[Telling]] = {}
         for telling in waiting.values():
-            homes.setdefault(telling.run.partition, []).append(telling)
-        for partition, tellings in homes.items():
+            homes.setdefault((telling.run.partition, telling.run.worker), []).append(telling)
+        for (partition, worker), tellings in homes.items():
             items = [(t.run.job.id, t.run.job.delivery, t.fraction, t.text, t.lines) for t in tellings]
             try:
-                await self._broker.progress(partition, items)
+                await self._broker.progress(partition, worker, items)
             except Exception as error:  # noqa: BLE001 - whatever it is, no job's outcome depends on it
                 self._lose(error)
 

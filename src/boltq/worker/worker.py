@@ -18,7 +18,9 @@ import msgspec
 from boltq.app import BoltQ, Line, Task
 from boltq.broker import calls
 from boltq.broker.broker import SyncBroker, repeated
+from boltq.broker.calls import Beat, Mark
 from boltq.broker.flows import CONTROL_TYPE
+from boltq.broker.history import UNKNOWN_WORKER
 from boltq.domain.errors import BoltQError, Conflict, StoreError
 from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Cancelled, Category, Failed, Outcome, class_name_of, describe, text_of
@@ -80,6 +82,7 @@ class Worker(FetcherOwner):
         self._exit_when_wedged = exit_when_wedged
         self._runs: dict[str, Run] = {}
         self._stuck: set[Run] = set()  # settled by the lease thread, and still not at their end
+        self._disowned: set[Run] = set()  # not ours as the store sees it, and still not at their end
         self._tasks: dict[str, Task[..., Any]] = {}  # by a job's route
         self._watching: asyncio.TimerHandle | None = None
         self._buffer = Buffer(self.slots, self._wake)
@@ -153,10 +156,14 @@ class Worker(FetcherOwner):
             outage=broker.outage,
             on_cancel=lambda ids: self._soon(self.cancel, ids),
             on_lost=lambda partition, worker_id: self._soon(self.lost, partition, worker_id),
-            on_wish=lambda partition, wish, at: self._soon(self.wished, partition, wish, at),
+            on_beat=lambda *heard: self._soon(self._heard, *heard),
             on_stuck=self._on_stuck,
         )
-        self._fetchers = [Fetcher(broker, p, self._buffer, self) for p in range(broker.layout.partitions)]
+        patience = max(0.2, self._settings.lease / 10)
+        self._fetchers = [
+            Fetcher(broker, partition, self._buffer, self, patience=patience)
+            for partition in range(broker.layout.partitions)
+        ]
         for fetcher in self._fetchers:
             await self._register(fetcher)
         leases.start()
@@ -186,7 +193,7 @@ class Worker(FetcherOwner):
             except Conflict:  # by ourselves, if the answer was lost; or by a namesake, who may be dead
                 continue
             break
-        fetcher.worker_id = worker_id
+        fetcher.join(worker_id)
         if self._leases:
             self._leases.hold(fetcher.partition, worker_id)
 
@@ -306,6 +313,7 @@ class Worker(FetcherOwner):
                 if self._runs.get(job.id) is run:  # else: settled by the lease thread, and claimed again since
                     del self._runs[job.id]
                 self._stuck.discard(run)
+                self._disowned.discard(run)
             self._buffer.busy -= 1
         if outcome is not None and run is not None:
             self._end(run, outcome)
@@ -316,7 +324,7 @@ class Worker(FetcherOwner):
         log.error("job %s (%s) cannot be run: %s: %s", job.id, job.type, class_name_of(error), text_of(error))
         if run is not None:
             return Failed(describe(error, Category.SYSTEM))
-        self._fetchers[partition].outbox.put(failing(job, error))
+        self._fetchers[partition].outbox.put(failing(job, error), self._fetchers[partition].worker_id)
         return None
 
     def _begin(self, partition: int, job: ClaimedJob) -> Run:
@@ -324,15 +332,15 @@ class Worker(FetcherOwner):
         if task is None:
             task = self._tasks[job.route] = self.app.tasks.get(job.type) or control_task(self.app)
         run = self._runs[job.id] = self._beginnings.run_of(partition, job, task)
+        run.worker = self._fetchers[partition].worker_id
         if self._watching is None or run.timeout < _WATCH:
             self._watch_deadlines()
         return run
 
     async def _may_begin(self, run: Run) -> bool:
         """Tell the store that a suspect is going to begin. Not if that cannot be told, or its run is not ours."""
-        worker = self._fetchers[run.partition].worker_id
         try:
-            await repeated(lambda: self._line.broker.begin(run.partition, worker, run.job))
+            await repeated(lambda: self._line.broker.begin(run.partition, run.worker, run.job))
         except BoltQError:
             return False
         return True
@@ -345,7 +353,7 @@ class Worker(FetcherOwner):
             return
         run.settled = True
         settling, retry_in = settling_of(run, outcome)
-        self._fetchers[run.partition].outbox.put(settling)
+        self._fetchers[run.partition].outbox.put(settling, run.worker)
         if type(outcome) is Failed:
             self._log_failure(run, outcome, retry_in)
 
@@ -428,10 +436,40 @@ class Worker(FetcherOwner):
     def known(self, partition: int) -> set[tuple[str, int]]:
         """All jobs that wait, run or are being settled here, by id and delivery."""
         return {
-            *((run.job.id, run.job.delivery) for run in self._runs.values() if run.partition == partition),
+            *((run.job.id, run.job.delivery) for run in self._runs_in(partition) if not run.settled),
             *((job.id, job.delivery) for home, job in self._buffer.items() if home == partition),
             *self._fetchers[partition].outbox.runs(),
         }
+
+    def count(self, partition: int) -> int:
+        """How many those are; quickly."""
+        outbox = len(self._fetchers[partition].outbox)
+        if len(self._fetchers) == 1:
+            ended = sum(self._runs.get(run.job.id) is run for run in self._stuck | self._disowned)
+            return len(self._runs) - ended + len(self._buffer) + outbox
+        runs = sum(not run.settled for run in self._runs_in(partition))
+        return runs + sum(home == partition for home, _ in self._buffer.items()) + outbox
+
+    def disown(self, partition: int, runs: set[tuple[str, int]]) -> None:
+        """These are not ours, as the store sees it: drop or stop them; what they say would be refused."""
+        waiting = {job.id for home, job in self._buffer.items() if home == partition and (job.id, job.delivery) in runs}
+        self._buffer.remove(waiting)
+        for run in self._runs_in(partition):
+            if (run.job.id, run.job.delivery) in runs and not run.settled:
+                run.settled = True
+                self._disowned.add(run)
+                run.ask_to_stop(LOST)
+
+    def _runs_in(self, partition: int) -> list[Run]:
+        return [run for run in list(self._runs.values()) if run.partition == partition]
+
+    def _heard(self, partition: int, worker_id: str, before: Mark, beat: Beat) -> None:
+        """What a beat was answered."""
+        self._line.broker.hear(partition, before, beat.mark)
+        self.wished(partition, beat.wish, beat.now)
+        fetcher = self._fetchers[partition]
+        if fetcher.worker_id == worker_id:
+            fetcher.compare(beat.holds, beat.mark)
 
     def cancel(self, ids: list[str]) -> None:
         """Stop these, if they are here."""
@@ -441,12 +479,17 @@ class Worker(FetcherOwner):
                 run.ask_to_stop(CANCEL)
         for partition, job in self._buffer.remove(wanted):
             settling = calls.settling(job, Cancelled("cancelled", began=False), 0, None)
-            self._fetchers[partition].outbox.put(settling)
+            fetcher = self._fetchers[partition]
+            fetcher.outbox.put(settling, fetcher.worker_id)
 
     def lost(self, partition: int, worker_id: str) -> None:
         """The registration is gone, and with it all that we held: drop that, and register anew. May be told twice."""
         fetcher, rejoining = self._fetchers[partition], self._rejoining.get(partition)
         if fetcher.worker_id == worker_id and (rejoining is None or rejoining.done()):
+            text = (
+                f"worker {worker_id} was not known to the store any more: its lease had run out, or the store lost it"
+            )
+            self._line.broker.alarm(partition, UNKNOWN_WORKER, text)
             self._rejoining[partition] = self._loop.create_task(self._rejoin(fetcher))
 
     def wished(self, partition: int, wish: str, at: int) -> None:
@@ -482,8 +525,9 @@ class Worker(FetcherOwner):
                 return
             await asyncio.sleep(1)
 
-    def _vitals(self) -> str:
+    def _vitals(self, partition: int) -> str:
         vitals = {"running": len(self._runs), "waiting": len(self._buffer), "done": self.done}
+        vitals["known"] = len(self.known(partition))  # also those whose outcome is on its way
         return msgspec.json.encode(vitals).decode()
 
     def _wake(self) -> None:

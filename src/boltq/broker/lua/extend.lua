@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
 -- extend: a worker lives; its lease, which covers all that it holds, begins anew.
 --   ARGV     now, worker, lease in ms, ms since its last beat by its own clock (0: it is the first), vitals (JSON)
---   returns  msgpack of [ids to cancel, when the first other lease ends or 0, 1 when a sweep is due, now, wish]
+--   returns  msgpack of [ids to cancel, when the first other lease ends or 0, 1 when a sweep is due, now, wish, how many
+--            jobs it has, [seq, era, alarmed]]
 --   refuses  UNKNOWN_WORKER: it was reaped, and holds nothing any more
---@use grace, words
+--@use grace, history, holds, words
 local worker, lease, elapsed = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local known = call('HMGET', worker_key(worker), 'beat_at', 'wish', 'since')
+local known = call('HMGET', worker_key(worker), 'beat_at', 'wish', 'since', 'holds')
 if not known[1] then refuse('UNKNOWN_WORKER', worker) end
 
 -- Nobody was heard for long, not even who beats now: nobody could, or the clock jumped (a jump shows earlier, by its clock).
@@ -38,5 +39,6 @@ for i = 1, #ends, 2 do
   if ends[i] ~= worker and first == 0 then first = tonumber(ends[i + 1]) end
 end
 local swept = tonumber(call('HGET', partition_key, 'swept_at')) or 0
-call('HSET', partition_key, 'clock', NOW)
-return cmsgpack.pack({ cancels, first, (NOW < swept or NOW - swept > SWEEP_MS) and 1 or 0, NOW, known[2] or '' })
+history.go_on(0)
+local sweep_due = (NOW < swept or NOW - swept > SWEEP_MS) and 1 or 0
+return cmsgpack.pack({ cancels, first, sweep_due, NOW, known[2] or '', holds.read(known[4]), history.mark() })

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- flow_step: the worker that has claimed a step's job says what the step does instead of running, or before it.
---   ARGV     now, job, delivery, verb, msgpack of what belongs to it
+--   ARGV     now, job, delivery, worker, verb, msgpack of what belongs to it
 --            filled [data]: nothing moves; the job shows its data with all references filled in
 --            skip []: `when` is false; running -> cancelled
 --            wait [until, 1 when that is a moment that a pause does not put off]: running -> scheduled; blocked in a pause
@@ -15,9 +15,10 @@
 --            too many (items, or steps of a child: nothing was made)
 --   refuses  LEASE_LOST
 --@use flow
-local id, verb, args = ARGV[2], ARGV[4], cmsgpack.unpack(ARGV[5])
-local job = call('HMGET', job_key(id), 'state', 'n', 'route', 'cancel', 'flow', 'since')
-if job[1] ~= 'running' or job[2] ~= ARGV[3] or not job[5] then refuse('LEASE_LOST', id) end
+local id, verb, args = ARGV[2], ARGV[5], cmsgpack.unpack(ARGV[6])
+local job = call('HMGET', job_key(id), 'state', 'n', 'route', 'cancel', 'flow', 'since', 'worker')
+if job[1] ~= 'running' or job[2] ~= ARGV[3] or job[7] ~= ARGV[4] or not job[5] then refuse('LEASE_LOST', id) end
+holds.by(ARGV[4])
 local route, at = route_of(job[3]), words(job[5])
 local w, n = flow.open(at[1]), at[2]
 if not w then refuse('LEASE_LOST', id) end

@@ -1,20 +1,44 @@
 #!lua flags=allow-oom
--- held: what a worker holds as the store sees it, and the letters that it has not read: by this it finds runs whose
--- claim's answer was lost on the way. The letters are taken out.
---   ARGV     now, worker
---   returns  msgpack of [letter*, [id, delivery]*]
---@use keys
-local held, letters = {}, call('LRANGE', mail_key(ARGV[2]), 0, -1)
-for queue in string.gmatch(call('HGET', worker_key(ARGV[2]), 'queues') or '', '%S+') do
-  local cursor = '0'
-  repeat
-    local page = call('SSCAN', index_key(queue, 'running'), cursor, 'COUNT', 500)
-    cursor = page[1]
-    for _, id in ipairs(page[2]) do
-      local job = call('HMGET', job_key(id), 'worker', 'n')
-      if job[1] == ARGV[2] then held[#held + 1] = { id, tonumber(job[2]) or 0 } end
+-- held: what a worker has as the store sees it, and the letters that it has not read: by this it finds jobs that came to
+-- it and never arrived. The letters are taken out. From then on no older claim of it takes anything, it has a new
+-- mailbox, and nothing is handed to it until it claims again. Large sets are read in portions.
+--   ARGV     now, worker, number of the call (newer than each before; 0 for none), where to go on or '', how many of its
+--            jobs the portions before had
+--   returns  [letter*, msgpack of [id, delivery]*, where to go on, or '' at the end, 1 when the store knows the worker]
+--   refuses  CONFLICT: the worker has given this call up
+--@use clock, words
+local MOST_SCANNED = 2000
+local worker, number = ARGV[2], ARGV[3]
+local known = call('HMGET', worker_key(worker), 'queues', 'asked', 'box')
+if not known[1] then return { {}, cmsgpack.pack({}), '', 0 } end
+if number ~= '0' and tonumber(number) <= (tonumber(known[2]) or 0) then refuse('CONFLICT', known[2]) end
+
+local letters, box = {}, known[3]
+if ARGV[4] == '' then
+  for _, key in ipairs(box and { mail_key(worker, box), mail_key(worker) } or { mail_key(worker) }) do
+    for _, letter in ipairs(call('LRANGE', key, 0, -1)) do
+      letters[#letters + 1] = letter
     end
-  until cursor == '0' or #held >= 5000
+    call('DEL', key)
+  end
+  if number ~= '0' then call('HSET', worker_key(worker), 'box', number) end
+  call('HDEL', worker_key(worker), 'idle', 'missed')
 end
-if #letters > 0 then call('DEL', mail_key(ARGV[2])) end
-return { letters, cmsgpack.pack(held) }
+if number ~= '0' then call('HSET', worker_key(worker), 'asked', number) end
+
+local queues = words(known[1])
+local at, cursor = string.match(ARGV[4], '^(%d+) (%d+)$')
+at, cursor = tonumber(at) or 1, cursor or '0'
+local held, scanned = {}, 0
+while at <= #queues and scanned < MOST_SCANNED do
+  local page = call('SSCAN', index_key(queues[at], 'running'), cursor, 'COUNT', 200)
+  cursor, scanned = page[1], scanned + #page[2] + 1
+  for _, id in ipairs(page[2]) do
+    local job = call('HMGET', job_key(id), 'worker', 'n')
+    if job[1] == worker then held[#held + 1] = { id, tonumber(job[2]) or 0 } end
+  end
+  if cursor == '0' then at = at + 1 end
+end
+local more = at <= #queues and at .. ' ' .. cursor or ''
+if more == '' then call('HSET', worker_key(worker), 'holds', tonumber(ARGV[5]) + #held) end -- should the count be wrong
+return { letters, cmsgpack.pack(held), more, 1 }

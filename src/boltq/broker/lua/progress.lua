@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
 -- progress: how far running jobs are, and what they say.
---   ARGV     now, msgpack of [id, delivery, fraction or '', text, log lines]*
+--   ARGV     now, worker, msgpack of [id, delivery, fraction or '', text, log lines]*
 --   returns  msgpack of [index, word]* for what was refused: LEASE_LOST
 --@use moves
 local refused, told = {}, {}
-for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
+for i, item in ipairs(cmsgpack.unpack(ARGV[3])) do
   local id = item[1]
-  local job = call('HMGET', job_key(id), 'state', 'n', 'route')
-  if job[1] ~= 'running' or tonumber(job[2]) ~= item[2] then
+  local job = call('HMGET', job_key(id), 'state', 'n', 'route', 'worker')
+  if job[1] ~= 'running' or tonumber(job[2]) ~= item[2] or job[4] ~= ARGV[2] then
     refused[#refused + 1] = { i - 1, 'LEASE_LOST' }
   else
     if item[3] ~= '' then

@@ -15,7 +15,7 @@ local function answer(taken, more, again)
 end
 
 local seen = call('HMGET', partition_key, 'run_id', 'sweep')
-local here = grace.run_id()
+local here = run_id()
 if seen[1] ~= here then
   call('HSET', partition_key, 'run_id', here)
   if seen[1] then

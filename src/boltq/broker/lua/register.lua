@@ -3,10 +3,10 @@
 --   ARGV     now, worker, info (JSON), queues ("a b"), types (" x y " or "*"), lease in ms, msgpack of [type, JSON]*,
 --            wish that it has heard before, or ''
 --   refuses  CONFLICT when that worker is registered already
---@use queues, words
+--@use queues, history, words
 local worker, lease = ARGV[2], tonumber(ARGV[6])
 if call('EXISTS', worker_key(worker)) == 1 then refuse('CONFLICT', worker) end
-call('HSET', worker_key(worker), 'info', ARGV[3], 'queues', ARGV[4], 'types', ARGV[5], 'lease', lease, 'beat_at', NOW, 'since', NOW)
+call('HSET', worker_key(worker), 'info', ARGV[3], 'queues', ARGV[4], 'types', ARGV[5], 'lease', lease, 'beat_at', NOW, 'since', NOW, 'holds', 0)
 if ARGV[8] ~= '' then call('HSET', worker_key(worker), 'wish', ARGV[8]) end
 call('ZADD', workers_key, NOW + lease, worker)
 for queue in string.gmatch(ARGV[4], '%S+') do
@@ -31,5 +31,5 @@ if call('HEXISTS', releases_key, release) == 1 or call('HLEN', releases_key) < M
   call('HINCRBY', releases_key, '#' .. release, 1)
   call('HSET', worker_key(worker), 'release', release)
 end
-call('HSET', partition_key, 'clock', NOW)
+history.go_on(0)
 return 1

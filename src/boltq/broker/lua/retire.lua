@@ -14,6 +14,8 @@ end
 
 local function has_begun(id) return ARGV[4] == '*' or began[id] end
 
+holds.by(worker)
+
 local function hand_back(id, queue)
   local job = call('HMGET', job_key(id), 'state', 'route', 'cancel', 'flow')
   if job[1] ~= 'running' or lost then

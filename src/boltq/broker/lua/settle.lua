@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- settle: running -> completed, retrying, dead, scheduled (snoozed), queued (released) or cancelled; then claims.
---   ARGV     now, worker, msgpack of [id, delivery, verb, took, number, text, data or '']*, n to claim, which queue comes first
+--   ARGV     now, worker, msgpack of [id, delivery, verb, took, number, text, data or '']*, n to claim, which queue comes first,
+--            number of the call (see claim)
 --            verbs: completed (text: result), retrying (number: delay, text: error), dead (text: error),
 --            snoozed (number: delay), released (text: how a run is noted that had begun, or ''), cancelled
 --            (text: reason), dropped: cancelled before it began (text: reason). data: a step's, its references filled in
@@ -81,14 +82,16 @@ local function tell_flow(id, job, outcome)
   end
 end
 
+holds.by(ARGV[2])
+
 -- Backwards: what is released goes to the head of its queue, the first one last, so that it stays the first.
 for i = #outcomes, 1, -1 do
   local outcome = outcomes[i]
   local id = outcome[1]
-  local job = call('HMGET', job_key(id), 'state', 'n', 'route', 'tries', 'cancel', 'flow')
+  local job = call('HMGET', job_key(id), 'state', 'n', 'route', 'tries', 'cancel', 'flow', 'worker')
   if not job[1] then
     refused[#refused + 1] = { i - 1, 'NOT_FOUND' }
-  elseif job[1] ~= 'running' or tonumber(job[2]) ~= outcome[2] then
+  elseif job[1] ~= 'running' or tonumber(job[2]) ~= outcome[2] or job[7] ~= ARGV[2] then
     refused[#refused + 1] = { i - 1, 'LEASE_LOST' }
   else
     settle[outcome[3]](id, route_of(job[3]), job, outcome)
@@ -108,7 +111,7 @@ for state, by_queue in pairs(ended) do
   end
 end
 
-local reply = claim(ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]))
+local reply = claim(ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6])
 commit()
 tell_cancels()
-return cmsgpack.pack({ refused, unpack(reply) })
+return cmsgpack.pack({ refused, unpack(told(ARGV[2], reply)) })

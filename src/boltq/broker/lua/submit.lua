@@ -1,9 +1,9 @@
 -- submit: new jobs -> queued, or scheduled when they have a time.
 --   ARGV     now, msgpack of [id, route, data, spec, delay, run_at, expires_in, expires_at, idempotency key, digest,
 --            and only where there are any: tags, who]*
---   returns  msgpack of [index, word, id]* for each that was not created: EXISTS, DUPLICATE, CONFLICT, FULL, QUEUES
+--   returns  msgpack of [[index, word, id]* for each that was not created: EXISTS, DUPLICATE, CONFLICT, FULL, QUEUES
 --            (its queue would be one too many); FORGOTTEN
---            (instead of the id: now): a job with this old id may have been there, and be gone
+--            (instead of the id: now): a job with this old id may have been there, and be gone; then [seq, era, alarmed]]
 --@use births, memory
 local jobs = cmsgpack.unpack(ARGV[2])
 local verdicts = {}
@@ -41,4 +41,4 @@ for i = 1, #jobs do
 end
 count_births()
 commit()
-return cmsgpack.pack(verdicts)
+return cmsgpack.pack({ verdicts, history.mark() })

@@ -214,6 +214,7 @@ end
 -- queued -> running: up to n jobs of the worker's queues, high before normal before low.
 local function claim_for(worker, n, start)
   local jobs, queues = {}, worker.queues
+  holds.by(worker.id)
   for i = 0, #queues - 1 do
     local queue = queues[(start + i) % #queues + 1]
     if #jobs < n and not is_paused(queue) then
@@ -233,9 +234,10 @@ end
 
 -- A registered worker; nil otherwise. `idle`: how many jobs it sleeps for; `wish`: that it shall drain, or stop.
 local function living(id)
-  local fields = call('HMGET', worker_key(id), 'queues', 'types', 'idle', 'wish')
+  local fields = call('HMGET', worker_key(id), 'queues', 'types', 'idle', 'wish', 'asked')
   if not fields[1] then return nil end
-  return { id = id, queues = words(fields[1]), types = fields[2], idle = tonumber(fields[3]), wish = fields[4], knows = {} }
+  local asked = tonumber(fields[5]) or 0
+  return { id = id, queues = words(fields[1]), types = fields[2], idle = tonumber(fields[3]), wish = fields[4], asked = asked, knows = {} }
 end
 
 local function sleep(worker, n)
@@ -320,11 +322,17 @@ tell_sleeper = function(queue, state, due)
 end
 
 -- What claim and settle answer: the jobs; when the next one is due; and a flag: 1 there is more than one call may
--- look at, 2 the last one is a suspect: claim no more until it runs, -1 this worker must register again.
-local function claim(worker_id, n, start)
+-- look at, 2 the last one is a suspect: claim no more until it runs, -1 this worker must register again, -2 it has given
+-- this claim up: its number is not newer than what it has asked since, which stands instead of when the next is due.
+-- `number`: text; '0' for a caller that gives up none. told() adds the rest.
+local function claim(worker_id, n, start, number)
   if n <= 0 then return { {}, 0, 0 } end
   local worker = living(worker_id)
   if not worker then return { {}, 0, -1 } end
+  if number ~= '0' then
+    if tonumber(number) <= worker.asked then return { {}, worker.asked, -2 } end
+    call('HSET', worker_key(worker_id), 'asked', number)
+  end
   if worker.wish then return { {}, 0, 0 } end
   local jobs = claim_for(worker, math.min(n, MOST), start)
   local more = (budget <= 0 and #jobs < n) and 1 or 0
@@ -334,4 +342,10 @@ local function claim(worker_id, n, start)
   end
   awake(worker)
   return { jobs, 0, worker.suspect and 2 or more }
+end
+
+-- What a claim has found, after commit(): and how many jobs the worker has now, and where the history stands.
+local function told(worker_id, reply)
+  reply[4], reply[5] = holds.of(worker_id), history.mark()
+  return reply
 end

@@ -8,12 +8,19 @@ end
 local HOLD_MS = 10000 -- a clock that went back by less is held; by more, it was set, and we follow
 
 local NOW, clock_was_set -- this call's time; whether the clock went back by more than is held
-local stored -- clock, event_bytes, patience, max_depth, flows_due, pruned, max_queues
+local stored -- clock, event_bytes, patience, max_depth, flows_due, pruned, max_queues, seq, era, alarmed
 
 local function begin_clock()
-  stored = call('HMGET', partition_key, 'clock', 'event_bytes', 'patience', 'max_depth', 'flows_due', 'pruned', 'max_queues')
+  stored = call('HMGET', partition_key, 'clock', 'event_bytes', 'patience', 'max_depth', 'flows_due', 'pruned', 'max_queues',
+    'seq', 'era', 'alarmed')
   local last_seen = tonumber(stored[1]) or 0
   NOW = tonumber(ARGV[1]) or server_ms() -- tests pass the time
   clock_was_set = NOW < last_seen - HOLD_MS
   if NOW < last_seen and not clock_was_set then NOW = last_seen end
+end
+
+-- The server's own name for this run of it; a new one means that it was down, or that it is another server.
+local function run_id()
+  local about = redis.pcall('INFO', 'server')
+  return type(about) == 'string' and string.match(about, 'run_id:(%x+)') or ''
 end

@@ -50,6 +50,3 @@ function grace.silence(since)
   local here, heard = tonumber(since) or NOW, tonumber(call('HGET', partition_key, 'heard')) or 0
   return NOW - math.max(here <= NOW and here or 0, heard)
 end
-
--- The server's own name for this run of it; a new one means that it was down.
-function grace.run_id() return string.match(call('INFO', 'server'), 'run_id:(%x+)') or '' end

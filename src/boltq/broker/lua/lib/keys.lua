@@ -2,7 +2,7 @@
 local ARGV, call -- the arguments of this call; redis.call, which is not there yet while the library loads
 local P -- the prefix "{namespace:number}:"; the braces keep a partition in one cluster slot
 
-local partition_key -- HASH   clock, event_bytes, run_id, swept_at, logs, runs, and the stored settings
+local partition_key -- HASH   clock, event_bytes, run_id, swept_at, logs, runs, the stored settings | seq, era, alarmed: see lib/history.lua
 local queues_key -- ZSET   names of queues, in their order: all scores are 0
 local workers_key -- ZSET   worker -> when its lease runs out
 local types_key -- HASH   job type -> JSON: its schema, its description; as it was published last
@@ -52,11 +52,14 @@ local function parked_key(queue) return P .. 'queue:' .. queue .. ':parked' end 
 
 local function idle_key(queue) return P .. 'idle:' .. queue end -- SET   workers that found nothing to do
 
-local function worker_key(worker) return P .. 'worker:' .. worker end -- HASH  info, queues, types, lease, idle, beat_at, wish
+-- HASH  info, queues, types, lease, idle, beat_at, wish | asked: the newest of its numbered calls; box: the number of its
+--       mailbox; holds: how many jobs it has, as the store sees it
+local function worker_key(worker) return P .. 'worker:' .. worker end
 
 local function cancels_key(worker) return P .. 'cancels:' .. worker end -- SET   running jobs that it shall stop
 
-local function mail_key(worker) return P .. 'mail:' .. worker end -- LIST  what the worker blocks on
+-- LIST  what the worker blocks on: one mailbox after the other, so that an old connection waits at an old one
+local function mail_key(worker, box) return P .. 'mail:' .. worker .. (box and box ~= '' and ':' .. box or '') end
 
 -- HASH  counts, by "queue what" | the same of all queues together, and times
 local function series_key(seconds, bucket) return P .. 'series:' .. seconds .. ':' .. bucket end
@@ -64,6 +67,8 @@ local function series_key(seconds, bucket) return P .. 'series:' .. seconds .. '
 local function totals_key(seconds, bucket) return P .. 'series:' .. seconds .. ':' .. bucket .. ':all' end
 
 local function gone_key(second) return P .. 'gone:' .. second end -- SET    ids of that second whose jobs are gone
+
+local function alarms_key() return P .. 'alarms' end -- HASH  kind of an alarm -> "when how-often text"; expires by itself
 
 local function idem_key(key) return P .. 'idem:' .. key end -- STRING id and digest, for 24 h
 

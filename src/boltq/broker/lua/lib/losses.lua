@@ -6,7 +6,7 @@ local POISON = '{"class":"WorkerLost","message":"%d workers were lost while they
   .. '"category":"poison","fingerprint":"poison"}'
 
 local function take_back(id, queue)
-  local job = call('HMGET', job_key(id), 'state', 'route', 'lost', 'cancel', 'flow', 'n', 'begun')
+  local job = call('HMGET', job_key(id), 'state', 'route', 'lost', 'cancel', 'flow', 'n', 'begun', 'worker')
   if job[1] ~= 'running' then
     push(noted('SREM', index_key(queue, 'running')), id)
     return
@@ -15,6 +15,7 @@ local function take_back(id, queue)
   local told = job[7] == job[6]
   local began = told or lost == 0
   if began then lost = lost + 1 end
+  holds.by(job[8] or '')
   local limit = tonumber(call('HGET', partition_key, 'poison_limit')) or 3
   if began then note_run(id, job[4] and 'cancelled' or 'lost') end
   if job[4] then
@@ -56,5 +57,5 @@ local function forget_worker(id)
     call('HDEL', releases_key, release, '#' .. release)
   end
   call('ZREM', workers_key, id)
-  call('UNLINK', worker_key(id), cancels_key(id), mail_key(id))
+  call('UNLINK', mail_key(id, call('HGET', worker_key(id), 'box')), mail_key(id), worker_key(id), cancels_key(id))
 end

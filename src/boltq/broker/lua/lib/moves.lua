@@ -1,4 +1,4 @@
---@use keys, words, clock
+--@use keys, words, clock, history, holds
 -- The one door: move() alone changes a state. It writes the record and notes the rest; commit() writes the notes
 -- with one variadic command per index, and one event.
 local notes -- verb -> key -> its further arguments
@@ -83,6 +83,7 @@ local function path_of(route, from, to)
   if LEAVE[from] then path.leave = noted(LEAVE[from], index_key(route.queue, from)) end
   if ENTER[to] then path.enter = noted(ENTER[to], index_key(route.queue, to)) end
   path.scored = ENTER[to] == 'ZADD'
+  path.held = (to == 'running' and 1) or (from == 'running' and -1) -- by whom: see holds.by
   path.timed = (to == 'scheduled' or to == 'retrying') and route.queue .. ' ' .. to
   paths[from] = paths[from] or {}
   paths[from][to] = path
@@ -113,6 +114,7 @@ end
 local function move(id, route, from, to, at, ...)
   local path = path_of(route, from, to)
   call('HSET', job_key(id), 'state', to, 'since', NOW, ...)
+  if path.held then holds.n = holds.n + path.held end
   if path.leave then push(path.leave, id) end
   if path.enter then
     if path.scored then push(path.enter, at) end
@@ -218,9 +220,10 @@ local function commit()
   tally_times('wait')
   tally_times('run')
   if next(totals) then write_tallies() end
+  holds.write()
   if #events > 0 then
-    call('HSET', partition_key, 'clock', NOW, 'event_bytes', write_events())
+    history.go_on(1, 'event_bytes', write_events())
   else
-    call('HSET', partition_key, 'clock', NOW)
+    history.go_on(0)
   end
 end

@@ -1,0 +1,52 @@
+--@use clock
+-- The history of a partition: each call that moves a job has a number, and answers tell it. An era is one run of the
+-- server, or what follows a FLUSHALL, or a step of the clock; it knows after which number it began. So whoever has heard
+-- of a higher number than that knows that the store went back in time. What is noticed so is an alarm, kept for a day.
+local history
+do
+  local DAY_MS, SAME_MS = 86400000, 60000
+  local own -- of this run of the server; another one, or another server, has another
+  local seq, era, alarmed
+
+  history = {}
+
+  function history.begin()
+    seq, era, alarmed = tonumber(stored[8]) or 0, stored[9] or '', tonumber(stored[10]) or 0
+  end
+
+  -- kind: went_back, clock, unknown_worker. What comes again within a minute is the same, and counted.
+  function history.alarm(kind, text)
+    local at, times = string.match(call('HGET', alarms_key(), kind) or '', '^(%d+) (%d+)')
+    at, times = tonumber(at) or 0, tonumber(times) or 0
+    local same = at <= NOW and NOW - at < SAME_MS
+    if at > NOW or NOW - at > DAY_MS then times = 0 end
+    call('HSET', alarms_key(), kind, string.format('%.0f %d %s', same and at or NOW, times + 1, text))
+    call('PEXPIRE', alarms_key(), DAY_MS)
+    if same then return end
+    alarmed = math.max(NOW, alarmed + 1)
+    call('HSET', partition_key, 'alarmed', string.format('%.0f', alarmed))
+  end
+
+  -- To be called by what writes, before it answers. `moves`: how many calls that move jobs this is, 0 or 1.
+  function history.go_on(moves, ...)
+    own = own or string.sub(run_id(), 1, 12)
+    if era == '' or string.sub(era, 1, #own) ~= own or clock_was_set then
+      era = string.format('%s %.0f %d', own, NOW, seq)
+      call('HSET', partition_key, 'era', era)
+    end
+    if clock_was_set then
+      history.alarm('clock', string.format('the clock of the server was set back by %.0f s', (stored[1] - NOW) / 1000))
+    end
+    seq = seq + moves
+    if moves > 0 then
+      call('HSET', partition_key, 'clock', NOW, 'seq', seq, ...)
+    else
+      call('HSET', partition_key, 'clock', NOW)
+    end
+  end
+
+  -- What answers tell of it.
+  function history.mark() return { seq, era, alarmed } end
+end
+
+local function begin_history() history.begin() end
