@@ -124,9 +124,9 @@ class WorkflowRun:
         _raise_if_failed(record)
         return msgspec.json.decode(await wait.through_outages(lambda: line.workflows.output(record)))
 
-    async def record(self) -> WorkflowRecord:
-        """The workflow as it stands, with every step. Raises NotFound."""
-        return await (await self._app.line()).workflows.get(self.id)
+    async def record(self, generation: int = 0) -> WorkflowRecord:
+        """The workflow as it stands, with every step; or as an earlier run (1 is the first) ended. Raises NotFound."""
+        return await (await self._app.line()).workflows.get(self.id, generation=generation)
 
     async def items(
         self, step: str, state: StepState | str | Sequence[StepState | str] = ()
@@ -189,9 +189,9 @@ class WorkflowRun:
         """`result` from synchronous code."""
         return self._app.run_sync(self.result(timeout), timeout)
 
-    def record_sync(self) -> WorkflowRecord:
+    def record_sync(self, generation: int = 0) -> WorkflowRecord:
         """`record` from synchronous code."""
-        return self._app.run_sync(self.record())
+        return self._app.run_sync(self.record(generation))
 
     def items_sync(self, step: str, state: StepState | str | Sequence[StepState | str] = ()) -> list[ItemRecord]:
         """`items` from synchronous code, all at once."""

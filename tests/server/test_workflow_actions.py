@@ -414,3 +414,21 @@ def test_what_a_step_is_given_comes_from_its_workflow(http):
     actions = {one["name"]: one["reason"] for one in http.get(place).json()["actions"] if not one["allowed"]}
     assert actions["delete"] == f"it is a step of workflow {workflow}: cancel that"
     assert http.delete(place).status_code == 409
+
+
+def test_an_earlier_run_is_shown_as_it_ended(http):
+    bad = step("bad", job_type="add", params={"left": "{{ input.x }}", "right": 1})
+    workflow = submit(http, step("good", params={"n": 1}), bad, input={"x": "x"}, on_failure_policy="continue")
+    before = ended(http, workflow)
+    answer = act(http, workflow, "rerun", params={"bad": {"left": 1, "right": 1}})
+    assert answer.status_code == 200, answer.text
+    now = ended(http, workflow)
+    assert (now["state"], now["generation"], now["latest_generation"]) == ("completed", 2, 2)
+    found = http.get(f"{PATH}/{workflow}", params={"generation": 1}).json()
+    assert (found["state"], found["generation"], found["latest_generation"]) == ("failed", 1, 2)
+    assert found["steps"] == before["steps"]
+    assert {action["name"] for action in found["actions"] if action["allowed"]} == set()
+    page = http.get(f"{PATH}/{workflow}/steps/bad", params={"generation": 1}).json()
+    assert (page["state"], page["error"]["category"], page["inputs"]) == ("failed", "data", {"left": "x", "right": 1})
+    assert http.get(f"{PATH}/{workflow}", params={"generation": 3}).status_code == 404
+    assert http.get(f"{PATH}/{workflow}", params={"generation": 0}).status_code == 422

@@ -59,6 +59,8 @@ class WorkflowRecord(msgspec.Struct, kw_only=True):
     state: WorkflowState
     plan: Plan
     generation: int  # 1; one more with each rerun
+    latest: int  # the generation that there is now
+    past: dict[str, tuple[Any, ...]]  # by step: rows of flow_data.lua of those that have run again since
     created_at: int
     since: int  # when it began, or ended
     steps: list[StepRecord]
@@ -278,7 +280,7 @@ class Look(msgspec.Struct, array_like=True):
     more: list[Any]
 
 
-def workflow_record(workflow_id: str, head: Sequence[Any], rows: Sequence[Any]) -> WorkflowRecord:
+def workflow_record(workflow_id: str, head: Sequence[Any], rows: Sequence[Any], latest: int) -> WorkflowRecord:
     """What flow_get.lua answered, as a record."""
     fields = dict(zip(head[::2], head[1::2], strict=True))
     ordered = sorted(rows)
@@ -291,6 +293,8 @@ def workflow_record(workflow_id: str, head: Sequence[Any], rows: Sequence[Any]) 
         state=WorkflowState(fields["state"]),
         plan=plan,
         generation=int(fields["gen"]),
+        latest=latest,
+        past={step.id: (row[0], *row[_OF_A_ROW:]) for step, row in zip(steps, ordered, strict=True) if row[_OF_A_ROW:]},
         created_at=int(fields["at"]),
         since=int(fields["since"]),
         steps=found,
@@ -392,7 +396,7 @@ def step_end(row: Sequence[Any]) -> StepEnd:
 
 
 def _step(step: PlannedStep, row: Sequence[Any]) -> StepRecord:
-    _, _, end, job_id, job, error, answer, numbers, cut = row
+    _, _, end, job_id, job, error, answer, numbers, cut = row[:_OF_A_ROW]
     job_state, _, since, deliveries, tries, worker, took, lost, phase, child, prompt, due, cancel, began, left = job
     word, *rest = end.split(" ", 7)
     ended_at = int(rest[1]) if rest else None
@@ -424,6 +428,7 @@ def _step(step: PlannedStep, row: Sequence[Any]) -> StepRecord:
     )
 
 
+_OF_A_ROW: Final = 9  # what comes after that is the data of a step that has run again since
 _OF_AN_END: Final = 2  # standing, when: what comes after that says how its job ran
 
 

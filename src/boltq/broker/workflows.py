@@ -46,7 +46,7 @@ from boltq.domain.workflow.mistakes import InvalidWorkflow, raise_if_any
 from boltq.domain.workflow.plan import Plan
 from boltq.domain.workflow.prepare import output_of
 from boltq.domain.workflow.rerun import RerunMode, going_on, out_of_place, steps_to_rerun, with_params
-from boltq.domain.workflow.scope import Scope
+from boltq.domain.workflow.scope import Scope, StepEnd
 from boltq.domain.workflow.states import StepState, WorkflowState
 from boltq.domain.workflow.uses import Use, uses_in, value_of
 
@@ -130,9 +130,12 @@ class Workflows:
             raise forgotten(f"workflow {workflow_id}", int(found))
         return Submitted(found.decode(), created=word == b"CREATED")
 
-    async def get(self, workflow_id: str, *, form: bool = False) -> WorkflowRecord:
-        """A workflow with all its steps, as they stand; errors and answers within 2 MiB. Raises NotFound."""
-        args = (workflow_id, int(form), _MAX_REMARK_BYTES)
+    async def get(self, workflow_id: str, *, form: bool = False, generation: int = 0) -> WorkflowRecord:
+        """A workflow with all its steps, as they stand; errors and answers within 2 MiB. Raises NotFound.
+
+        `generation`: as it stood when that earlier run of it had ended; the last ten are kept.
+        """
+        args = (workflow_id, int(form), _MAX_REMARK_BYTES, generation)
         found = await self._send("flow_get", self._home(workflow_id), *args, read=_decode)
         return workflow_record(workflow_id, *found)
 
@@ -141,7 +144,12 @@ class Workflows:
 
         Raises DataError when a reference leads nowhere, or the results that it names have more than 8 MiB together.
         """
-        return await self.output_of(record.id, record.plan)
+        if record.generation == record.latest:
+            return await self.output_of(record.id, record.plan)
+        data = await self.data(record, MAX_BATCH_BYTES)
+        ends = {step.id: StepEnd(step.state, data[step.id].result, step.error, step.stats) for step in record.steps}
+        about = {"id": record.id, "name": record.name}
+        return output_of(record.plan, Scope(input=record.plan.input, steps=ends, workflow=about))
 
     async def output_of(self, workflow_id: str, plan: Plan) -> str:
         """The same, when the plan is known."""
@@ -168,10 +176,14 @@ class Workflows:
 
         Raises NotFound.
         """
-        asked = [(n, step) for n, step in enumerate(record.steps, 1) if only in (None, step.id)]
+        wanted = [(n, step) for n, step in enumerate(record.steps, 1) if only in (None, step.id)]
+        asked = [(n, step) for n, step in wanted if step.id not in record.past]
         args = (record.id, pack([number for number, _ in asked]), most)
         rows = await self._send("flow_data", self._home(record.id), *args, read=_decode)
-        return {step.id: step_data(record, step, row) for (_, step), row in zip(asked, rows, strict=True)}
+        found = {step.id: step_data(record, step, row) for (_, step), row in zip(asked, rows, strict=True)}
+        return found | {
+            step.id: step_data(record, step, record.past[step.id]) for _, step in wanted if step.id in record.past
+        }
 
     async def items(
         self,
@@ -185,8 +197,8 @@ class Workflows:
         """A page of the items of a map, in their order; none of a step that is no map. Raises NotFound, InvalidJob."""
         first = _read_item_cursor(cursor)
         number = _number_of(record, step_id)
-        if record.plan.steps[number - 1].map is None:
-            return ItemPage([], None)
+        if record.plan.steps[number - 1].map is None or step_id in record.past:
+            return ItemPage([], None)  # the items of an earlier run have made room for those of the next one
         most = max(1, min(limit, MAX_PAGE))
         args = (record.id, number, first, " ".join(states), most, _MOST_LOOKED_AT, _MAX_ITEM_ERROR_BYTES)
         following, rows = await self._send("flow_items", self._home(record.id), *args, read=_decode)

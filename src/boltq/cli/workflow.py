@@ -87,6 +87,7 @@ def _add_own(name: str, parser: argparse.ArgumentParser) -> None:
             parser.add_argument("--limit", type=count, default=20, metavar="N", help="at most so many items (20)")
             parser.add_argument("--cursor", help="go on where an earlier page of items ended")
             parser.add_argument("--watch", action="store_true", help="go on until it has ended")
+            parser.add_argument("--generation", type=count, metavar="N", help="as its first, second, ... run ended")
             parser.add_argument("--all", action="store_true", help="draw every step, however many there are")
         case "explain":
             parser.add_argument("id", metavar="ID", help="the workflow's id")

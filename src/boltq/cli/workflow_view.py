@@ -119,7 +119,7 @@ def state_of(workflow: WorkflowHead) -> str:
 async def _show(desk: Desk, args: argparse.Namespace) -> int:
     if args.step:
         return await _show_step(desk, args)
-    request = calls.get_workflow(args.id)
+    request = calls.get_workflow(args.id, generation=args.generation)
     if args.json:
         show.document(await desk.document(request))
         return OK
@@ -144,7 +144,9 @@ def headline(workflow: WorkflowInfo, now: datetime) -> str:
     failed = f", {workflow.failed} failed" if workflow.failed else ""
     age = show.between(workflow.since, now)
     stands = f"{state_of(workflow)} {age} ago" if workflow.finished_at else f"{state_of(workflow)} for {age}"
-    return f"{show.clean(workflow.name)}  {workflow.id}  {stands}; {ended}{failed}"
+    latest = workflow.latest_generation
+    past = f"; run {workflow.generation} of {latest}" if workflow.generation != latest else ""
+    return f"{show.clean(workflow.name)}  {workflow.id}  {stands}; {ended}{failed}{past}"
 
 
 def _wants_colour() -> bool:
@@ -270,7 +272,9 @@ async def _show_step(desk: Desk, args: argparse.Namespace) -> int:
     states = await _wanted_items(desk, args)
 
     def call(limit: int, cursor: str | None) -> Request[Any]:
-        return calls.get_workflow_step(args.id, args.step, state=states, limit=limit, cursor=cursor)
+        return calls.get_workflow_step(
+            args.id, args.step, state=states, limit=limit, cursor=cursor, generation=args.generation
+        )
 
     if args.json:
         show.document(await desk.document(call(min(args.limit, MAX_PAGE), args.cursor)))

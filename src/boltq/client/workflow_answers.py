@@ -194,6 +194,7 @@ class WorkflowInfo(WorkflowHead, kw_only=True):
 
     steps: list[StepInfo] = []
     generation: int = 1  # one more with each rerun
+    latest_generation: int = 1
     deadline: datetime | None = None
     on_failure_policy: str = "fail_fast"
     input_json: msgspec.Raw = msgspec.field(default=_NULL, name="input")

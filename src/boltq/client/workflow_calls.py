@@ -72,9 +72,14 @@ def list_approvals(*, limit: int = 100, cursor: str | None = None) -> Ask[Page[A
 
 
 @call("GET", f"{_PATH}/{{id}}", "getWorkflow")
-def get_workflow(workflow_id: str, *, wait: float | None = None, form: bool = False) -> Ask[WorkflowInfo]:
-    """The workflow with every step; `wait`: when it has ended, or after so many seconds. Raises NotFound."""
-    query = {"wait": wait or None, "form": form or None}
+def get_workflow(
+    workflow_id: str, *, wait: float | None = None, form: bool = False, generation: int | None = None
+) -> Ask[WorkflowInfo]:
+    """The workflow with every step; `wait`: when it has ended, or after so many seconds. Raises NotFound.
+
+    `generation`: as that earlier run of it ended; 1 is the first.
+    """
+    query = {"wait": wait or None, "form": form or None, "generation": generation}
     return Ask(WorkflowInfo, {"id": workflow_id}, query=query, patience=wait or 0.0)
 
 
@@ -86,9 +91,14 @@ def get_workflow_step(
     state: StepState | str | Sequence[StepState | str] | None = None,
     limit: int = 100,
     cursor: str | None = None,
+    generation: int | None = None,
 ) -> Ask[StepPage]:
-    """A step with a page of its map's items, which may be those of some states only. Raises NotFound."""
-    names, query = {"id": workflow_id, "step": step}, {"state": state, "limit": limit, "cursor": cursor}
+    """A step with a page of its map's items, which may be those of some states only. Raises NotFound.
+
+    `generation`: as that earlier run of it ended, without items.
+    """
+    names = {"id": workflow_id, "step": step}
+    query = {"state": state, "limit": limit, "cursor": cursor, "generation": generation}
     return Ask(StepPage, names, query=query)
 
 

@@ -203,6 +203,7 @@ class WorkflowView(WorkflowHeadView, kw_only=True):
     """A workflow with all its steps."""
 
     generation: Annotated[int, msgspec.Meta(description="1; one more with each rerun")]
+    latest_generation: int
     deadline: Annotated[str | None, msgspec.Meta(description="when its time is up")]
     on_failure_policy: FailurePolicy
     input: Annotated[msgspec.Raw | None, msgspec.Meta(description="a JSON object")]
@@ -281,6 +282,7 @@ def workflow_view(
         ended=sum(step.state in ENDED for step in record.steps),
         failed=sum(step.state is StepState.FAILED for step in record.steps),
         generation=record.generation,
+        latest_generation=record.latest,
         deadline=rfc3339(record.deadline),
         on_failure_policy=record.plan.policy,
         input=raw_or_none(record.plan.input) if seen else None,
@@ -356,6 +358,8 @@ def workflow_actions(found: WorkflowSummary | WorkflowRecord, rights: Rights) ->
         "delete": _why_not_deleted(found),
     }
     right = None if rights.operate else NO_RIGHT
+    if isinstance(found, WorkflowRecord) and found.generation != found.latest:
+        reasons = dict.fromkeys(reasons, "it has run again since")
     return [
         ActionView(name=name, allowed=not (reason or right), reason=reason or right) for name, reason in reasons.items()
     ]

@@ -60,11 +60,18 @@ class WorkflowsQuery(msgspec.Struct, kw_only=True):
     cursor: Cursor | None = None
 
 
+Generation = Annotated[
+    int,
+    msgspec.Meta(ge=1, le=1 << 31, description="as that run of it ended; the last ten before the present one are kept"),
+]
+
+
 class WorkflowQuery(msgspec.Struct, kw_only=True):
     """How to look at a workflow."""
 
     wait: Wait = 0
     form: Annotated[bool, msgspec.Meta(description="show the form, too, as it was submitted")] = False
+    generation: Generation | None = None
 
 
 class ApprovalsQuery(msgspec.Struct, kw_only=True):
@@ -79,6 +86,7 @@ class StepQuery(msgspec.Struct, kw_only=True):
     """Which items of a step's map to show."""
 
     state: Annotated[list[StepState], msgspec.Meta(max_length=len(StepState), description="any of these")] = []
+    generation: Generation | None = None
     limit: Limit = 50
     cursor: Cursor | None = None
 
@@ -257,7 +265,9 @@ class Workflows:
             watch = self._backend.watch
             await self._backend.waiters.wait(request, lambda: watch.end_of_workflow(workflow_id, query.wait))
         shows_form = query.form and rights.payload
-        record = await self._backend.ask(lambda flows: flows.get(workflow_id, form=shows_form))
+        record = await self._backend.ask(
+            lambda flows: flows.get(workflow_id, form=shows_form, generation=query.generation or 0)
+        )
         data: dict[str, StepData] = {}
         output: tuple[str | None, str | None] = (None, None)
         if rights.payload:
@@ -270,11 +280,12 @@ class Workflows:
         """Show a step with everything, and of a map which items there are: with state, job and error.
 
         Items come in the order of the list; with `state`, only those that stand so. A page looks at a bounded number of
-        items that have not ended, so it may have fewer than it could, or none, and not be the last one.
+        items that have not ended, so it may have fewer than it could, or none, and not be the last one. The items of an
+        earlier run are not kept.
         """
         workflow_id, query = workflow_of(request), read_query(request, StepQuery)
         step_id, rights = request.path_params["step"], Rights.of(caller_of(request))
-        record = await self._backend.ask(lambda flows: flows.get(workflow_id))
+        record = await self._backend.ask(lambda flows: flows.get(workflow_id, generation=query.generation or 0))
         page = await self._backend.ask(
             lambda flows: flows.items(record, step_id, states=query.state, limit=query.limit, cursor=query.cursor)
         )

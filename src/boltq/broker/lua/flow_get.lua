@@ -1,13 +1,36 @@
 #!lua flags=no-writes
--- flow_get: a workflow as it stands, with every step.
---   ARGV     now, id, 1 for the form too, how many bytes errors and answers may have together
+-- flow_get: a workflow as it stands, with every step; or as it stood when an earlier run of it had ended.
+--   ARGV     now, id, 1 for the form too, how many bytes errors and answers may have together, generation or 0
 --   returns  msgpack of [[field, value, ...], [number, text, end, job, [job's fields], error, answer, [map], 1 when the
---            error or the answer was left out]*]; of a step that is tried again, the error is that of the last run
+--            error or the answer was left out]*, present generation]; of a step that is tried again, the error is that of
+--            the last run; of one that has run again since, there follow its inputs, its result, and 1 when one of them
+--            was left out
 --   refuses  NOT_FOUND
 --@use reading
-local id, budget = ARGV[2], { left = tonumber(ARGV[4]) }
+local id, budget, wanted = ARGV[2], { left = tonumber(ARGV[4]) }, tonumber(ARGV[5])
 local head = call('HGETALL', flow_key(id))
 if #head == 0 then refuse('NOT_FOUND', id) end
+local present = tonumber(call('HGET', flow_key(id), 'gen'))
+local past = {} -- step -> its row of the wanted generation, where it has run again since
+
+local function read_past(generation)
+  local past_key = flow_key(id, 'past:' .. generation)
+  local flat = call('HGETALL', past_key)
+  if #flat == 0 then refuse('NOT_FOUND', id .. ' of generation ' .. generation) end
+  for i = 1, #flat, 2 do
+    if flat[i] == 'head' then
+      head = cmsgpack.unpack(flat[i + 1])
+    else
+      past[flat[i]] = cmsgpack.unpack(flat[i + 1])
+    end
+  end
+end
+
+if wanted > present then refuse('NOT_FOUND', id .. ' of generation ' .. wanted) end
+for generation = present - 1, wanted > 0 and wanted or present, -1 do -- the earlier ones count more
+  read_past(generation)
+end
+
 local fields = {}
 for i = 1, #head, 2 do
   if head[i] ~= 'todo' and (head[i] ~= 'form' or ARGV[3] == '1') then
@@ -15,30 +38,8 @@ for i = 1, #head, 2 do
     fields[#fields + 1] = head[i + 1]
   end
 end
-local JOB = { 'state', 'route', 'since', 'n', 'tries', 'worker', 'took', 'lost', 'phase', 'child', 'prompt', 'due', 'cancel', 'began', 'left' }
 local texts, rows = call('HGETALL', flow_key(id, 'texts')), {}
 for i = 1, #texts, 2 do
-  local n = texts[i]
-  local job = call('HGET', flow_key(id, 'jobs'), n)
-  local standing = call('HMGET', job_key(job), unpack(JOB))
-  for k = 1, #JOB do
-    standing[k] = standing[k] or ''
-  end
-  if standing[1] == 'scheduled' or standing[1] == 'retrying' then
-    standing[12] = call('ZSCORE', index_key(route_of(standing[2]).queue, standing[1]), job) or standing[12]
-  end
-  local map = call('HMGET', flow_key(id, 'map:' .. n), 'total', 'begun', 'ahead')
-  local numbers = {}
-  if map[1] then
-    local begun = (tonumber(map[2]) or 0) + (tonumber(map[3]) or 0)
-    numbers = add_item_counts({ tonumber(map[1]), begun }, id, n)
-  end
-  local retrying = standing[1] == 'retrying'
-  local err, cut = read_within(budget, retrying and job_key(job) or flow_key(id, 'errors'), retrying and 'error' or n)
-  local answer, cut_too = read_within(budget, flow_key(id, 'answers'), n)
-  rows[#rows + 1] = {
-    tonumber(n), texts[i + 1], call('HGET', flow_key(id, 'ends'), n) or '', job, standing,
-    err, answer, numbers, (cut or cut_too) and 1 or 0,
-  }
+  rows[#rows + 1] = past[texts[i]] or flow_step_row(id, texts[i], texts[i + 1], budget)
 end
-return cmsgpack.pack({ fields, rows })
+return cmsgpack.pack({ fields, rows, present })

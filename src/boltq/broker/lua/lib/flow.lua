@@ -14,9 +14,11 @@
 --        it began or 0, its sub-workflow or -, who ran it or -: its job may be gone before the workflow is. Nothing: pending
 -- inputs number -> the data of an ended step's job where references were filled in
 -- left   number -> for how many steps it still waits: a step that ends counts it down, and decides what waits no more
+-- past:<generation>  of an earlier run: head, its fields, and by number the steps that have run again since, see flow_get.lua
 -- map:<number>   total, begun, most at a time, bearable: failures, stopped, bytes of results, ahead: items after
 --                those that have begun that completed in an earlier run
 local flow = { EARLY = { one_success = true, one_failed = true, one_done = true, at_least = true }, MOST = 2000, CLEARED = 200 }
+flow.PAST, flow.PAST_BYTES = 10, 8388608 -- earlier runs that stay readable, and what each may keep of data and errors
 flow.ERRORS = 20 -- of a map's items that are kept with the map
 local opened, changed, left_over -- workflows of this call by id; those in which something happened; steps that may follow
 local stale -- whether it has to be found out anew when the first workflow wants to be looked at
@@ -639,7 +641,7 @@ end
 -- Answers whether nothing is left of it.
 local function clear_away(id)
   local gone_key = flow_key(id, 'gone')
-  local head = call('HMGET', gone_key, 'maps', 'jobs_too')
+  local head = call('HMGET', gone_key, 'maps', 'jobs_too', 'gen')
   local keys = { gone_key }
   local function bury(child) -- a sub-workflow goes with it
     if call('EXISTS', flow_key(child)) == 1 then flow.bury(child, head[2]) end
@@ -655,7 +657,12 @@ local function clear_away(id)
   for _, part in ipairs(STEP_PARTS) do
     keys[#keys + 1] = flow_key(id, part)
   end
-  call('UNLINK', unpack(keys)) -- at most six for each of 1,000 steps
+  for generation = math.max(1, (tonumber(head[3]) or 1) - flow.PAST), tonumber(head[3]) or 0 do
+    keys[#keys + 1] = flow_key(id, 'past:' .. generation)
+  end
+  for first = 1, #keys, 1000 do -- at most eight for each of 1,000 steps
+    call('UNLINK', unpack(keys, first, math.min(#keys, first + 999)))
+  end
   return true
 end
 
@@ -1092,9 +1099,33 @@ local function marks_of(w)
   end
 end
 
+-- How a workflow stands whose run is over: itself, and those steps of which anything changes with the next run.
+local function keep_past(id, rows, others)
+  local generation, budget = tonumber(call('HGET', flow_key(id), 'gen')), { left = flow.PAST_BYTES }
+  local past_key, oldest_key = flow_key(id, 'past:' .. generation), flow_key(id, 'past:' .. generation - flow.PAST)
+  local head, flat = {}, call('HGETALL', flow_key(id))
+  for i = 1, #flat, 2 do
+    if flat[i] ~= 'todo' and flat[i] ~= 'form' then
+      head[#head + 1] = flat[i]
+      head[#head + 1] = flat[i + 1]
+    end
+  end
+  call('UNLINK', oldest_key)
+  call('HSET', past_key, 'head', cmsgpack.pack(head))
+  for _, list in ipairs({ rows, others }) do
+    for _, row in ipairs(list) do
+      local kept = flow_step_row(id, row[1], call('HGET', flow_key(id, 'texts'), row[1]), budget)
+      local data = flow_data_row(id, row[1], budget)
+      kept[10], kept[11], kept[12] = data[2], data[3], data[4]
+      call('HSET', past_key, row[1], cmsgpack.pack(kept))
+    end
+  end
+end
+
 -- `rows`: of the steps that begin anew, `others`: of those that stay, see flow_rerun.lua. A sub-workflow stays one: it
 -- runs again by itself, or for the step of `parent`, a job of the workflow `over`.
 function flow.again_from_start(id, rows, fields, others, parent, over)
+  keep_past(id, rows, others)
   let_go(id)
   call('HDEL', flow_key(id), 'ending', 'broken', 'lost', 'untidy', 'cut', 'paused', 'deadline', 'todo', 'spread')
   call('HSET', flow_key(id), 'state', 'running', 'group', 1, 'since', NOW)

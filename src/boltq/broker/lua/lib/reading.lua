@@ -59,3 +59,49 @@ local function flow_row(id)
     tonumber(head[8]), steps, steps - open, call('HLEN', flow_key(id, 'errors')), head[9] or '',
   }
 end
+
+local STANDING = {
+  'state', 'route', 'since', 'n', 'tries', 'worker', 'took', 'lost', 'phase', 'child', 'prompt', 'due', 'cancel', 'began', 'left',
+}
+
+-- A step as it stands: see flow_get.lua.
+local function flow_step_row(id, n, text, budget)
+  local job = call('HGET', flow_key(id, 'jobs'), n)
+  local standing = call('HMGET', job_key(job), unpack(STANDING))
+  for k = 1, #STANDING do
+    standing[k] = standing[k] or ''
+  end
+  if standing[1] == 'scheduled' or standing[1] == 'retrying' then
+    standing[12] = call('ZSCORE', index_key(route_of(standing[2]).queue, standing[1]), job) or standing[12]
+  end
+  local map = call('HMGET', flow_key(id, 'map:' .. n), 'total', 'begun', 'ahead')
+  local numbers = {}
+  if map[1] then
+    local begun = (tonumber(map[2]) or 0) + (tonumber(map[3]) or 0)
+    numbers = add_item_counts({ tonumber(map[1]), begun }, id, n)
+  end
+  local retrying = standing[1] == 'retrying'
+  local err, cut = read_within(budget, retrying and job_key(job) or flow_key(id, 'errors'), retrying and 'error' or n)
+  local answer, cut_too = read_within(budget, flow_key(id, 'answers'), n)
+  return {
+    tonumber(n), text, call('HGET', flow_key(id, 'ends'), n) or '', job, standing,
+    err, answer, numbers, (cut or cut_too) and 1 or 0,
+  }
+end
+
+-- What a step was given and gave: see flow_data.lua.
+local function flow_data_row(id, n, budget)
+  local step_key = job_key(call('HGET', flow_key(id, 'jobs'), n) or '')
+  local is_there = call('EXISTS', step_key) == 1
+  local past = not is_there and string.match(call('HGET', flow_key(id, 'ends'), n) or '', '^%a+ %a+ %d+ %d+ %d+ %d+ (%S+)')
+  local child = is_there and call('HGET', step_key, 'child') or (past and past ~= '-' and past)
+  local place, field = step_key, 'data'
+  if child then
+    place, field = flow_key(child), 'input'
+  elseif not is_there then
+    place, field = flow_key(id, 'inputs'), n
+  end
+  local inputs, cut = read_within(budget, place, field)
+  local result, cut_too = read_within(budget, flow_key(id, 'results'), n)
+  return { tonumber(n), inputs, result, (cut or cut_too) and 1 or 0 }
+end
