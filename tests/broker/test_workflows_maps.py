@@ -325,9 +325,10 @@ async def test_a_map_whose_worker_is_lost_for_good_while_it_expands_leaves_no_it
 
     monkeypatch.setattr(Workflows, "_send", killed)
     for _ in range(3):
+        claimed = await hands.claim(1)
         with pytest.raises(KeyboardInterrupt):
-            await hands.do(await hands.claim(1))
-        await broker.retire(hands.home, hands.name, lost=True)
+            await hands.do(claimed)
+        await broker.retire(hands.home, hands.name, lost=True, began=[job.id for job in claimed])
         hands = await Hands(broker, hands.home, hands.functions).register()
     record = await hands.finish(run)
     assert (record.state, hands.ran) == ("failed", [])

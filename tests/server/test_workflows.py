@@ -528,7 +528,9 @@ def test_a_job_names_its_step(http):
     view = ended(http, workflow)
     job = http.get(f"/api/v1/jobs/{steps_of(view)['spread']['job_id']}").json()
     assert job["workflow"] == {"id": workflow, "step": "spread", "item": None}
-    items = [one["id"] for one in http.get("/api/v1/jobs", params={"type": "give", "limit": 200}).json()["items"]]
+    items = [
+        one["id"] for one in http.get("/api/v1/jobs", params={"type": "give", "workflow": workflow}).json()["items"]
+    ]
     places = [http.get(f"/api/v1/jobs/{item}").json()["workflow"] for item in items]
     assert {"id": workflow, "step": "spread", "item": 1} in places
     plain = http.post("/api/v1/jobs", json={"type": "echo"}).json()["id"]
