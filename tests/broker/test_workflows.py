@@ -106,7 +106,8 @@ async def test_a_lost_worker_hands_its_step_back_and_a_poisoned_step_fails(broke
     run = await begin(broker, form_of(step("a"), step("b", "a")))
     for _ in range(3):
         await run.claim(1)
-        await broker.retire(run.home, run.worker, lost=True, began=[job.id for job in run.held.values()])
+        await broker.begin(run.home, run.worker, run.held["a"])
+        await broker.retire(run.home, run.worker, lost=True)
         run.worker += "x"
         await broker.register(run.home, run.worker, info="{}", queues=["default"], types=None, lease_ms=60_000)
         run.held.clear()

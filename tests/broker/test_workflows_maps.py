@@ -328,7 +328,8 @@ async def test_a_map_whose_worker_is_lost_for_good_while_it_expands_leaves_no_it
         claimed = await hands.claim(1)
         with pytest.raises(KeyboardInterrupt):
             await hands.do(claimed)
-        await broker.retire(hands.home, hands.name, lost=True, began=[job.id for job in claimed])
+        await broker.begin(hands.home, hands.name, claimed[0])
+        await broker.retire(hands.home, hands.name, lost=True)
         hands = await Hands(broker, hands.home, hands.functions).register()
     record = await hands.finish(run)
     assert (record.state, hands.ran) == ("failed", [])
