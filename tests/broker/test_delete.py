@@ -87,28 +87,29 @@ async def test_it_is_told_and_who_waits_for_its_end_hears_of_it(desk) -> None:
 
 @pytest.mark.parametrize("state", ["queued", "scheduled", "retrying", "dead", "cancelled", "completed"])
 async def test_the_key_of_what_has_not_completed_is_free_again(desk, state) -> None:
-    def job() -> NewJob:
-        return NewJob(type="x", data="{}", idempotency_key="k", delay=60_000 if state == "scheduled" else 0)
+    def job(number: int) -> NewJob:
+        own = {"id": f"{number:024d}00", "idempotency_key": "k"}  # in the desk's partition
+        return NewJob(type="x", data="{}", delay=60_000 if state == "scheduled" else 0, **own)
 
     await desk.worker()
-    (first,) = await desk.broker.submit([job()])
+    (first,) = await desk.broker.submit([job(1)])
     if state in {"retrying", "dead", "completed"}:
         await desk.settle(await desk.claim(), state, 60_000, "{}")
     elif state == "cancelled":
         await desk.broker.cancel([first.id])
     assert await desk.states(first.id) == [state]
     assert await desk.broker.delete([first.id]) == [Verdict(first.id, "deleted", "deleted")]
-    (again,) = await desk.broker.submit([job()])
+    (again,) = await desk.broker.submit([job(2)])
     assert again == (Submitted(first.id, created=False) if state == "completed" else Submitted(again.id))
     assert (again.id == first.id) is (state == "completed")
 
 
 async def test_the_key_of_another_job_is_not_freed(desk) -> None:
     """The first use was forgotten, and somebody else has the key now."""
-    job = {"type": "x", "data": "{}", "idempotency_key": "k"}
-    (first,) = await desk.broker.submit([NewJob(**job)])
+    jobs = [NewJob(type="x", data="{}", idempotency_key="k", id=f"{number:024d}00") for number in (1, 2, 3)]
+    (first,) = await desk.broker.submit(jobs[:1])
     await desk.broker.redis.delete(desk.key("idem:k"))
-    (second,) = await desk.broker.submit([NewJob(**job)])
+    (second,) = await desk.broker.submit(jobs[1:2])
     assert second.created
     await desk.broker.delete([first.id])
-    assert await desk.broker.submit([NewJob(**job)]) == [Submitted(second.id, created=False)]
+    assert await desk.broker.submit(jobs[2:]) == [Submitted(second.id, created=False)]
