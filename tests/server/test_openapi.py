@@ -233,3 +233,9 @@ def _resolved(node):
     for step in node["$ref"].removeprefix("#/").split("/"):
         found = found[step]
     return found
+
+
+def test_what_an_answer_may_leave_out_is_not_required():
+    for name, always in (("JobError", {"category", "message"}), ("FirstSubmittedView", {"id", "job_id", "status"})):
+        schema = DOCUMENT["components"]["schemas"][name]
+        assert always <= set(schema["required"]) < set(schema["properties"])

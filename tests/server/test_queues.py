@@ -132,3 +132,10 @@ def test_a_limit_that_is_none(http, body):
 def test_a_query_that_means_nothing_is_refused(http):
     for path in ("/api/v1/queues/stats", "/api/v1/queues", "/api/v1/queues/x"):
         assert http.get(f"{path}?x=1").status_code == 422
+
+
+@pytest.mark.parametrize("cursor", ["%00", "a%00", "%20", "a/b", "x" * 200])
+def test_a_cursor_that_is_no_name_is_refused(http, cursor):
+    answer = http.get(f"/api/v1/queues?cursor={cursor}")
+    assert answer.status_code == 422, answer.text
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/cursor"]

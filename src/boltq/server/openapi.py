@@ -280,8 +280,9 @@ class _Schemas:
         self._queries = {query: components.pop(_name(self._found[query])) for query in queries}
         plain: Json = {name: _plain(schema) for name, schema in components.items()}
         taken = _reached([self._found[call.body] for call in calls if call.body], plain)
+        terse = _terse(ordered)
         for name, schema in plain.items():
-            (_take_in if name in taken else _give_out)(schema)
+            (_take_in if name in taken else _give_out)(schema, terse=name in terse)
         for kind in {call.body for call in calls if call.body}:
             for name in getattr(kind, "APART", ()):
                 del plain[_name(self._found[kind])]["properties"][name]
@@ -314,7 +315,26 @@ def _reached(schemas: Any, components: Json) -> set[str]:
     return found
 
 
-def _take_in(schema: Json) -> None:
+def _terse(kinds: Sequence[Any]) -> set[str]:
+    """The names of all structs among these types, and within them, that leave out what has its default."""
+    found: set[str] = set()
+    seen: set[Any] = set()
+    waiting: list[Any] = list(msgspec.inspect.multi_type_info(kinds))
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, msgspec.inspect.StructType):
+            if node.cls in seen:
+                continue
+            seen.add(node.cls)
+            if node.cls.__struct_config__.omit_defaults:
+                found.add(node.cls.__name__)
+        for name in getattr(node, "__struct_fields__", ()):
+            part = getattr(node, name)
+            waiting += part if isinstance(part, tuple) else [part]
+    return found
+
+
+def _take_in(schema: Json, *, terse: bool) -> None:  # noqa: ARG001 - one for all
     """Say what a left out field means in words: some generators demand each field that has a default."""
     for about in schema.get("properties", {}).values():
         default = about.pop("default", None)
@@ -322,10 +342,10 @@ def _take_in(schema: Json) -> None:
             about["description"] = f"{about.get('description', '')}; left out: {default}".removeprefix("; ")
 
 
-def _give_out(schema: Json) -> None:
-    """Say that a field is always there, as those with a default are."""
+def _give_out(schema: Json, *, terse: bool) -> None:
+    """Say that a field is always there, as those with a default are, unless the struct is terse."""
     for name, about in schema.get("properties", {}).items():
-        if about.pop("default", schema) is not schema and name not in schema["required"]:
+        if about.pop("default", schema) is not schema and not terse and name not in schema["required"]:
             schema["required"].append(name)
 
 
