@@ -27,6 +27,7 @@ BEYOND_SCHEMAS = re.compile(
     r"|must be the name of the queue: .*"
     r"|running jobs cannot be deleted.*"
     r"|only a replay takes one"
+    r"|not together with within"
     r"|expected int.*, got float"  # 1.0
 )
 """The reasons that no schema can say."""

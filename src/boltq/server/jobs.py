@@ -46,9 +46,16 @@ class JobsQuery(CountsQuery, kw_only=True):
     """Which jobs to list."""
 
     state: Annotated[list[JobState], msgspec.Meta(max_length=len(JobState), description="any of these")] = []
-    workflow: Annotated[str, msgspec.Meta(description="of this workflow's steps and items, in their order")] | None = (
-        None
-    )
+    workflow: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                description="of this workflow's steps and items, in their order",
+                extra_json_schema={"pattern": f"^{limits.ID.pattern}$"},
+            ),
+        ]
+        | None
+    ) = None
     limit: Limit = 50
     cursor: Cursor | None = None
 
@@ -80,7 +87,7 @@ class Jobs:
         return [
             Call(
                 "GET", "/api/v1/jobs", "listJobs", "list jobs, without their data", self.page,
-                scope=Scope.READ, query=JobsQuery, answers={200: shapes.PageView},
+                scope=Scope.READ, query=JobsQuery, answers={200: shapes.PageView}, problems=("not-found",),
             ),
             Call(
                 "GET", "/api/v1/jobs/counts", "countJobs", "how many jobs fit a filter, by state", self.counts,

@@ -236,7 +236,7 @@ class Queues:
         query = read_query(request, QueuesQuery)
         after, most = query.cursor or "", query.limit
         if after and limits.bad_name(after):
-            raise InvalidJob([("/cursor", "not a cursor of this list")])
+            raise InvalidJob([("/cursor", "not a cursor of ours")])
         found = await self._backend.read(lambda inspector: inspector.queues_after(after, most + 1))
         world = await look(self._backend, found[:most])
         following = found[most - 1].name if len(found) > most else None

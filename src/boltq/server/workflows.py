@@ -53,9 +53,16 @@ class WorkflowsQuery(msgspec.Struct, kw_only=True):
     nested: (
         Annotated[bool, msgspec.Meta(description="true: only sub-workflows; false: only those that are none")] | None
     ) = None
-    within: Annotated[str, msgspec.Meta(description="only the sub-workflows of this workflow, in no order")] | None = (
-        None
-    )
+    within: (
+        Annotated[
+            str,
+            msgspec.Meta(
+                description="only the sub-workflows of this workflow, in no order",
+                extra_json_schema={"pattern": f"^{limits.ID.pattern}$"},
+            ),
+        ]
+        | None
+    ) = None
     limit: Limit = 50
     cursor: Cursor | None = None
 
@@ -114,7 +121,8 @@ class Workflows:
             ),
             Call(
                 "GET", PATH, "listWorkflows", "list workflows, without their steps", self.page,
-                scope=Scope.READ, query=WorkflowsQuery, answers={200: views.WorkflowsView}, tag=tag,
+                scope=Scope.READ, query=WorkflowsQuery, answers={200: views.WorkflowsView}, problems=("not-found",),
+                tag=tag,
             ),
             Call(
                 "GET", "/api/v1/approvals", "listApprovals", "steps of all workflows that wait for a person",
