@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from boltq.domain.errors import NotFound, StoreError, StoreUnavailable
+from boltq.domain.functions import home_of
 from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import (
     Cancelled,
@@ -147,7 +148,7 @@ class _Child:
     def work(self, run: Run) -> Outcome:
         """Have one job run; waits for its end. Called in a thread."""
         task = run.task
-        order = Order(task.__module__, task.name, run.job, run.timeout, run.max_attempts)
+        order = Order(home_of(task.function), task.name, run.job, run.timeout, run.max_attempts)
         try:
             self._pipe.send_bytes(msgspec.msgpack.encode(order))
             while True:
