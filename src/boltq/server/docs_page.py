@@ -35,14 +35,15 @@ POLICY: Final = (
 class Served(NamedTuple):
     """Something that does not change while the process lives."""
 
-    content: bytes  # packed with gzip
+    packed: bytes  # with gzip
+    plain: bytes  # kept as well, so that any number of clients that read slowly share it
     kind: str
     tag: str  # its ETag
 
     @classmethod
     def of(cls, packed: bytes, kind: str) -> "Served":
         """With the tag that its content has."""
-        return cls(packed, kind, f'"{hashlib.sha256(packed).hexdigest()[:32]}"')
+        return cls(packed, gzip.decompress(packed), kind, f'"{hashlib.sha256(packed).hexdigest()[:32]}"')
 
 
 def docs_routes(calls: Sequence[Call]) -> list[Route]:
@@ -83,5 +84,5 @@ def _answer(request: Request, served: Served) -> Response:
     if served.tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     if packed:
-        return Response(served.content, headers=headers | {"content-encoding": "gzip"}, media_type=served.kind)
-    return Response(gzip.decompress(served.content), headers=headers, media_type=served.kind)
+        return Response(served.packed, headers=headers | {"content-encoding": "gzip"}, media_type=served.kind)
+    return Response(served.plain, headers=headers, media_type=served.kind)

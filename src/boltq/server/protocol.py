@@ -10,18 +10,25 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from boltq.server.complaints import Complaints
-from boltq.server.guard import SECURITY_HEADERS, SECURITY_LINES, unknown_coding
+from boltq.server.guard import SECURITY_HEADERS, SECURITY_LINES, RawHeaders, unknown_coding
 from boltq.server.held import FREE_BYTES, Bodies, give_back
 from boltq.server.problems import Problem
 from boltq.server.stamps import SAID_ALL, WRITE_WHOLE, Stamped, request_id_of, server_time
 
 MAX_CONNECTIONS: Final = 10_000
 MAX_HEAD_BYTES: Final = 16 << 10
+MAX_PIPELINED: Final = 100  # requests of a connection that wait for the one before them
+PIPELINED_BYTES: Final = 4 << 10  # about what each of them takes, besides its body
 PATIENCE_SECONDS: Final = 10  # a request that takes longer than one to two of them to arrive is given up
+UNREAD_PATROLS: Final = 6  # of PATIENCE_SECONDS each, after which who takes nothing of an answer is given up
 
 
 class HeadTooLarge(Exception):
     """Stops the parser."""
+
+
+class TooManyPipelined(Exception):
+    """Stops it as well."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -33,16 +40,27 @@ class BoundedProtocol(HttpToolsProtocol):
     _body = 0  # bytes of the body that arrives
     _trailers = 0  # bytes of the headers behind it
     _large = False  # whether that is why the parser was stopped
+    _crowd = False  # or that too many requests wait already
     _hung_up = False  # nothing more is read; what was asked before is still answered
     _watched: Any = None  # the unfinished request that the last patrol saw
+    _unread = 0  # bytes of answers that the client had not taken at the last patrol
+    _idle = 0  # patrols since it has taken some
 
     def __init__(self, *args: Any, bodies: Bodies, complaints: Complaints, **more: Any) -> None:
         super().__init__(*args, **more)
         self._bodies, self._complaints = bodies, complaints
 
     def data_received(self, data: bytes) -> None:
+        """Take what has come; in pieces of a head's size, so that what is too much is seen before all is parsed."""
+        if len(data) <= MAX_HEAD_BYTES:
+            self._take(data)
+            return
+        for at in range(0, len(data), MAX_HEAD_BYTES):
+            self._take(data[at : at + MAX_HEAD_BYTES])
+
+    def _take(self, data: bytes) -> None:
         """Count what may be an unfinished head, or trailers; behind the end of a body a head may begin anywhere."""
-        if self._hung_up:
+        if self._hung_up or self.parser is None:
             return
         self._chunk = len(data)
         if self._in_body():
@@ -52,9 +70,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            if self._should_upgrade():  # to anything else it is not changed: it is answered as it came
-                self.handle_websocket_upgrade()
+        except httptools.HttpParserUpgrade as upgrade:
+            self._go_on(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._refuse(self._broken(error))
         else:
@@ -83,9 +100,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._fed = self._loose = self._body = self._trailers = 0
         if len(self.connections) > MAX_CONNECTIONS:
             self.app = _crowded  # of this connection, which ends with the answer
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._crowd = True
+            raise TooManyPipelined
         super().on_headers_complete()
         scope: Any = self.scope
         scope[WRITE_WHOLE] = partial(_write_whole, self.cycle)  # its task has not begun
+        if self.pipeline and not self._bodies.take(scope, PIPELINED_BYTES):
+            self._refuse(_no_room(self._bodies))
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body that somebody still wants, if there is room for it."""
@@ -100,9 +122,23 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._body += len(body)
         if self._body > FREE_BYTES and not self._bodies.take(cycle.scope, min(len(body), self._body - FREE_BYTES)):
-            self._refuse(Problem("too-many-bodies", f"bodies may have {self._bodies.most >> 20} MiB together"))
+            self._refuse(_no_room(self._bodies))
             return
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """All of a request is there; a body that comes behind a wish for another protocol is not there yet."""
+        cycle = self.cycle
+        if cycle.response_complete or (self.parser.should_upgrade() and _framing(self.headers)):
+            return
+        cycle.more_body = False
+        cycle.message_event.set()
+
+    def on_response_complete(self) -> None:
+        """An answer is written. While requests wait, no more are read."""
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()
 
     def eof_received(self) -> bool:  # type: ignore[override] # the server's own never keeps a connection
         """The client says nothing more. What it has asked for it still gets; True keeps the connection for that."""
@@ -124,6 +160,17 @@ class BoundedProtocol(HttpToolsProtocol):
             give_back(scope)
         super().connection_lost(exc)
 
+    def _go_on(self, rest: bytes) -> None:
+        """Read on behind a head that wishes for another protocol: it is not changed, and answered as it came.
+
+        The parser takes such a request to have no body. Java's HttpClient wishes for h2c with each first request, and
+        a body that is not taken for one would be the next request.
+        """
+        if framing := _framing(self.headers):
+            self.parser = _within_body(self, framing)
+        if rest:
+            self._take(rest)
+
     def _check_size(self) -> None:
         too_large = self._in_head() if self._fed > MAX_HEAD_BYTES else self._loose > MAX_HEAD_BYTES and self._in_body()
         if too_large:
@@ -136,6 +183,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return Problem(
                 "head-too-large", f"the request line and the headers may have {MAX_HEAD_BYTES} bytes together"
             )
+        if self._crowd:
+            return Problem("too-many-waiters", f"{MAX_PIPELINED} requests may wait on one connection")
         if unknown_coding(self.headers or ()):
             return Problem("unknown-coding", "the only transfer coding here is chunked")
         why = str(error) if not isinstance(error, httptools.HttpParserCallbackError) else "its address cannot be read"
@@ -171,11 +220,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def patrol(self) -> None:
-        """Hang up on a request that was unfinished at the last patrol already."""
-        unfinished = self._unfinished()
-        if unfinished is not None and unfinished is self._watched:
+        """Hang up on a request that was unfinished at the last patrol already, and on who takes no answers."""
+        unfinished, unread = self._unfinished(), self.transport.get_write_buffer_size()
+        self._idle = self._idle + 1 if unread and unread == self._unread else 0
+        if self._idle >= UNREAD_PATROLS:
+            self.transport.abort()  # to close it would be to wait for the client
+        elif unfinished is not None and unfinished is self._watched:
             self.transport.close()
-        self._watched = unfinished
+        self._watched, self._unread = unfinished, unread
 
     def _unfinished(self) -> object:
         """The request that is still arriving; None when there is none."""
@@ -200,6 +252,53 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+
+def _no_room(bodies: Bodies) -> Problem:
+    return Problem("too-many-bodies", f"bodies may have {bodies.most >> 20} MiB together")
+
+
+def _framing(headers: RawHeaders) -> bytes:
+    """The header that says where a body ends; nothing where there is none. The parser has judged it."""
+    for name, value in headers:
+        if name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 \t")):
+            return b"%b: %b\r\n" % (name, value)
+    return b""
+
+
+class _Body:
+    """Gives a protocol what a parser finds, but not the head that tells the parser of the body."""
+
+    def __init__(self, protocol: BoundedProtocol) -> None:
+        self._protocol = protocol
+        self.begun = False
+        self.on_body, self.on_message_complete = protocol.on_body, protocol.on_message_complete
+
+    def on_message_begin(self) -> None:
+        if self.begun:
+            self._protocol.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if self.begun:
+            self._protocol.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.begun:
+            self._protocol.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self.begun:
+            self._protocol.on_headers_complete()
+
+
+def _within_body(protocol: BoundedProtocol, framing: bytes) -> httptools.HttpRequestParser:
+    """A parser that has the head of a request behind it already."""
+    told = _Body(protocol)
+    parser = httptools.HttpRequestParser(told)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as the protocol's own is
+    parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % framing)
+    told.begun = True
+    return parser
 
 
 def _write_whole(cycle: RequestResponseCycle, answer: bytes) -> bool:

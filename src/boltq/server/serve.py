@@ -27,7 +27,6 @@ from boltq.settings import Settings
 log = logging.getLogger(__name__)
 
 BACKLOG: Final = 2_048  # connections that wait to be accepted
-MAX_SOCKET_MESSAGE: Final = 64 << 10
 SHUTDOWN_SECONDS: Final = 10
 
 Announce = Callable[[str], object]
@@ -160,9 +159,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=protocol,
-        ws="websockets-sansio",
-        ws_max_size=MAX_SOCKET_MESSAGE,
-        ws_per_message_deflate=False,  # costs megabytes a socket
+        ws="none",  # there are no web sockets here: who asks for one is answered as if they had not
         lifespan="on",
         log_config=None,
         access_log=False,
