@@ -75,6 +75,30 @@ async def test_a_letter_that_comes_twice_is_taken_in_once(boltq_app, worker):
     assert runs == [1, 2]
 
 
+async def test_one_job_whose_keys_are_broken_does_not_hold_up_the_others(boltq_app, worker, caplog):
+    """Somebody has written over its record: the store answers each settle with it by an error that never passes."""
+    broken, go_on = [], asyncio.Event()
+
+    @boltq_app.task
+    async def slow(n: int) -> int:
+        await go_on.wait()
+        return n
+
+    async with worker(slots=4) as one:
+        jobs = await boltq_app.submit_many([slow.job(n) for n in range(4)])
+        await eventually(lambda: len(one._runs) == 4)
+        broker = (await boltq_app.line()).broker
+        key = f"{broker.layout.prefix(broker.layout.of_id(jobs[1].id))}job:{jobs[1].id}"
+        await broker.redis.delete(key)
+        await broker.redis.set(key, "mine")
+        go_on.set()
+        assert [await jobs[n].result(20) for n in (0, 2, 3)] == [0, 2, 3]
+        assert await (await slow.submit(9)).result(20) == 9
+        await broker.redis.delete(key)
+        broken = [line for line in lines(caplog) if jobs[1].id in line]
+    assert len(broken) >= 1
+
+
 # What is said in the log
 
 

@@ -18,6 +18,7 @@ class OperationRunner:
 
     def __init__(self, broker: Broker) -> None:
         self.operations = Operations(broker)
+        self._outage = broker.outage
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def begin(self, op_id: str) -> None:
@@ -31,8 +32,9 @@ class OperationRunner:
         try:
             for operation in await self.operations.list(OperationState.RUNNING):
                 self.begin(operation.id)
+            self._outage.up("bulk operations")
         except BoltQError as error:
-            log.warning("cannot look for bulk operations: %s", error)
+            self._outage.down("bulk operations", error)
         except Exception:
             log.exception("cannot look for bulk operations")
 

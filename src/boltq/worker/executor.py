@@ -81,8 +81,11 @@ class Executor:
         slot = asyncio.current_task()
         assert slot is not None  # noqa: S101 - for the type checker
         run.slot = slot
+        context, work = self._context.copy(), _awaited(run)
         try:
-            return Completed(await _within(self._context.copy(), _awaited(run)))
+            return Completed(await _within(context, work, context.run(work.send, None)))
+        except StopIteration as end:  # it has ended without waiting for anything, which is the quickest way
+            return Completed(end.value)
         except asyncio.CancelledError as error:
             if run.stop_reason:
                 return stopped(run)
@@ -139,20 +142,19 @@ async def _awaited(run: Run) -> str:
 
 
 @types.coroutine
-def _within(context: contextvars.Context, work: Coroutine[Any, Any, str]) -> Generator[Any, Any, str]:
-    """Await a coroutine whose every step runs in that context: in this task, since one of its own would cost more."""
-    step: Any = work.send
-    told: Any = None
+def _within(context: contextvars.Context, work: Coroutine[Any, Any, str], awaited: Any) -> Generator[Any, Any, str]:
+    """Go on with a coroutine that waits, each step in that context: in this task, since one more would cost more."""
     while True:
+        step: Any
+        try:
+            step, told = work.send, (yield awaited)
+        except BaseException as error:  # noqa: BLE001 - a cancel among others: it is the coroutine's to see
+            step, told = work.throw, error
         try:
             awaited = context.run(step, told)
         except StopIteration as end:
             result: str = end.value
             return result
-        try:
-            step, told = work.send, (yield awaited)
-        except BaseException as error:  # noqa: BLE001 - a cancel among others: it is the coroutine's to see
-            step, told = work.throw, error
 
 
 def call(run: Run) -> Outcome:

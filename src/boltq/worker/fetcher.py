@@ -17,7 +17,7 @@ import msgspec
 from boltq.broker.broker import Broker
 from boltq.broker.calls import Claim, Mark, Settling
 from boltq.broker.scripts import UNCOUNTED
-from boltq.domain.errors import BoltQError, Conflict, StoreError
+from boltq.domain.errors import BoltQError, Conflict, StoreError, StoreFault
 from boltq.domain.job import ClaimedJob
 from boltq.worker.buffer import Buffer
 
@@ -149,6 +149,8 @@ class Fetcher:
             try:
                 claim = await self._send(whose or worker_id, items, want)
             except StoreError as error:
+                if isinstance(error, StoreFault):
+                    items = await self._send_singly(whose, items)
                 self.outbox.put_back(whose, items)
                 self._doubt()
                 if alone:
@@ -180,6 +182,17 @@ class Fetcher:
         for index, word in settlement.refused:
             log.info("outcome refused", extra={"job_id": items[index].id, "verb": items[index].verb, "word": word})
         return settlement.claim
+
+    async def _send_singly(self, whose: str, items: list[Settling]) -> list[Settling]:
+        """What cannot be stored of one job must not hold up all others: it is dropped. Answers what is left to send."""
+        for place, item in enumerate(items):
+            try:
+                await self._send(whose, [item], 0)
+            except StoreFault as error:
+                log.error("the outcome of job %s cannot be stored, and is lost: %s", item.id, error)  # noqa: TRY400
+            except StoreError:
+                return items[place:]
+        return []
 
     def _accept(self, claim: Claim, want: int) -> None:
         self._number = max(self._number, claim.given_up)

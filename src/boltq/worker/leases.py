@@ -184,7 +184,7 @@ class Leases:
 
     def _settle(self, run: Run) -> None:
         run.stop_reason = run.stop_reason or TIMEOUT
-        settling, _ = settling_of(run, timed_out(run))
+        settling, _ = settling_of(run, timed_out(run), run.took_ms())
         self._broker.send(calls.settle(run.partition, run.worker, [settling]))
         run.settled = True
         log.error(

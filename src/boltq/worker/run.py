@@ -116,16 +116,15 @@ async def anything_goes(_run: Run) -> bool:
     return True
 
 
-def settling_of(run: Run, outcome: Outcome, chance: float | None = None) -> tuple[Settling, float | None]:
-    """An outcome in the store's terms, and in how many seconds a failed job runs again (None: never).
+def settling_of(run: Run, outcome: Outcome, took: int) -> tuple[Settling, float | None]:
+    """An outcome in the store's terms, and in how many seconds a failed job runs again (None: never). `took` in ms.
 
     Whatever goes wrong in that, in a retry policy or in an outcome that cannot be written, is this job's end.
     """
-    took = run.took_ms()
+    retry_in = None
     try:
-        retry_in = None
         if type(outcome) is Failed:
-            retry_in = run.retry.delay(outcome, run.job.attempt, run.max_attempts, chance)
+            retry_in = run.retry.delay(outcome, run.job.attempt, run.max_attempts)
         return calls.settling(run.job, outcome, took, retry_in), retry_in
     except BaseException as error:  # noqa: BLE001 - a policy may be the user's, and raise anything
         return calls.settling(run.job, _untold(outcome, error), took, None), None

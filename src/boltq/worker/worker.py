@@ -347,12 +347,13 @@ class Worker(FetcherOwner):
 
     def _end(self, run: Run, outcome: Outcome) -> None:
         """Put the outcome into the outbox, unless the lease thread has settled the run already."""
-        self._buffer.took(time.monotonic() - run.started)
+        seconds = time.monotonic() - run.started
+        self._buffer.took(seconds)
         self.done += 1
         if run.settled:
             return
         run.settled = True
-        settling, retry_in = settling_of(run, outcome)
+        settling, retry_in = settling_of(run, outcome, round(seconds * 1_000))
         self._fetchers[run.partition].outbox.put(settling, run.worker)
         if type(outcome) is Failed:
             self._log_failure(run, outcome, retry_in)
