@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import msgspec
 import pydantic
+import pydantic.alias_generators
 import pytest
 
 from boltq import DataError, InvalidJob, InvalidWorkflow, JobContext, NewJob, Workflow
@@ -17,7 +18,7 @@ from boltq.client import talk
 from boltq.client.request import Ask, Request, Route
 from boltq.domain.job import Spec
 from boltq.domain.options import Options
-from boltq.domain.parameters import result_json
+from boltq.domain.parameters import Parameters, result_json
 from boltq.domain.values import as_json
 
 NAN, INF = float("nan"), float("inf")
@@ -243,3 +244,93 @@ def test_the_client_refuses_it_before_it_is_sent():
         _ = Request(route, Ask(object, body={"steps": [{"n": INF}]})).content
     with pytest.raises(InvalidJob, match=r"^/reason: "):
         _ = Request(route, Ask(object, body={"reason": "\ud800"})).content
+
+
+class Camel(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(alias_generator=pydantic.alias_generators.to_camel)
+    unit_price: float
+
+
+class OneWay(pydantic.BaseModel):
+    read: int = pydantic.Field(validation_alias="in")
+    written: int = pydantic.Field(default=0, serialization_alias="out")
+
+
+class Computing(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid")
+    a: int
+
+    @pydantic.computed_field
+    def twice(self) -> int:
+        return 2 * self.a
+
+
+class Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(strict=True)
+    at: datetime
+    pair: tuple[int, int]
+
+
+class Binary(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+    body: bytes
+
+
+class Login(pydantic.BaseModel):
+    name: str
+    word: pydantic.SecretStr
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Camel(unitPrice=1.5),
+        OneWay.model_validate({"in": 3, "written": 4}),
+        Computing(a=2),
+        Strict(at=datetime(2030, 1, 31, tzinfo=UTC), pair=(1, 2)),
+        Binary(body=b"\xff\x00"),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_models_are_read_as_they_are_written(model):
+    """Under an alias, with computed fields beside them, strict ones, and bytes: as an argument and as a result."""
+
+    def function(one, many): ...
+
+    function.__annotations__ = {"one": type(model), "many": list[type(model)], "return": type(model)}
+    parameters = Parameters(function)
+    data = parameters.pack((model, [model]), {})
+    parameters.check(data)
+    assert parameters.unpack(data) == ((model, [model]), {})
+    assert parameters.read_result(result_json(model)) == model
+
+
+def test_an_alias_is_what_the_schema_and_the_data_say():
+    def function(order: Camel): ...
+
+    parameters = Parameters(function)
+    assert json.loads(parameters.pack((Camel(unitPrice=2),), {})) == {"order": {"unitPrice": 2.0}}
+    assert list(parameters.schema()["properties"]["order"]["properties"]) == ["unitPrice"]
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        ({"who": Login(name="Ann", word="k")}, "/data/who/word"),
+        ({"all": [{"b": Login(name="**********", word="k")}]}, "/data/all/0/b/word"),
+    ],
+)
+def test_a_secret_does_not_become_stars(value, place):
+    with pytest.raises(InvalidJob) as invalid:
+        as_json(value, "/data")
+    assert [at for at, _ in invalid.value.errors] == [place]
+    with pytest.raises(DataError, match="is a secret"):
+        result_json(value)
+    assert json.loads(as_json({"stars": "**********"})) == {"stars": "**********"}
+
+
+@pytest.mark.parametrize("key", [None, (1, 2), frozenset()])
+def test_a_name_that_json_cannot_have_is_told_with_its_place(key):
+    with pytest.raises(InvalidJob) as invalid:
+        as_json({"a": [{key: 1}]}, "/data")
+    assert invalid.value.errors == [("/data/a/0", f"has a {type(key).__name__} as a name; the names of JSON are texts")]

@@ -1,10 +1,12 @@
 """A function's parameters: how they become a job's `data` and are read back, checked by their type hints."""
 
+import contextlib
 import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from keyword import iskeyword
 from typing import Any, Final, Union, get_args, get_origin
 
@@ -220,19 +222,25 @@ def result_reader(hint: Any) -> ResultReader:
     if not kinds or any(misfit(kind) for kind in kinds):
         return msgspec.json.decode
     decoders = [msgspec.json.Decoder(kind, dec_hook=read_foreign).decode for kind in kinds]
+    return partial(_read_first, decoders) if len(decoders) > 1 else partial(_read_result, decoders[0])
 
-    def read(text: str) -> Any:
-        for decode in decoders[:-1]:
-            try:
-                return decode(text)
-            except _BAD_JSON:
-                continue
-        try:
-            return decoders[-1](text)
-        except _BAD_JSON as error:
-            raise DataError(f"the result is not what the function's return hint says: {told(error)}") from None
 
-    return read
+def _read_result(decode: ResultReader, text: str) -> Any:
+    try:
+        return decode(text)
+    except _BAD_JSON as error:
+        raise DataError(f"the result is not what the function's return hint says: {told(error)}") from None
+
+
+def _read_first(decoders: Sequence[ResultReader], text: str) -> Any:
+    """By the first kind that loses nothing: what it reads is written as the same text. Else by the first that reads."""
+    found = []
+    for decode in decoders:
+        with contextlib.suppress(*_BAD_JSON):
+            found.append(decode(text))
+            if as_json(found[-1]) == text:
+                return found[-1]
+    return found[0] if found else _read_result(decoders[-1], text)
 
 
 def _apart(hint: Any) -> list[Any]:

@@ -8,7 +8,8 @@ import dataclasses
 import math
 import re
 from collections import deque
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Reversible
+from collections.abc import Collection, Container, Hashable, Iterable, Iterator, Mapping, Reversible
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any, Final, get_args, get_origin
 
@@ -32,6 +33,8 @@ def json_bytes(value: Any, at: str = "") -> bytes:
         raise InvalidJob(_mistakes(value, at) or [(at, str(error))]) from None
     if b"null" in text and _may_lack_finite(value) and (mistakes := _mistakes(value, at)):
         raise InvalidJob(mistakes)
+    if _STARS in text and (mistakes := list(_secrets(value, at))):
+        raise InvalidJob(mistakes)
     return text
 
 
@@ -39,7 +42,8 @@ def write_foreign(value: Any) -> Any:
     """What msgspec does not know: models of pydantic, numbers and arrays of numpy, paths, subclasses of plain types."""
     dump = getattr(value, "model_dump", None)
     if dump is not None and not isinstance(value, type):
-        return dump(mode="json")
+        model: Any = type(value)
+        return dump(mode="json", by_alias=_reads_what_it_writes(model))
     for plain in (str, int, float):
         if isinstance(value, plain):
             return plain(value)
@@ -59,8 +63,8 @@ def read_foreign(kind: Any, value: Any) -> Any:
     bare: Any = get_origin(kind) or kind
     if bare is object:
         return value
-    if validate := getattr(bare, "model_validate", None):
-        return _validated(validate, value)
+    if hasattr(bare, "model_validate_json"):
+        return _validated(bare, value)
     items = get_args(kind)
     if bare in _LISTS:
         return msgspec.convert(value, list[items] if items else list, dec_hook=read_foreign)  # type: ignore[valid-type]
@@ -73,7 +77,7 @@ def read_foreign(kind: Any, value: Any) -> Any:
 
 def can_be_read(kind: Any) -> bool:
     """Whether `read_foreign` knows the way from JSON to this class."""
-    return kind is object or kind is deque or kind in _LISTS or kind in _PATHS or hasattr(kind, "model_validate")
+    return kind is object or kind is deque or kind in _LISTS or kind in _PATHS or hasattr(kind, "model_validate_json")
 
 
 def foreign_schema(kind: Any) -> dict[str, Any]:
@@ -94,6 +98,7 @@ _PATHS: Final = {PurePath, Path}
 _encode: Final = msgspec.json.Encoder(enc_hook=write_foreign).encode
 _pack: Final = msgspec.msgpack.Encoder(enc_hook=write_foreign).encode
 
+_STARS: Final = b"**********"  # what models of pydantic write instead of a secret
 _NOT_FINITE: Final = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")  # a float of MessagePack that is inf or nan
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _MOST: Final = 30  # mistakes that are named at once
@@ -134,6 +139,8 @@ def _look(value: Any, at: str) -> Iterator[tuple[str, str]]:
             place = f"{at}/{_escaped(key)}"
             if isinstance(key, str):
                 yield from _look(key, place)
+            elif not _can_be_name(key):
+                yield at, f"has a {type(key).__name__} as a name; the names of JSON are texts"
             yield from _look(part, place)
     else:
         yield from _leaf(value, at)
@@ -152,6 +159,14 @@ def _inside(value: Any) -> Iterable[tuple[Any, Any]] | None:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return [(field.name, getattr(value, field.name, None)) for field in dataclasses.fields(value)]
     return None
+
+
+def _can_be_name(key: Any) -> bool:
+    try:
+        _encode({key: None})
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _leaf(value: Any, at: str) -> Iterator[tuple[str, str]]:
@@ -177,16 +192,45 @@ def _escaped(key: Any) -> str:
     return _SURROGATE.sub("\ufffd", str(key)).replace("~", "~0").replace("/", "~1")
 
 
-def _validated(validate: Any, value: Any) -> Any:
-    """What a model of pydantic makes of it. Its own message would repeat the data."""
+@lru_cache(1_000)
+def _reads_what_it_writes(kind: Hashable) -> bool:
+    """Whether a model of pydantic has one alias for both ways in its fields; its own names are written otherwise."""
+    fields = getattr(kind, "model_fields", {}).values()
+    return all(field.serialization_alias in (None, field.validation_alias) for field in fields)
+
+
+def _secrets(value: Any, at: str) -> Iterator[tuple[str, str]]:
+    """The places of secrets of pydantic."""
+    if hasattr(value, "get_secret_value"):
+        yield at, "is a secret, of which only stars would be written: give its get_secret_value(), or where it is kept"
+    for key, part in _inside(value) or _fields(value):
+        yield from _secrets(part, f"{at}/{_escaped(key)}")
+
+
+def _fields(model: Any) -> list[tuple[str, Any]]:
+    return [(name, getattr(model, name, None)) for name in getattr(type(model), "model_fields", ())]
+
+
+def _validated(model: Any, value: Any) -> Any:
+    """What a model of pydantic makes of it, as of JSON text: strict models read times there, and bytes are decoded.
+
+    The names of its fields count beside their aliases, and what it computes itself may stand there. Its own message
+    would repeat the data.
+    """
     try:
-        return validate(value)
+        return model.model_validate_json(msgspec.json.encode(value))
     except ValueError as error:
         list_errors = getattr(error, "errors", None)
         if list_errors is None:
             raise
         told = list_errors(include_url=False, include_context=False, include_input=False)
-        raise ValueError("; ".join(f"{_dotted(one['loc'])}{one['msg']}" for one in told)) from None
+        reason = "; ".join(f"{_dotted(one['loc'])}{one['msg']}" for one in told)
+    computed = getattr(model, "model_computed_fields", {})
+    plain = {name: part for name, part in value.items() if name not in computed} if isinstance(value, dict) else value
+    try:
+        return model.model_validate_json(msgspec.json.encode(plain), by_alias=True, by_name=True)
+    except (ValueError, TypeError):  # TypeError: pydantic before 2.11 does not have that
+        raise ValueError(reason) from None
 
 
 def _dotted(place: Iterable[Any]) -> str:
