@@ -336,6 +336,27 @@ def test_where_the_rest_depends_on_what_is_wrong_only_that_is_named(steps: Any, 
     assert {at for at, _ in error.value.errors} == expected
 
 
+@pytest.mark.parametrize(
+    ("when", "wrong"),
+    [
+        ("steps.a.state == 'completed'", ""),
+        ("steps.a.state in ['failed', 'skipped'] or not (steps.a.state != 'cancelled')", ""),
+        ("steps.a.state == steps.b.state", ""),
+        ("steps.a.result == 'succeeded'", ""),
+        ("steps.a.state == 'succeeded'", "at character 15: no step ends 'succeeded'; use completed, failed, skipped,"),
+        ("'done' != steps.a.state", "no step ends 'done'"),
+        ("size(input) > 0 and not steps.a.state in ['failed', 'dead']", "no step ends 'dead'"),
+    ],
+)
+def test_a_state_is_compared_with_a_word_that_there_is(when: str, wrong: str) -> None:
+    steps = [step("a"), step("b"), step("c", "a", "b", when=when)]
+    if wrong:
+        [(at, why)] = mistakes_of(*steps)
+        assert (at, wrong in why) == ("/steps/2/when", True)
+    else:
+        assert plan_of(*steps).steps[2].when == when
+
+
 def test_nesting_is_bounded() -> None:
     form = json.loads(form_of({"id": "a"}))
     for _ in range(4):

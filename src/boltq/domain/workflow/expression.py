@@ -12,7 +12,7 @@ or false. `and` and `or` look at their right side only when they need it.
 """
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -88,6 +88,22 @@ class Expression(NamedTuple):
             return _truth(self.root, Values(source))
         except RecursionError:
             raise DataError("a value in it is nested too deeply") from None
+
+
+def compared_with(node: Any, part: str) -> Iterator[tuple[int, Any]]:
+    """Where steps.<id>.<part> is compared, and with which values; `node` is an expression, or a part of one."""
+    match node:
+        case _Comparison(position, _, left, right):
+            sides = (left, right), (right, left)
+            for asked, other in sides:
+                if isinstance(asked, _Lookup) and asked.reference.path[::2] == ("steps", part):
+                    values = other.items if isinstance(other, _Items) else [other]
+                    yield from ((position, value.given) for value in values if isinstance(value, _Value))
+        case _Junction(_, parts, _):
+            for inner in parts:
+                yield from compared_with(inner, part)
+        case _Negation(_, inner):
+            yield from compared_with(inner, part)
 
 
 @lru_cache(maxsize=256)

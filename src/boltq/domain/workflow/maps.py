@@ -18,7 +18,7 @@ def items_of(text: str) -> list[str]:
     try:
         items = msgspec.json.decode(text, type=list[msgspec.Raw])
     except (ValueError, RecursionError):
-        raise DataError(f"a map needs a list, not {text:.60}") from None
+        raise DataError(f"a map needs a list, not {_KINDS.get(text.lstrip()[:1], 'a number')}") from None
     if len(items) > MAX_MAP_ITEMS:
         raise DataError(f"a map has at most {MAX_MAP_ITEMS} items, not {len(items)}")
     return [str(item, "utf-8") for item in items]
@@ -88,6 +88,14 @@ def _lost(stats: MapStats) -> str:
     return f"{stats.failed + stats.cancelled} of {stats.total} items did not succeed ({', '.join(named)})"
 
 
+_KINDS: Final = {
+    '"': "a text",
+    "{": "an object",
+    "[": "one that cannot be read",
+    "t": "true",
+    "f": "false",
+    "n": "null",
+}
 _NAMED: Final = 3
 _MOST_OF_A_MESSAGE: Final = 300
 _CATEGORY: Final = "category:"

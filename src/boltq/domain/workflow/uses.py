@@ -1,18 +1,19 @@
 """Which references a step has, and where they stand."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from boltq.domain.outcome import DataError
 from boltq.domain.workflow.bounds import MAX_MAP_ITEMS
 from boltq.domain.workflow.checks import decoded
-from boltq.domain.workflow.expression import parse_expression
+from boltq.domain.workflow.expression import compared_with, parse_expression
 from boltq.domain.workflow.form import StepForm
 from boltq.domain.workflow.mistakes import Mistake
 from boltq.domain.workflow.references import Reference
 from boltq.domain.workflow.scope import Scope
+from boltq.domain.workflow.states import ENDED, StepState
 from boltq.domain.workflow.templates import only_reference, parts_of, texts_in
 
 
@@ -86,6 +87,9 @@ def _texts(value: Any) -> list[str]:
         return []  # as above
 
 
+_ENDS: Final = [state.value for state in StepState if state in ENDED]
+
+
 def _uses_in_expression(text: str, at: str) -> Iterator[Found]:
     try:
         expression = parse_expression(text)
@@ -94,6 +98,9 @@ def _uses_in_expression(text: str, at: str) -> Iterator[Found]:
     except (ValueError, DataError) as error:
         yield at, str(error)
     else:
+        for position, value in compared_with(expression.root, "state"):
+            if value not in _ENDS:
+                yield at, f"at character {position}: no step ends {value!r:.60}; use {', '.join(_ENDS)}"
         for reference in expression.references:
             yield Use(at, reference, "when", expression.expects(reference))
 
