@@ -142,7 +142,8 @@ async def test_a_late_outcome_of_an_earlier_generation_is_refused(broker: Broker
     for _ in range(3):  # each time it is claimed, its worker is lost: the jobs are buried
         await broker.retire(home, late.name, lost=True)
         worker = await Hands(broker, home, late.functions).register()
-        await worker.claim()
+        for job in await worker.claim():
+            await broker.begin(home, worker.name, job)
         await broker.retire(home, worker.name, lost=True)
     hands = await Hands(broker, home, late.functions).register()
     assert (await hands.finish(run)).state == "failed"
