@@ -22,6 +22,20 @@ async def test_what_it_carries(desk) -> None:
     assert (claimed.data, claimed.route) == ('{"a":2}', "default 2 x")
 
 
+async def test_who_gives_it_other_data_has_submitted_it(desk) -> None:
+    """A task may read what its submitter may: so nobody's words run with another's rights."""
+    (job_id,) = await desk.submit(data='{"a":1}', created_by="ann")
+    for change, whose in (
+        ({"priority": 2, "by": "bob"}, "ann"),
+        ({"data": '{"a":2}'}, "ann"),
+        ({"data": '{"a":3}', "by": "bob"}, "bob"),
+        ({"tags": ["t"], "run_at": 0, "by": "ann"}, "bob"),
+        ({"data": '{"a":4}', "by": "token"}, "token"),
+    ):
+        assert (await desk.broker.amend(job_id, **change)).ok
+        assert (await desk.inspector.job(job_id)).created_by == whose
+
+
 async def test_what_is_not_named_stays(desk) -> None:
     (job_id,) = await desk.submit(data='{"a":1}', tags=["t"], priority=2, delay=900)
     before = await desk.inspector.job(job_id)

@@ -5,6 +5,7 @@ import json
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -67,6 +68,8 @@ class Money(float):
         (lambda bad: {"n": Scalar(value=[1.0, bad])}, "/n/1"),
         (lambda bad: {"big": 2**80, "a": bad}, "/a"),
         (lambda bad: {"q": deque([bad])}, "/q/0"),
+        (lambda bad: {"e": Enum("Bad", {"MEMBER": bad}).MEMBER}, "/e"),
+        (lambda bad: {"e": [{"x": Enum("Bad", {"MEMBER": bad}).MEMBER, "y": None}]}, "/e/0/x"),
     ],
 )
 def test_no_number_becomes_null(bad, wrap, place):

@@ -289,6 +289,16 @@ def test_a_jobs_author_is_its_key(guarded, make):
     assert guarded.get(where, headers=bearer(T)).json()["created_by"] == "token"
 
 
+def test_who_changes_a_jobs_data_is_its_author_from_then_on(guarded, make):
+    """Else whoever may operate could have a job read what only its first submitter may."""
+    _, secret = make("operate", "read", name="desk")
+    job = {"type": "echo", "delay_seconds": 900}
+    where = guarded.post("/api/v1/jobs", json=job, headers=bearer(T)).headers["location"]
+    for change, author in (({"priority": "high"}, "token"), ({"data": {"from_job": "x"}}, "desk")):
+        assert guarded.patch(where, json=change, headers=bearer(secret)).status_code == 200
+        assert guarded.get(where, headers=bearer(T)).json()["created_by"] == author
+
+
 def test_payloads_are_for_who_may_see_them(guarded, make):
     body = {"type": "echo", "data": {"card": PLANTED}}
     where = guarded.post("/api/v1/jobs", json=body, headers=bearer(T)).headers["location"]

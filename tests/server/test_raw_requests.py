@@ -78,7 +78,20 @@ def test_a_key_that_is_not_utf8_is_shown_as_far_as_it_can_be(http):
 def test_half_a_character_is_named_by_its_place(http):
     answer = http.post("/api/v1/jobs", content=b'{"type":"echo","data":{"a":"\\ud83d"}}', headers=JSON)
     assert answer.status_code == 422
-    assert [error["pointer"] for error in answer.json()["errors"]] == ["/data/a"]
+    (mistake,) = answer.json()["errors"]
+    assert mistake["pointer"] == "/data/a"
+    assert mistake["detail"].startswith("has half of a character"), "the bytes are UTF-8"
+
+
+@pytest.mark.parametrize(("path", "name"), [("/api/v1/jobs", "data"), ("/submit", "payload")])
+@pytest.mark.parametrize("number", [b"1e999", b"-1e400", b"1" + b"0" * 400 + b".0"])
+def test_a_number_that_nothing_can_hold_is_named_by_its_place(http, path, name, number):
+    data = b'{"a":[1,{"b":%b}],"c/d":%b,"e":1e300}' % (number, number)
+    answer = http.post(path, content=b'{"type":"echo","%b":%b}' % (name.encode(), data), headers=JSON)
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [
+        {"pointer": f"/{name}/{place}", "detail": "number out of range"} for place in ("a/1/b", "c~1d")
+    ]
 
 
 def test_a_whole_character_is_none_of_them(http):

@@ -456,6 +456,22 @@ def test_the_same_key_and_body_make_one_job(http):
     assert second.json() == first.json() | {"created": False}
 
 
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/submit", "/api/v1/jobs/batch"])
+def test_what_has_ended_waits_for_nobody(http, path):
+    """Neither for a worker of its type nor for one of its queue; while it waits, both are said."""
+    body = {"type": "of-nobody", "queue": "of-nobody", "idempotency_key": f"ended{path}"}
+
+    def told() -> list[str]:
+        if path.endswith("batch"):
+            return http.post(path, json={"jobs": [body]}).json()["items"][0]["warnings"]
+        return post(http, body, path=path).json().get("warnings", [])
+
+    job = post(http, body).json()["id"]
+    assert ["waits for one" in warning for warning in told()] == [True, True]
+    assert http.post(f"/api/v1/jobs/{job}/cancel").status_code == 200
+    assert told() == []
+
+
 def test_the_header_is_the_same_as_the_field(http):
     first = post(http, {"type": "echo", "idempotency_key": "order-2"})
     second = post(http, {"type": "echo"}, JSON | {"Idempotency-Key": "order-2"})

@@ -176,8 +176,9 @@ COUNT = {"function": "count"}
     [
         (
             {"op": "filter", "field": "town", "is": "=", "value": 1},
-            r"no row has the field `town`; there are: city, kind, amount",
+            r"no row has the field `town`; the first rows have 3 others",
         ),
+        ({"op": "sort", "by": "amuont"}, r"no row has the field `amuont`; did you mean `amount`\?"),
         (
             {"op": "filter", "field": "city", "is": "=", "value": 1},
             r"row 1, `city`: text cannot be compared with a number.*convert",
@@ -297,3 +298,11 @@ def test_the_schema_has_every_operation():
     assert named == {kind.__struct_config__.tag for kind in operations.Operation.__subclasses__()}
     assert all(kind["description"] for kind in schema["$defs"].values())
     assert schema["properties"]["operations"]["examples"]
+
+
+def test_names_that_may_be_data_are_not_repeated():
+    """Of a CSV without a head, they are the values of its first line."""
+    with pytest.raises(DataError) as caught:
+        process([{"Jane": "John", "4111111111111111": "5"}], read({"op": "sort", "by": "name"})[1])
+    assert "4111" not in str(caught.value)
+    assert "Jane" not in str(caught.value)

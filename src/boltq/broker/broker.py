@@ -342,16 +342,20 @@ class Broker:
         priority: int | None = None,
         run_at: int | None = None,
         tags: list[str] | None = None,
+        by: str = "",
     ) -> Verdict:
         """Change what a scheduled, queued or retrying job carries; what is None stays. Raises InvalidJob.
 
         `data` is JSON text of an object; `run_at` in ms, 0 or a time that is over for now: a queued job with a time
-        ahead becomes scheduled. A queued job whose priority changes goes to the tail of the other list.
+        ahead becomes scheduled. A queued job whose priority changes goes to the tail of the other list. With new data,
+        the job is that of `by` from then on ("": nobody in particular, and it stays whose it was).
         """
         _check_amendment(data, priority, run_at, tags)
         words = None if tags is None else " ".join(tags)
         change = {"id": job_id, "data": data, "priority": priority, "run_at": run_at, "tags": words}
         item = {name: value for name, value in change.items() if value is not None}
+        if data is not None and by:
+            item["by"] = by
         try:
             partition = self.layout.of_id(job_id)
         except NotFound:

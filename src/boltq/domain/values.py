@@ -5,6 +5,7 @@ its value: messages end up in logs.
 """
 
 import dataclasses
+import json
 import math
 import re
 from collections import deque
@@ -31,11 +32,19 @@ def json_bytes(value: Any, at: str = "") -> bytes:
         text = _encode(value)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise InvalidJob(_mistakes(value, at) or [(at, str(error))]) from None
-    if b"null" in text and _may_lack_finite(value) and (mistakes := _mistakes(value, at)):
+    if b"null" in text and _may_lack_finite(value) and (mistakes := _not_finite(value, at)):
         raise InvalidJob(mistakes)
     if _STARS in text and (mistakes := list(_secrets(value, at))):
         raise InvalidJob(mistakes)
     return text
+
+
+def out_of_range(text: str | bytes, at: str = "") -> list[tuple[str, str]]:
+    """The places of numbers in JSON that no double can hold, such as 1e999; none for what is no JSON."""
+    try:
+        return [(place, "number out of range") for place, _ in _mistakes(json.loads(text, parse_int=str), at)]
+    except (ValueError, RecursionError):
+        return []
 
 
 def write_foreign(value: Any) -> Any:
@@ -102,6 +111,11 @@ _STARS: Final = b"**********"  # what models of pydantic write instead of a secr
 _NOT_FINITE: Final = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")  # a float of MessagePack that is inf or nan
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _MOST: Final = 30  # mistakes that are named at once
+
+
+def _not_finite(value: Any, at: str) -> list[tuple[str, str]]:
+    """The places; also in what only msgspec can look into, such as members of enums and objects of attrs."""
+    return _mistakes(value, at) or _mistakes(msgspec.to_builtins(value, enc_hook=write_foreign), at)
 
 
 def _may_lack_finite(value: Any) -> bool:

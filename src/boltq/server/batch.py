@@ -23,7 +23,7 @@ from boltq.server.forms import FormReader, JobForm, stated_key
 from boltq.server.guard import Headers
 from boltq.server.problems import UNKNOWN_OUTCOME, Problem, problem_of
 from boltq.server.shapes import MistakeView
-from boltq.server.submit import GONE, first_state
+from boltq.server.submit import first_state, warnings_of
 
 T = TypeVar("T")
 
@@ -118,9 +118,23 @@ class Batch:
             raise Problem("store-unavailable", UNKNOWN_OUTCOME) from None
         verdicts = dict(zip(good, answers, strict=True))
         there = await self._states([v.id for v in answers if isinstance(v, Submitted) and not v.created])
-        for job, warnings in good.values():
-            warnings.extend(await self._backend.presence.missing(job.queue))
-        return [_item(index, one, verdicts.get(index), there) for index, one in enumerate(asked)]
+        return [await self._item(index, one, verdicts.get(index), there) for index, one in enumerate(asked)]
+
+    async def _item(
+        self,
+        index: int,
+        asked: tuple[NewJob, list[str]] | Exception,
+        verdict: Submission | None,
+        there: dict[str, JobState | None],
+    ) -> BatchItem:
+        if isinstance(asked, Exception):
+            return _refusal(index, asked)
+        if not isinstance(verdict, Submitted):
+            return _refusal(index, verdict or Refused("not submitted"))
+        job, warnings = asked
+        state = first_state(job) if verdict.created else there[verdict.id]
+        warnings = await warnings_of(self._backend, job, state, warnings)
+        return BatchItem(index=index, id=verdict.id, state=state, created=verdict.created, warnings=warnings)
 
     async def _states(self, ids: list[str]) -> dict[str, JobState | None]:
         """Where jobs stand that were there already; None: gone again, and nobody knows how it ended."""
@@ -181,22 +195,6 @@ def _batch_key(headers: Headers) -> str:
 def _own_headers(headers: Headers) -> Headers:
     """What of the request's headers each job has."""
     return {name: value for name, value in headers.items() if name == b"traceparent"}
-
-
-def _item(
-    index: int,
-    asked: tuple[NewJob, list[str]] | Exception,
-    verdict: Submission | None,
-    there: dict[str, JobState | None],
-) -> BatchItem:
-    if isinstance(asked, Exception):
-        return _refusal(index, asked)
-    if not isinstance(verdict, Submitted):
-        return _refusal(index, verdict or Refused("not submitted"))
-    job, warnings = asked
-    state = first_state(job) if verdict.created else there[verdict.id]
-    warnings += [GONE] if state is None else []
-    return BatchItem(index=index, id=verdict.id, state=state, created=verdict.created, warnings=warnings)
 
 
 def _refusal(index: int, error: Exception) -> BatchItem:

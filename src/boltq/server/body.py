@@ -100,7 +100,7 @@ def malformed(error: ValueError, body: bytes) -> Problem | InvalidJob:
     if not body.strip():
         return Problem("malformed-json", "the body is empty: send a JSON object")
     if places := _no_text(body):
-        return InvalidJob([(at, NO_TEXT) for at in places])
+        return InvalidJob([(at, HALF if _is_utf8(body) else NO_TEXT) for at in places])
     found = re.search(r"\(byte (\d+)\)", str(error))
     at = error.start if isinstance(error, UnicodeDecodeError) else int(found.group(1)) if found else len(body)
     line, column = body.count(b"\n", 0, at) + 1, at - body.rfind(b"\n", 0, at)
@@ -137,6 +137,7 @@ def repeated_in(text: bytes, values: Any) -> str | None:
 NO_TEXT: Final = (
     "not UTF-8: send the body in that encoding (PowerShell 5: -Body ([Text.Encoding]::UTF8.GetBytes($json)))"
 )
+HALF: Final = "has half of a character (a lone surrogate, such as \\ud800), which UTF-8 cannot hold"
 _MOST_PLACES: Final = 30
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _NAMED: Final = re.compile(r"(unknown|missing required) field `(.*)`", re.DOTALL)
@@ -192,6 +193,14 @@ def _repeats(value: Any, at: str) -> Iterator[str]:
     elif isinstance(value, list):
         for number, item in enumerate(value):
             yield from _repeats(item, f"{at}/{number}")
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _no_text(body: bytes) -> list[str]:

@@ -11,6 +11,7 @@ from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
 from boltq.domain.hints import unknown
 from boltq.domain.job import NO_SPEC, NewJob, Priority, Spec
+from boltq.domain.values import out_of_range
 from boltq.server.body import BOM, check_readable, malformed, pointed, repeated_in, repeated_key
 from boltq.server.guard import Headers
 from boltq.server.problems import escaped
@@ -244,6 +245,9 @@ def read_data(raw: msgspec.Raw, mistakes: Mistakes) -> tuple[str, dict[str, Any]
             mistakes.append((f"/data{at}", "given more than once"))
         return text, values
     except msgspec.ValidationError as error:
+        if far := out_of_range(bytes(raw), "/data"):
+            mistakes += far
+            return "{}", {}
         at, why = pointed(error)
         mistakes.append((f"/data{at}", "must be a JSON object" if why.startswith("expected object") else why))
     except UnicodeDecodeError:

@@ -65,7 +65,8 @@ class JobActions:
     async def amend(self, request: Request) -> Response:
         """Change what a scheduled, queued or retrying job carries; what is left out stays.
 
-        With another priority it goes to the end of that line. A `run_at` that is over, or a delay of 0, is now.
+        With another priority it goes to the end of that line. A `run_at` that is over, or a delay of 0, is now. Who
+        gives it other data has submitted it from then on (`created_by`): it runs with nobody else's rights.
         """
         job_id, form = id_of(request), await read_form(request, AmendForm, MAX_BYTES)
         reason = reason_of(request, form.reason)
@@ -75,7 +76,12 @@ class JobActions:
             job = await self._job(job_id)
             await self._backend.types.check(job.type, wanted.values, strict=False)
         verdict = await self._backend.broker.amend(
-            job_id, data=wanted.data, priority=wanted.priority, run_at=wanted.run_at, tags=wanted.tags
+            job_id,
+            data=wanted.data,
+            priority=wanted.priority,
+            run_at=wanted.run_at,
+            tags=wanted.tags,
+            by=caller_of(request).author,
         )
         _check(verdict, "edited")
         await note(self._backend, request, "job.amend", job_id, reason)

@@ -86,9 +86,7 @@ class SubmitJob:
             status, state = 201, first_state(job)
         else:
             status, state = 200, await self._state(submitted.id)
-            warnings += [GONE] if state is None else []
-        if state is not None and state not in TERMINAL:
-            warnings += await self._backend.presence.missing(job.queue)
+        warnings = await warnings_of(self._backend, job, state, warnings)
         answer = self._answer(job, submitted.id, state, submitted.created, warnings)
         await send_json(send, status, as_json(answer), b"/api/v1/jobs/" + submitted.id.encode())
 
@@ -142,6 +140,13 @@ def submitted(
         created=created,
         warnings=warnings,
     )
+
+
+async def warnings_of(backend: Backend, job: NewJob, state: JobState | None, warnings: list[str]) -> list[str]:
+    """What to say of a job that stands so: of one that waits for nobody any more, not what it would wait for."""
+    if state is None:
+        return [GONE]
+    return [] if state in TERMINAL else [*warnings, *await backend.presence.missing(job.queue)]
 
 
 def first_state(job: NewJob) -> JobState:

@@ -1,5 +1,6 @@
 """What `process_data` can do to rows: a fixed set of operations, described by data. Nothing is evaluated."""
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -262,12 +263,20 @@ def _check_fields(rows: Sequence[Row], fields: Iterable[str], what: str = "row")
         missing.difference_update(*rows)
     for field in fields:
         if field in missing:
-            there = list(dict.fromkeys(name for row in rows[:100] for name in row))
-            more = ", …" if len(there) > _NAMED else ""
-            raise Unfit(f"no {what} has the field `{field}`; there are: {', '.join(there[:_NAMED])}{more}")
+            raise Unfit(f"no {what} has the field `{field}`{_hint(field, rows)}")
 
 
-_NAMED = 20
+def _hint(field: str, rows: Sequence[Row]) -> str:
+    """The name that is meant, or how many there are. Not all of them: of a CSV without a head, they are its data."""
+    there = list(dict.fromkeys(name for row in rows[:_LOOKED_AT] for name in row))
+    close = difflib.get_close_matches(field[:_LONGEST], there[:_MOST_NAMES], n=1, cutoff=_ALIKE)
+    return f"; did you mean `{close[0]}`?" if close else f"; the first rows have {len(there)} others"
+
+
+_LOOKED_AT = 100
+_MOST_NAMES = 1_000
+_LONGEST = 100
+_ALIKE = 0.7
 
 
 def _check_size(cells: int) -> None:

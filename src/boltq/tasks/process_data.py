@@ -135,7 +135,7 @@ async def _may_read(app: BoltQ, other: JobRecord) -> bool:
     if own is None:  # somebody calls the function itself
         return True
     author = await _author_of(app, await app.job(own.job_id).record())
-    return author in {"", OWNER} or author == await _author_of(app, other)
+    return author in {"", OWNER} or (author != _NOBODY and author == await _author_of(app, other))
 
 
 async def _author_of(app: BoltQ, job: JobRecord) -> str:

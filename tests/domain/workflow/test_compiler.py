@@ -52,11 +52,11 @@ def test_a_diamond() -> None:
     assert describe(plan).longest_path == ["a", "b", "d"]
 
 
-def test_a_number_that_nobody_can_read_is_named_without_the_decoders_place() -> None:
+def test_a_number_that_nobody_can_read_is_named_by_its_place() -> None:
     text = form_of(step("a", params={"x": 1})).replace('"x": 1', '"x": 1e999')
     with pytest.raises(InvalidWorkflow) as error:
         compile_workflow(read_form(text))
-    assert error.value.errors == [("/steps/0/params", "number out of range")]
+    assert error.value.errors == [("/steps/0/params/x", "number out of range")]
 
 
 def test_a_plan_can_be_stored_and_read_back() -> None:

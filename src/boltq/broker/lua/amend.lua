@@ -1,7 +1,8 @@
 -- amend: what a waiting job carries is changed: its payload, tags, priority, or time (scheduled, retrying -> queued when
 -- it has come, queued -> scheduled when it lies ahead). With another priority it goes to the tail of that list.
 -- The payload of a workflow's job is the workflow's.
---   ARGV     now, msgpack of maps with id and any of data, tags (words), priority, run_at (ms; 0: now)
+--   ARGV     now, msgpack of maps with id and any of data, by (whose data they are), tags (words), priority,
+--            run_at (ms; 0: now)
 --   returns  msgpack of a word for each: amended <state>, NOT_FOUND, CONFLICT <state> <workflow, if that is why>
 --@use claims
 local place = {} -- state -> function (id, old route, new route, when or nil, parked, ghosts) that answers the new state
@@ -41,6 +42,7 @@ local function amend(id, state, job, item)
   state = place[state](id, old, route, item.run_at, job[3], job[4])
   if route ~= old then call('HSET', job_key(id), 'route', route.text) end
   if item.data then call('HSET', job_key(id), 'data', item.data) end
+  if item.by then call('HSET', job_key(id), 'by', item.by) end
   if item.tags == '' then
     call('HDEL', job_key(id), 'tags')
   elseif item.tags then

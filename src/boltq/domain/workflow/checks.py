@@ -8,6 +8,7 @@ import msgspec
 
 from boltq.domain import limits
 from boltq.domain.job import Priority, bad_tags
+from boltq.domain.values import out_of_range
 from boltq.domain.workflow import bounds
 from boltq.domain.workflow.durations import seconds_in
 from boltq.domain.workflow.form import (
@@ -85,7 +86,7 @@ def check_json(raw: msgspec.Raw, at: str) -> Iterator[Mistake]:
         for _ in texts_in(decoded(raw)):
             pass
     except ValueError as error:
-        yield at, plain(error)
+        yield from out_of_range(bytes(raw), at) or [(at, plain(error))]
 
 
 def decoded(raw: msgspec.Raw) -> Any:
