@@ -32,6 +32,7 @@ def test_a_poisoned_job_gets_a_new_life(world: World) -> None:
     for _ in range(3):
         victim = world.register(0, ["q"], None)
         world.claim(0, victim, 1)
+        world.begin(world.jobs[job])
         world.retire(0, victim, lost=True)
     assert world.jobs[job].state == "dead"
     world.replay(job)
