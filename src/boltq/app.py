@@ -7,7 +7,7 @@ import inspect
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, get_args, overload
 
@@ -26,7 +26,7 @@ from boltq.domain.errors import InvalidJob, JobCancelled, JobFailed, WaitTimeout
 from boltq.domain.functions import home_of, is_coroutine_function, plain_function, replaces
 from boltq.domain.job import CheckedJob, JobRecord, NewJob
 from boltq.domain.limits import bad_name
-from boltq.domain.options import Options, Seconds, When, seconds_of
+from boltq.domain.options import Options, Seconds, When, patience, seconds_of
 from boltq.domain.outcome import Category, error_of
 from boltq.domain.parameters import Parameters, ResultReader
 from boltq.domain.retry import Backoff, RetryPolicy, checked_policy
@@ -42,7 +42,7 @@ from boltq.domain.workflow.plan import Plan
 from boltq.domain.workflow.progress import cause_of
 from boltq.domain.workflow.rerun import RerunMode, RerunWord
 from boltq.domain.workflow.states import StepState, WorkflowState
-from boltq.portal import Portal, in_thread, lend_threads, refuse_in_loop
+from boltq.portal import Portal, in_thread, lend_threads, refuse_at_the_end, refuse_in_a_child, refuse_in_loop
 from boltq.settings import Settings
 
 P = ParamSpec("P")
@@ -75,7 +75,7 @@ class Job(Generic[R]):
         """
         wait = Waiting(timeout)
         line = await self._app.line_within(wait)
-        result: R = _result_of(await line.watch.end_of(self.id, wait.left()), self._read)
+        result: R = _result_of(await line.watch.end_of(self.id, wait), self._read)
         return result
 
     async def record(self) -> JobRecord:
@@ -90,7 +90,8 @@ class Job(Generic[R]):
 
     def result_sync(self, timeout: float | None = None) -> R:
         """`result` from synchronous code."""
-        return self._app.run_sync(self.result(timeout), timeout)
+        seconds = patience(timeout)
+        return self._app.run_sync(self.result(seconds), seconds)
 
     def record_sync(self) -> JobRecord:
         """`record` from synchronous code."""
@@ -120,7 +121,7 @@ class WorkflowRun:
         """
         wait = Waiting(timeout)
         line = await self._app.line_within(wait)
-        record = await line.watch.end_of_workflow(self.id, wait.left())
+        record = await line.watch.end_of_workflow(self.id, wait)
         _raise_if_failed(record)
         return msgspec.json.decode(await wait.through_outages(lambda: line.workflows.output(record)))
 
@@ -187,7 +188,8 @@ class WorkflowRun:
 
     def result_sync(self, timeout: float | None = None) -> Any:
         """`result` from synchronous code."""
-        return self._app.run_sync(self.result(timeout), timeout)
+        seconds = patience(timeout)
+        return self._app.run_sync(self.result(seconds), seconds)
 
     def record_sync(self, generation: int = 0) -> WorkflowRecord:
         """`record` from synchronous code."""
@@ -239,7 +241,7 @@ class Submission(Generic[P, R]):
         self._task = task
         self._options = options
 
-    def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
+    def job(self, /, *args: P.args, **kwargs: P.kwargs) -> NewJob:
         """The job, not submitted yet: for `submit_many`. Raises TypeError as the call would, InvalidJob.
 
         The arguments are checked as the worker will check them: by the types of the parameters.
@@ -249,12 +251,12 @@ class Submission(Generic[P, R]):
         parameters.check(data)
         return self._options.new_job(self._task.name, data, data_is_json=True)
 
-    async def submit(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+    async def submit(self, /, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Submit a job; it is durable when this returns. Raises TypeError, InvalidJob, Refused, StoreError."""
         job = self.job(*args, **kwargs)
         return await self._task.app.submit_job(job, self._task.parameters.read_result)
 
-    def submit_sync(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+    def submit_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """`submit` from synchronous code."""
         return self._task.app.run_sync(self.submit(*args, **kwargs))
 
@@ -281,14 +283,20 @@ class Task(Submission[P, R]):
         self.parameters = Parameters(function, name)
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", name)
+        self.__qualname__ = getattr(function, "__qualname__", name)
+        self.__wrapped__ = function  # for inspect.signature
         self.__module__ = home_of(function)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the function itself."""
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
         return f"Task({self.name})"
+
+    def __reduce__(self) -> str:
+        """It is pickled as a function is: by the name that it has in its module."""
+        return self.__qualname__
 
     def options(  # noqa: PLR0913 - one keyword for each option, so that submitting type-checks
         self,
@@ -454,6 +462,8 @@ class BoltQ:
         retry: RetryPolicy,
         executor: Executor | None,
     ) -> Task[..., Any]:
+        if isinstance(function, Task):
+            raise TypeError(f"{function.name} is a task already: register its function, {function.name}.function")
         function = plain_function(function, given)
         name = given or function.__name__
         if bad := bad_name(name):
@@ -504,11 +514,13 @@ class BoltQ:
         answer = await line.submitter.submit(job)
         return Job(self, answer.id, created=answer.created, read=read)
 
-    async def submit_many(self, jobs: Sequence[NewJob]) -> list[Job[Any]]:
+    async def submit_many(self, jobs: Iterable[NewJob]) -> list[Job[Any]]:
         """Submit many jobs, in batches of 1,000. Raises the first refusal; what came before it is submitted.
 
-        Raises InvalidJob, with the index of the job in its pointers, before anything is submitted.
+        Raises InvalidJob, with the index of the job in its pointers, before anything is submitted; TypeError for what
+        is no job.
         """
+        jobs = list(jobs)
         _check_all(jobs)
         line = await self.line()
         answers = await repeated(lambda: line.broker.submit(jobs))
@@ -519,7 +531,7 @@ class BoltQ:
         """`submit` from synchronous code."""
         return self.run_sync(self.submit(job_type, data, **options))
 
-    def submit_many_sync(self, jobs: Sequence[NewJob]) -> list[Job[Any]]:
+    def submit_many_sync(self, jobs: Iterable[NewJob]) -> list[Job[Any]]:
         """`submit_many` from synchronous code."""
         return self.run_sync(self.submit_many(jobs))
 
@@ -576,6 +588,7 @@ class BoltQ:
                     opening.result().let_go()
 
     async def _open(self) -> Line:
+        refuse_in_a_child()
         lend_threads()
         store = await in_thread(self._open_store)
         broker = store.broker()
@@ -618,8 +631,9 @@ class BoltQ:
         """Run a coroutine on this application's own loop, in a thread of its own, and wait for it.
 
         Raises WaitTimeout when it has not ended within `timeout` seconds; RuntimeError in a running event loop, which
-        it would block: use `await` there.
+        it would block (use `await` there), and when the interpreter is ending.
         """
+        refuse_at_the_end(work)
         with self._lock:
             if self._portal is None:
                 self._portal = Portal()
@@ -739,6 +753,10 @@ def _check_all(jobs: Sequence[NewJob]) -> None:
     mistakes: list[tuple[str, str]] = []
     for index, job in enumerate(jobs):
         if type(job) is not CheckedJob:
+            if not isinstance(job, NewJob):
+                raise TypeError(
+                    f"/jobs/{index}: a {type(job).__name__} is no job: make one, task.job(...) or app.job_of(...)"
+                )
             try:
                 job.check()
             except InvalidJob as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +13,9 @@ from boltq.domain.errors import WaitTimeout
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+CHILD: Final = "boltq-job"
+"""The name of a process for executor="process"."""
 
 _SLACK: Final = 0.25  # seconds that the work itself has to say that its time is over, before its caller goes
 _OWNERS: Final = {"BoltQ": "app", "Submission": "task", "Job": "job", "WorkflowRun": "run", "Inline": "inline"}
@@ -94,6 +98,24 @@ def lend_threads() -> None:
     """Where the main thread has ended, give the running loop threads: without them it cannot look up any host."""
     if not threading.main_thread().is_alive():
         asyncio.get_running_loop().set_default_executor(Threads())
+
+
+def refuse_at_the_end(work: Coroutine[Any, Any, Any]) -> None:
+    """Raise RuntimeError where the interpreter takes itself apart, as in a `__del__`: no thread runs any more."""
+    if sys.is_finalizing():
+        work.close()
+        raise RuntimeError("the interpreter is ending: there is no thread any more for what a ..._sync call does")
+
+
+def refuse_in_a_child() -> None:
+    """Raise RuntimeError where a child of executor="process" reads the program again, for the task in it."""
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    process = multiprocessing.current_process() if multiprocessing else None
+    if process and process.name == CHILD and getattr(process, "_inheriting", False):
+        raise RuntimeError(
+            'a process for executor="process" reads this program too, and would do all that it does:'
+            ' put what it does, besides its definitions, under `if __name__ == "__main__":`'
+        )
 
 
 def refuse_in_loop(work: Coroutine[Any, Any, Any]) -> None:

@@ -11,10 +11,11 @@ import time
 
 import pytest
 
-from boltq import BoltQ, InvalidJob, Settings, WaitTimeout, Worker
+from boltq import BoltQ, InvalidJob, JobCancelled, Settings, WaitTimeout, Worker
 from boltq.broker.embedded import EmbeddedStore
 
 SECONDS = 60
+NAN = float("nan")
 
 
 def program(text, folder, **environment):
@@ -470,3 +471,140 @@ def boltq_app_plain(valkey, namespace):
     app = BoltQ(settings=Settings(redis_addr=valkey, namespace=namespace))
     yield app
     app.close_sync()
+
+
+def test_what_is_called_when_the_interpreter_takes_itself_apart_is_refused(store, tmp_path):
+    """No thread runs any more: `__del__` of what is still there would wait for ever."""
+    text = """
+        from boltq import BoltQ
+        app = BoltQ()
+        app.submit_sync("x")
+        class Late:
+            def __del__(self):
+                try:
+                    app.submit_sync("x")
+                except RuntimeError as error:
+                    print(error)
+        late = Late()
+    """
+    assert " ".join(program(text, tmp_path, **store)).startswith("the interpreter is ending")
+
+
+def test_a_program_without_a_guard_is_not_run_again_by_each_process(store, tmp_path):
+    """A process for a task of the program's own file reads that file; it submits nothing, and says what is missing."""
+    file = tmp_path / "unguarded.py"
+    file.write_text(
+        textwrap.dedent("""
+            import asyncio
+            from boltq import BoltQ, JobFailed, Worker
+            app = BoltQ()
+
+            @app.task(executor="process", max_attempts=1)
+            def heavy(n: int) -> int:
+                return n
+
+            async def main():
+                async with app, asyncio.TaskGroup() as group:
+                    worker = Worker(app)
+                    group.create_task(worker.run())
+                    job = await heavy.submit(1)
+                    try:
+                        await job.result()
+                    except JobFailed as failed:
+                        print(failed.error.class_name)
+                    worker.stop()
+
+            asyncio.run(main())
+        """)
+    )
+    given = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **store}
+    found = subprocess.run(
+        [sys.executable, str(file)],
+        cwd=tmp_path, env=given, capture_output=True, text=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    assert (found.returncode, found.stdout) == (0, "ProcessEnded\n"), found.stderr
+    assert found.stderr.count('put what it does, besides its definitions, under `if __name__ == "__main__":`') == 1
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e300, 1e10])
+def test_a_wait_of_endless_time_has_no_timeout(boltq_app_plain, timeout):
+    job = boltq_app_plain.submit_sync("x")
+    timer = threading.Timer(0.3, job.cancel_sync)
+    timer.start()
+    with pytest.raises(JobCancelled):
+        job.result_sync(timeout=timeout)
+    timer.join()
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error"), [("3", TypeError), (True, TypeError), ([], TypeError), (NAN, ValueError)]
+)
+def test_a_timeout_that_is_no_number_is_named(boltq_app_plain, timeout, error):
+    with pytest.raises(error, match=r"^timeout: "):
+        boltq_app_plain.job("01M8QJQBKF1S5P49V8AXGE7F00").result_sync(timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", [0, 0.1, -1])
+def test_a_wait_that_was_too_short_tells_the_number_that_it_was_given(boltq_app_plain, timeout):
+    job = boltq_app_plain.submit_sync("x")
+    with pytest.raises(WaitTimeout, match=rf"has not ended within {timeout} s"):
+        job.result_sync(timeout=timeout)
+
+
+def test_jobs_may_come_from_a_generator(boltq_app_plain):
+    app = boltq_app_plain
+    assert len(app.submit_many_sync(app.job_of("x", {"n": n}) for n in range(3))) == 3
+
+
+@pytest.mark.parametrize("wrong", [("x", {}), "x", lambda: None, None])
+def test_what_is_no_job_is_named(boltq_app_plain, wrong):
+    with pytest.raises(TypeError, match=r"/jobs/1: a \w+ is no job"):
+        boltq_app_plain.submit_many_sync([boltq_app_plain.job_of("x"), wrong])
+
+
+def test_a_task_is_pickled_by_its_name_and_shows_its_function(store, tmp_path):
+    """So that it can be given to a pool of processes, as any function."""
+    (tmp_path / "pooled.py").write_text(
+        "from boltq import BoltQ\napp = BoltQ()\n@app.task\ndef double(n: int) -> int:\n    return 2 * n\n"
+    )
+    text = """
+        import copy, inspect, multiprocessing, pickle
+        from pooled import double
+        assert pickle.loads(pickle.dumps(double)) is double is copy.deepcopy(double)
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            print(*pool.map(double, [1, 2]))
+        print(inspect.signature(double))
+    """
+    assert program(text, tmp_path, **store) == ["2", "4", "(n:", "int)", "->", "int"]
+
+
+def test_what_is_registered_by_mistake_is_named(boltq_app_plain):
+    app = boltq_app_plain
+
+    @app.task
+    def known(n: int) -> int:
+        return n
+
+    def hidden(__n: int) -> None: ...  # noqa: PYI063 - as it was written before Python 3.8
+
+    for register, word in (
+        (lambda: BoltQ().task(known), "known is a task already: register its function, known.function"),
+        (lambda: app.task("name"), r"name: a task's name is given as app.task\(name=...\)"),
+        (lambda: app.task(hidden), "task hidden, parameter __n: "),
+    ):
+        with pytest.raises(TypeError, match=word):
+            register()
+
+
+def test_parameters_may_have_the_names_of_ours(boltq_app_plain):
+    @boltq_app_plain.task
+    def odd(**words: int) -> None: ...
+
+    assert odd.job(self=1, args=2, kwargs=3).data == '{"self":1,"args":2,"kwargs":3}'
+    assert odd.submit_sync(self=1).record_sync().data == '{"self":1}'
+
+
+def test_an_empty_idempotency_key_is_no_key(boltq_app_plain):
+    """Whoever makes a key has something that must not happen twice."""
+    with pytest.raises(InvalidJob, match="/idempotency_key: must not be empty"):
+        boltq_app_plain.submit_sync("x", idempotency_key="")

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -168,10 +169,22 @@ def test_a_second_signal_hurries_and_jobs_go_back_unharmed(worker: Start, app: B
         wait_for_start(tmp_path, "job")
         program.interrupt()
         wait_until(lambda: job.record_sync().state is JobState.RUNNING)
+        time.sleep(0.5)
         program.interrupt()
         assert program.wait() == 0
         record = job.record_sync()
         assert (record.state, record.losses) == (JobState.QUEUED, 0)
+
+
+def test_two_signals_at_once_are_one_word(worker: Start, app: BoltQ, tmp_path: Path) -> None:
+    """As timeout(1) sends them, to the program and to its group: what runs may finish."""
+    with worker("supervised_tasks:app", "--grace", "600") as program:
+        job = app.submit_sync("hold", {"name": "job", "seconds": 1.5})
+        wait_for_start(tmp_path, "job")
+        program.terminate()
+        program.terminate()
+        assert program.wait() == 0
+        assert job.record_sync().state is JobState.COMPLETED
 
 
 def test_a_child_that_hangs_is_killed_after_the_grace_time(worker: Start, app: BoltQ, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from boltq.broker.connect import BLOCK_SECONDS
 from boltq.broker.flows import WorkflowRecord
 from boltq.broker.inspector import Inspector
 from boltq.broker.scripts import translate
-from boltq.broker.waiting import AWAY_PAUSE, Away, let_go, quiet
+from boltq.broker.waiting import AWAY_PAUSE, Away, Waiting, let_go, quiet
 from boltq.broker.workflows import Workflows
 from boltq.domain.errors import StoreUnavailable, WaitTimeout
 from boltq.domain.job import JobRecord
@@ -90,11 +90,11 @@ class Watch:
         self._ends: dict[str, list[asyncio.Event]] = {}  # one for each waiter
         self._readers: dict[int, asyncio.Task[None]] = {}
 
-    async def end_of(self, job_id: str, timeout: float | None = None) -> JobRecord:
+    async def end_of(self, job_id: str, timeout: Waiting | float | None = None) -> JobRecord:
         """The job once it has ended. Raises NotFound, WaitTimeout, StoreUnavailable."""
         return await self._ended(job_id, self._ended_job, timeout, "job")
 
-    async def end_of_workflow(self, workflow_id: str, timeout: float | None = None) -> WorkflowRecord:
+    async def end_of_workflow(self, workflow_id: str, timeout: Waiting | float | None = None) -> WorkflowRecord:
         """The workflow once it has ended. Raises NotFound, WaitTimeout, StoreUnavailable."""
         return await self._ended(workflow_id, self._ended_workflow, timeout, "workflow")
 
@@ -108,16 +108,17 @@ class Watch:
         record = await self._workflows.get(workflow_id)
         return record if record.state is not WorkflowState.RUNNING else None
 
-    async def _ended(self, any_id: str, look: "_Look[T]", timeout: float | None, what: str) -> T:
-        away = Away(bounded=timeout is not None)
+    async def _ended(self, any_id: str, look: "_Look[T]", timeout: Waiting | float | None, what: str) -> T:
+        wait = timeout if isinstance(timeout, Waiting) else Waiting(timeout)
+        away = Away(bounded=wait.timeout is not None)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(wait.left()):
                 return await self._end_of(any_id, look, away)
         except TimeoutError as error:
             if isinstance(error, WaitTimeout):
                 raise
             why = f" ({away.error})" if away.error else ""
-            raise WaitTimeout(f"{what} {any_id} has not ended within {timeout:g} s; it goes on{why}") from None
+            raise WaitTimeout(f"{what} {any_id} has not ended within {wait.timeout:g} s; it goes on{why}") from None
 
     async def _end_of(self, job_id: str, look: "_Look[T]", away: Away) -> T:
         cancels = _cancels()

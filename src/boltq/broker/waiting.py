@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final, TypeVar
 
 from boltq.domain.errors import StoreUnavailable, WaitTimeout
+from boltq.domain.options import patience
 
 T = TypeVar("T")
 
@@ -32,11 +33,11 @@ class Away:
 
 
 class Waiting:
-    """How long somebody waits: `timeout` seconds from now, or as long as it takes."""
+    """How long somebody waits: `timeout` seconds from now, or as long as it takes. Raises TypeError, ValueError."""
 
     def __init__(self, timeout: float | None) -> None:
-        self.timeout = timeout
-        self._end = None if timeout is None else time.monotonic() + timeout
+        self.timeout = patience(timeout)
+        self._end = None if self.timeout is None else time.monotonic() + self.timeout
 
     def left(self) -> float | None:
         """The seconds that are left; None: as many as it takes."""

@@ -86,7 +86,10 @@ class Dev:
     """The parts, and the order in which they come and go."""
 
     def __init__(self, args: argparse.Namespace, settings: "Settings", store: "Store", screen: Screen) -> None:
+        from boltq.worker.supervisor import Notice
+
         self._store, self._settings, self._screen = store, settings, screen
+        self._notice = Notice()
         self._worker = self._part("worker", *_worker_words(args))
         self._api = self._part("api", *(["--port", str(args.port)] if args.port is not None else []))
         self._stopping = asyncio.Event()
@@ -118,10 +121,10 @@ class Dev:
         return Part(name, child_command(name, *words), environment, self._hear)
 
     def _told_to_stop(self) -> None:
-        if self._stopping.is_set():
+        if self._notice.again():
             self._worker.stop()  # it knows what a second time means
             self._api.kill()
-        else:
+        elif not self._stopping.is_set():
             self._note("stopping: running jobs may finish; Ctrl-C again hurries")
         self._stopping.set()
 

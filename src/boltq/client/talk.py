@@ -17,7 +17,7 @@ from boltq.domain import limits
 from boltq.domain.errors import BoltQError, JobCancelled, JobFailed, StoreUnavailable, WaitTimeout
 from boltq.domain.ids import new_id
 from boltq.domain.job import NewJob
-from boltq.domain.options import Options, OptionWords
+from boltq.domain.options import Options, OptionWords, patience
 from boltq.domain.states import JobState
 
 T = TypeVar("T")
@@ -133,6 +133,7 @@ def until_ended(
 
     It is asked through an outage: for the whole timeout, or for a minute where there is none.
     """
+    timeout = patience(timeout)
     end = None if timeout is None else clock() + timeout
     heard, why = clock(), ""
     while True:
@@ -158,6 +159,7 @@ def end_of_operation(
     operation_id: str, timeout: float | None = None, clock: Callable[[], float] = time.monotonic
 ) -> Talk[Operation]:
     """A bulk operation once nothing more is done of it, or it waits for somebody. Raises NotFound, WaitTimeout."""
+    timeout = patience(timeout)
     end = None if timeout is None else clock() + timeout
     while True:
         operation = yield from ask(calls.get_operation(operation_id))

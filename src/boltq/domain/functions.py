@@ -9,6 +9,8 @@ from typing import Any
 
 def plain_function(found: Any, name: str | None) -> Callable[..., Any]:
     """What is registered as a task. Raises TypeError, with the task's name, for what cannot be one."""
+    if isinstance(found, str) and name is None:
+        raise TypeError(f"{found:.100}: a task's name is given as app.task(name=...)")
     function = found.__func__ if isinstance(found, staticmethod) else found
     task = name or getattr(function, "__name__", None) or type(function).__name__
     if isinstance(function, classmethod) or not callable(function):

@@ -36,6 +36,8 @@ class Options(msgspec.Struct, frozen=True):
 
     def new_job(self, job_type: str, data: str, *, data_is_json: bool = False) -> NewJob:
         """A job with these options, checked. Raises InvalidJob."""
+        if self.idempotency_key == "":  # a NewJob has that for none
+            raise InvalidJob([("/idempotency_key", "must not be empty")])
         job = CheckedJob(
             type=job_type,
             data=data,
@@ -45,7 +47,7 @@ class Options(msgspec.Struct, frozen=True):
             run_at=unix_ms(self.run_at, "/run_at"),
             expires_in=_ms(self.expires_in, "/expires_in_seconds"),
             expires_at=unix_ms(self.expires_at, "/expires_at"),
-            idempotency_key=self.idempotency_key if self.idempotency_key not in _UNSAID else "",
+            idempotency_key="" if self.idempotency_key is None else self.idempotency_key,
             tags=_tags(self.tags),
             spec=self._spec(),
         )
@@ -82,6 +84,21 @@ def seconds_of(value: object, pointer: str = "/seconds") -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InvalidJob([(pointer, f"must be a number of seconds or a timedelta, not {_article(value)}")])
     return _finite(value, pointer)
+
+
+def patience(timeout: object) -> float | None:
+    """How many seconds somebody waits; None: as long as it takes, as for inf. Raises TypeError, ValueError for nan."""
+    if timeout is None:
+        return None
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    if isinstance(seconds, bool) or not isinstance(seconds, Real):
+        raise TypeError(f"timeout: must be a number of seconds, not {_article(timeout)}")
+    if math.isnan(seconds):
+        raise ValueError("timeout: nan is no number of seconds")
+    return None if float(seconds) > _FOR_EVER else float(seconds)
+
+
+_FOR_EVER = 1e9  # seconds: more than a thread can be told to wait, on some systems
 
 
 def unix_ms(value: object, pointer: str) -> int:

@@ -131,6 +131,8 @@ class Parameters:
 
     def _read(self, function: Callable[..., Any], parameter: inspect.Parameter) -> inspect.Parameter:
         """The parameter with its hint read."""
+        if parameter.name.startswith("__") and not parameter.name.endswith("__"):
+            raise TypeError(f"task {self._task}, parameter {parameter.name}: a name of `data` cannot begin with __")
         if parameter.kind is parameter.VAR_POSITIONAL:
             raise TypeError(f"task {self._task}: cannot take *{parameter.name}: `data` is an object with names")
         try:

@@ -40,6 +40,7 @@ from boltq.domain.outcome import (
     Snoozed,
     text_of,
 )
+from boltq.portal import CHILD
 from boltq.worker.parents import Asked
 from boltq.worker.run import CANCEL, LOST, SHUTDOWN, TIMEOUT, MayBegin, Run, anything_goes
 
@@ -137,7 +138,7 @@ class _Child:
     def __init__(self) -> None:
         self._over = False
         self._pipe, theirs = _spawn.Pipe()
-        self._process = _spawn.Process(target=_serve, args=(theirs, list(sys.path)), daemon=True, name="boltq-job")
+        self._process = _spawn.Process(target=_serve, args=(theirs, list(sys.path)), daemon=True, name=CHILD)
         usual = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_WORKER)  # it inherits that, until it can ignore them
         try:
             self._process.start()

@@ -34,6 +34,7 @@ LAST_SECONDS: Final = 2.0  # beyond the grace time, until a child that was told 
 _QUICK: Final = 10.0  # seconds: who dies sooner is started again with a pause
 _PAUSES: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _GIVE_BACK_PAUSES: Final = (0.1, 0.5, 1.0, 2.0)  # between tries while the store is away; the last one repeats
+_AT_ONCE: Final = 0.25  # seconds
 _FAREWELL: Final = 5.0  # seconds for the last hand-backs, when we end
 
 
@@ -44,6 +45,19 @@ class Whereabouts(msgspec.Struct):
     namespace: str
     partitions: int
     grace: float
+
+
+class Notice:
+    """We are told to end. Signals that come at once are one word: timeout(1) sends one to us, one to our group."""
+
+    def __init__(self) -> None:
+        self._first = 0.0
+
+    def again(self) -> bool:
+        """We are told. Whether it is a second word."""
+        now = time.monotonic()
+        self._first = self._first or now
+        return now - self._first >= _AT_ONCE
 
 
 class Supervisor:
@@ -68,6 +82,7 @@ class Supervisor:
         self._grace = grace
         self._environment = environment
         self._children: dict[int, Child] = {}
+        self._notice = Notice()
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
         self._changed = asyncio.Event()
@@ -84,7 +99,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Let the children finish what they run, and end. The second time: kill them."""
-        if self._stopping.is_set():
+        if self._notice.again():
             self._hurrying.set()
         self._stopping.set()
         self._changed.set()
