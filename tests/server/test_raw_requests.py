@@ -119,6 +119,25 @@ def test_in_a_batch_it_is_the_matter_of_its_item(http, text):
     assert [item["errors"][0]["pointer"] for item in items[1:3]] == ["/jobs/1/data/a", "/jobs/2/type"]
 
 
+@pytest.mark.parametrize(
+    "half", [rb"\ud800", rb"\udc00", rb"\uD83D x", rb"\ud800\u0041", rb"\\\udfff", rb"\ude00\ud83d"]
+)
+def test_half_a_character_in_a_batch_is_the_matter_of_its_item(http, half):
+    """All others are taken as they were written, whole characters of two escapes too."""
+    good = rb'{"type":"echo","data":{"a":"\ud83d\ude00 \\ud800"}}'
+    bad = rb'{"type":"echo","data":{"a":["' + half + rb'"]}}'
+    body = rb'{"jobs":[' + b" , ".join([good, bad, rb'"jobs"', rb'{"type":"' + half + rb'"}', good]) + b"]}"
+    answer = http.post("/api/v1/jobs/batch", content=body, headers=JSON)
+    assert answer.status_code == 200, answer.text
+    items = answer.json()["items"]
+    assert [item.get("state") for item in items] == ["queued", None, None, None, "queued"]
+    assert [error["pointer"] for item in items for error in item.get("errors", [])] == [
+        "/jobs/1/data/a/0", "/jobs/2", "/jobs/3/type",
+    ]  # fmt: skip
+    for item in (items[0], items[4]):
+        assert http.get(f"/api/v1/jobs/{item['id']}").json()["data"] == {"a": "😀 \\ud800"}
+
+
 def test_what_is_around_the_items_is_the_matter_of_all(http):
     answer = http.post("/api/v1/jobs/batch", content=b'{"jobs":[{"type":"echo"}],"\xe4":1}', headers=JSON)
     assert answer.status_code in {400, 422}

@@ -1,6 +1,8 @@
 """Submitting many jobs in one request: each has its own verdict, and a bad one never fails its neighbours."""
 
 import asyncio
+import re
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Final, TypeVar
 
 import msgspec
@@ -26,6 +28,7 @@ from boltq.server.shapes import MistakeView
 from boltq.server.submit import first_state, warnings_of
 
 T = TypeVar("T")
+Buffer = bytes | msgspec.Raw  # the text of a job
 
 MAX_BATCH_BYTES: Final = limits.MAX_BATCH_BYTES
 AT_A_TIME: Final = 50  # jobs that are read before others have their turn
@@ -147,13 +150,18 @@ class _Pieces(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _DECODER: Final = msgspec.json.Decoder(_Pieces)
+_LOW: Final = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_ESCAPE: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}" + _LOW + rb"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
+)
+"""A whole character of two escapes, half of one, or any other escape."""
 
 
-def _pieces(body: bytes) -> list[msgspec.Raw]:
+def _pieces(body: bytes) -> Sequence[Buffer]:
     """The jobs of a batch, unread. Raises Problem and InvalidJob when it is none."""
     body = body.removeprefix(BOM)
     try:
-        pieces = _DECODER.decode(body).jobs  # as they are: what of them is no text is the matter of each
+        pieces = _taken_apart(body)  # as they are: what of them is no text is the matter of each
     except msgspec.ValidationError as error:
         raise InvalidJob([pointed(error)]) from None
     except RecursionError:
@@ -167,14 +175,35 @@ def _pieces(body: bytes) -> list[msgspec.Raw]:
     return pieces
 
 
-def _around(body: bytes, pieces: list[msgspec.Raw]) -> bytes:
+def _taken_apart(body: bytes) -> Sequence[Buffer]:
+    """The jobs. One whose escapes are half of a character keeps the decoder from all: it sees whole ones instead."""
+    try:
+        return _DECODER.decode(body).jobs
+    except msgspec.ValidationError:
+        raise
+    except ValueError:
+        whole = _ESCAPE.sub(lambda found: b"\\ufffd" if found["half"] else found[0], body)
+        if whole == body:
+            raise
+        return [body[begin:end] for begin, end in _places(whole, _DECODER.decode(whole).jobs)]
+
+
+def _around(body: bytes, pieces: Sequence[Buffer]) -> bytes:
     """The body with a number for each job."""
     gaps, at = [], 0
-    for piece in map(bytes, pieces):
-        found = body.index(piece, at)
-        gaps.append(body[at:found])
-        at = found + len(piece)
+    for begin, end in _places(body, pieces):
+        gaps.append(body[at:begin])
+        at = end
     return b"0".join([*gaps, body[at:]])
+
+
+def _places(body: bytes, pieces: Sequence[Buffer]) -> Iterator[tuple[int, int]]:
+    """Where the jobs stand."""
+    at = body.index(b"[") + 1 if pieces else 0
+    for piece in map(bytes, pieces):
+        begin = body.index(piece, at)
+        at = begin + len(piece)
+        yield begin, at
 
 
 def _check_size(piece: bytes) -> None:
