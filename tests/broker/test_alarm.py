@@ -48,6 +48,14 @@ def test_an_answer_that_was_overtaken_tells_nothing() -> None:
     assert history.hear(0, history.mark(0), Mark(58, ERA, 0)) == 0, "of an era that is over"
 
 
+def test_a_store_without_any_history_has_lost_all() -> None:
+    """And what begins in it then is nothing to speak of."""
+    history = History()
+    assert told(history, NO_MARK, Mark(3, ERA, 0), NO_MARK, NO_MARK, Mark(1, LATER, 0), Mark(2, LATER, 0)) == [
+        0, 0, 3, 0, 0, 0,
+    ]  # fmt: skip
+
+
 async def test_calls_that_move_jobs_are_numbered(desk) -> None:
     await desk.submit(2)
     first = desk.broker.history.mark(0)

@@ -54,8 +54,9 @@ async def steal(app: BoltQ, worker: Worker, job: NewJob) -> str:
     await broker.redis.hdel(f"{broker.layout.prefix(0)}worker:{fetcher.worker_id}", "idle")  # or it would come by mail
     [submitted] = await broker.submit([job])
     claim = await broker.claim(0, fetcher.worker_id, 1, 1)  # its queue is the second
-    assert [one.id for one in claim.jobs] == [submitted.id]
-    return submitted.id
+    [stolen] = claim.jobs  # a busy worker may have been quicker: then it is another one
+    assert stolen.id == submitted.id or len(worker._buffer) + worker.done
+    return stolen.id
 
 
 # Late packets and half-open connections
@@ -223,8 +224,8 @@ async def test_a_run_that_is_not_the_workers_own_is_let_go_within_a_lease(app, e
             stopped.set()
             raise
 
-    app.task(name="elsewhere", executor="process")(process_tasks.wait.function)
-    name, data = ("work", {}) if executor == "async" else ("elsewhere", {"seconds": 60})
+    app.task(name="wait", executor="process")(process_tasks.wait.function)
+    name, data = ("work", {}) if executor == "async" else ("wait", {"seconds": 60})
     async with working(app, slots=2) as worker:
         broker = (await app.line()).broker
         job = await app.submit(name, data)
@@ -239,6 +240,30 @@ async def test_a_run_that_is_not_the_workers_own_is_let_go_within_a_lease(app, e
             assert stopped.is_set()
         record = await job.record()
         assert (record.state, record.deliveries) == (JobState.QUEUED, 1)
+
+
+async def test_what_is_wrong_on_both_sides_heals_though_the_counts_agree(app):
+    """The store gives the worker a job that it never hears of, and takes one that it runs: as many as before."""
+    begun: Counter[int] = Counter()
+
+    @app.task
+    async def work(n: int) -> int:
+        begun[n] += 1
+        await asyncio.sleep(60 if n == 1 else 0)
+        return n
+
+    async with working(app, slots=1, queues=["default", "other"]) as worker:
+        broker = (await app.line()).broker
+        long = await broker.submit([NewJob(type="work", data='{"n":1}', id=new_id(0))])
+        await eventually(lambda: begun[1] == 1)
+        [run] = worker._runs.values()
+        await broker.pause("default")
+        await broker.settle(0, run.worker, [Settling(run.job.id, run.job.delivery, "released", 0)])
+        stolen = await steal(app, worker, NewJob(type="work", data='{"n":7}'))
+        await eventually(lambda: record_state(app, stolen, JobState.COMPLETED), LEASE * 2)
+        assert not worker._runs
+        assert await record_state(app, long[0].id, JobState.QUEUED)
+        assert begun == {1: 1, 7: 1}
 
 
 async def test_a_count_that_is_wrong_is_set_right_and_does_no_harm(app):

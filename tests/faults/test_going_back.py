@@ -21,7 +21,9 @@ from boltq.broker.broker import Broker
 from boltq.broker.calls import Settling
 from boltq.broker.checks import alarms
 from boltq.broker.embedded import EmbeddedStore, server_binary
+from boltq.domain.errors import NotFound
 from boltq.domain.job import NewJob
+from boltq.server.backend import LOOK_AGAIN_SECONDS, Backend
 
 LEASE = 3.0
 
@@ -161,3 +163,34 @@ async def test_after_flushall_everybody_says_so_and_work_goes_on(
             assert (await job.record()).state is JobState.COMPLETED
             worker.stop()
             await running
+
+
+async def test_a_program_that_only_waits_hears_of_it_too(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody else is there who could notice: it asks, now and then, where the history stands."""
+    with running_server(server_binary()) as url:
+        async with BoltQ(settings=Settings(redis_addr=url)) as app:
+            job = await app.submit("never", {})
+            waiting = asyncio.create_task(job.result())
+            broker = (await app.line()).broker
+            await asyncio.sleep(0.2)
+            await broker.redis.flushall()
+            with pytest.raises(NotFound):
+                await asyncio.wait_for(waiting, 20)
+            await eventually(lambda: warnings_of(caplog, "went back in time") == 1)
+            await eventually(lambda: not broker._errands)
+            assert (await alarms(broker)).state == "failed"
+
+
+def test_an_api_that_nobody_calls_hears_of_it_too(caplog: pytest.LogCaptureFixture, namespace: str) -> None:
+    with running_server(server_binary()) as url:
+        settings = Settings(redis_addr=url, namespace=namespace)
+
+        async def idle() -> None:
+            async with Backend(Broker(url, namespace=namespace), settings), Broker(url, namespace=namespace) as other:
+                await other.submit([NewJob(type="x")])
+                await asyncio.sleep(LOOK_AGAIN_SECONDS + 0.5)
+                await other.redis.flushall()
+                await eventually(lambda: warnings_of(caplog, "went back in time") == 1, LOOK_AGAIN_SECONDS * 4)
+                assert [alarm.kind for alarm in await other.alarms()] == ["went_back"]
+
+        asyncio.run(idle())

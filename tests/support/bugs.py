@@ -129,6 +129,18 @@ LUA_BUGS = [
         ),
         "lost_answers",
     ),
+    LuaBug(
+        15,
+        "a fence that does not ask who it is",
+        (("settle.lua", " or job[7] ~= ARGV[2] then", " then"),),
+        "fences",
+    ),
+    LuaBug(
+        16,
+        "a claim that was given up takes jobs when it arrives late",
+        (("lib/claims.lua", "    if tonumber(number) <= worker.asked then return { {}, worker.asked, -2 } end\n", ""),),
+        "a_late_claim",
+    ),
 ]
 
 OTHER_BUGS = {

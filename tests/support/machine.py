@@ -854,6 +854,17 @@ class World:
         self.read_mail(partition)
         self.compare()
 
+    def number(self, partition: int, worker: str, number: int) -> None:
+        """A worker asks for what it holds, and gives up all that it asked before."""
+        self.run(self.broker.held(partition, worker, number))
+
+    def late_claim(self, partition: int, worker: str, number: int) -> None:
+        """A claim that was given up arrives: it takes nothing."""
+        reply = self.run(self.broker.claim(partition, worker, 1, 0, number))
+        self.read_clock(partition)
+        must((reply.jobs, reply.given_up >= number) == ([], True), f"{worker} had given up its claim {number}: {reply}")
+        self.compare()
+
     def recover(self, partition: int, name: str) -> None:
         """What an answer that was lost has brought is in `held`, and is given back."""
         held = self.run(self.broker.held(partition, name)).runs

@@ -33,8 +33,19 @@ def fences(world: World) -> None:
         world.settle_stale(
             world.outcome(world.jobs[one.id], "dead").__class__(one.id, one.delivery - 1, "dead", 1, 0, "{}")
         )
+        other = world.register(0, ["r"], None)
+        world.settle_stale(world.outcome(world.jobs[one.id], "completed"), other)
         world.settle(0, worker, [world.outcome(world.jobs[one.id], "completed")])
         world.settle_stale(old[1])
+    world.quiesce()
+
+
+def a_late_claim(world: World) -> None:
+    worker = world.register(0, ["q"], None)
+    world.number(0, worker, 5)
+    world.submit(world.make(0))
+    world.late_claim(0, worker, 5)
+    world.late_claim(0, worker, 3)
     world.quiesce()
 
 

@@ -95,6 +95,7 @@ class Beat(msgspec.Struct, array_like=True):
     wish: str  # "draining" or "stopping" when we were asked to; else ""
     holds: int = UNCOUNTED  # as in a claim
     mark: Mark = NO_MARK
+    strange: list[tuple[str, int]] = []
 
 
 class Held(msgspec.Struct):
@@ -216,9 +217,19 @@ def register(
     return Call("register", partition, args, int)
 
 
-def extend(partition: int, worker: str, lease_ms: int, elapsed_ms: int, vitals: str = "") -> Call[Beat]:
-    """A heartbeat. `elapsed_ms`: since the last one that was answered, by the worker's own clock; 0 for the first."""
-    return Call("extend", partition, (worker, lease_ms, elapsed_ms, vitals), _read_beat)
+def extend(
+    partition: int,
+    worker: str,
+    lease_ms: int,
+    elapsed_ms: int,
+    vitals: str = "",
+    sample: Sequence[tuple[str, int]] = (),
+) -> Call[Beat]:
+    """A heartbeat. `elapsed_ms`: since the last one that was answered, by the worker's own clock; 0 for the first.
+
+    `sample`: jobs that the worker has had for a while, by id and delivery; it is told which are not its own.
+    """
+    return Call("extend", partition, (worker, lease_ms, elapsed_ms, vitals, pack(list(sample))), _read_beat)
 
 
 def reap(partition: int, worker: str) -> Call[Reaped]:

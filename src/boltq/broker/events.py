@@ -15,7 +15,7 @@ from boltq.broker.inspector import Inspector
 from boltq.broker.scripts import translate
 from boltq.broker.waiting import AWAY_PAUSE, Away, Waiting, let_go, quiet
 from boltq.broker.workflows import Workflows
-from boltq.domain.errors import StoreUnavailable, WaitTimeout
+from boltq.domain.errors import BoltQError, StoreUnavailable, WaitTimeout
 from boltq.domain.job import JobRecord
 from boltq.domain.states import TERMINAL
 from boltq.domain.workflow.states import WorkflowState
@@ -143,6 +143,9 @@ class Watch:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await ended.wait()
+                if not ended.is_set():
+                    with contextlib.suppress(BoltQError):
+                        await self._broker.listen()
         finally:
             self._forget(job_id, ended)
 

@@ -44,19 +44,23 @@ class History:
         """An answer's mark; `before`: what was known when its call was sent. How many calls are lost, at least."""
         if mark.era == before.era and mark.seq >= before.seq:
             known = self.mark(partition)
-            if mark.seq > known.seq or mark.alarmed > known.alarmed or known is NO_MARK:
+            if mark.era and (mark.seq > known.seq or mark.alarmed > known.alarmed):
                 self._marks[partition] = mark
             return 0
-        if before is NO_MARK:
-            self._marks.setdefault(partition, mark)
+        if not before.era:  # we had heard nothing
+            if mark.era:
+                self._marks.setdefault(partition, mark)
             return 0
-        if mark.era != before.era and (partition, mark.era) in self._past:
+        if mark.era and mark.era != before.era and (partition, mark.era) in self._past:
             return 0
         known = self.mark(partition)
         if known is not before and known.era == mark.era:
             return 0  # an answer that overtook this one told so
         self._past.add((partition, before.era))
-        self._marks[partition] = mark if mark.era else NO_MARK
+        if mark.era:
+            self._marks[partition] = mark
+        else:  # there is no history at all, and what comes is new
+            del self._marks[partition]
         return max(0, before.seq - (mark.seq if mark.era == before.era else mark.began_after))
 
     def news(self, alarms: Mapping[str, str], since: int) -> list[Alarm]:

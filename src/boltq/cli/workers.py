@@ -70,13 +70,13 @@ async def _tell(desk: "Desk", args: argparse.Namespace) -> int:
 def _table(desk: "Desk", workers: "list[WorkerInfo]") -> None:
     from boltq.cli import show
 
-    columns = ("id", "state", "host", "pid", "queues", "slots", "running", "done", "up", "lease")
+    columns = ("id", "state", "host", "pid", "queues", "slots", "running", "held", "done", "up", "lease")
     rows = [
         (
-            w.id, w.state, w.host, w.pid, ",".join(w.queues), w.slots, w.running or 0, w.done or 0,
+            w.id, w.state, w.host, w.pid, ",".join(w.queues), w.slots, w.running or 0, w.held or 0, w.done or 0,
             show.between(w.since, desk.now),
             "has run out" if w.lease_ends_at < desk.now else f"{show.between(w.lease_ends_at, desk.now)} left",
         )
         for w in workers
     ]  # fmt: skip
-    show.table(columns, rows, right=("pid", "slots", "running", "done", "up"))
+    show.table(columns, rows, right=("pid", "slots", "running", "held", "done", "up"))

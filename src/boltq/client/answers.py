@@ -333,6 +333,7 @@ class WorkerInfo(msgspec.Struct, kw_only=True):
     slots: int | None = None
     running: int | None = None
     waiting: int | None = None
+    held: int | None = None  # as the store sees it: waiting, running, or on their way
     done: int | None = None
 
 

@@ -91,6 +91,7 @@ class Backend:
             await self.types.refresh()
             await self.presence.refresh()
             self._memory_share = await memory_share(self._broker)
+            await self._broker.listen()
         except StoreError:
             return  # what was seen last has to do; the submission itself will say that the store is away
         except Exception:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from boltq.broker.inspector import Inspector, WorkerInfo, WorkerState
+from boltq.broker.scripts import UNCOUNTED
 from boltq.domain.errors import NotFound
 from boltq.domain.filters import JobFilter
 from boltq.domain.job import JobRecord
@@ -49,6 +50,10 @@ class WorkerView(msgspec.Struct, kw_only=True):
     slots: Annotated[int | None, msgspec.Meta(description="how many jobs it runs at once")]
     running: Annotated[int | None, msgspec.Meta(description="how many ran at its last sign of life")]
     waiting: Annotated[int | None, msgspec.Meta(description="claimed, and not begun yet")]
+    held: Annotated[
+        int | None,
+        msgspec.Meta(description="how many jobs it has as the store sees it: waiting, running, or on their way"),
+    ]
     done: Annotated[int | None, msgspec.Meta(description="runs that ended, since it started")]
 
 
@@ -173,6 +178,7 @@ def worker_view(worker: WorkerInfo) -> WorkerView:
         slots=info.get("slots"),
         running=vitals.get("running"),
         waiting=vitals.get("waiting"),
+        held=None if worker.holds == UNCOUNTED else worker.holds,
         done=vitals.get("done"),
     )
 

@@ -47,7 +47,7 @@ class Outbox:
 
     def runs(self) -> list[tuple[str, int]]:
         """The runs, by id and delivery, whose outcomes are in it."""
-        return [(item.id, item.delivery) for items in self._items.values() for item in items]
+        return [(item.id, item.delivery) for items in list(self._items.values()) for item in list(items)]
 
     def put(self, item: Settling, worker_id: str) -> None:
         """One more outcome."""
@@ -242,6 +242,12 @@ class Fetcher:
             self.wake()  # so that it waits for that
         elif now - self._differs_since >= self.patience:
             self._differs_since = self._check_at = 0.0
+            self._doubt()
+
+    def miss(self, runs: Iterable[tuple[str, int]]) -> None:
+        """A beat has told that these are not ours, though we may have them."""
+        if strange := self._owner.known(self.partition).intersection(runs) if runs else None:
+            self._missing |= strange
             self._doubt()
 
     def _hear_of_era(self, mark: Mark) -> None:

@@ -47,7 +47,7 @@ class Leases:
         lease: float,
         *,
         runs: Callable[[], list[Run]],
-        vitals: Callable[[int], str],
+        vitals: Callable[[int], tuple[str, list[tuple[str, int]]]],
         outage: Outage,
         on_cancel: Callable[[list[str]], None],
         on_lost: Callable[[int, str], None],
@@ -148,7 +148,8 @@ class Leases:
     def _beat(self, line: Line) -> None:
         sent = time.monotonic()
         elapsed = round((sent - line.beat_at) * 1_000) if line.beat_at else 0
-        call = calls.extend(line.partition, line.worker_id, self._lease_ms, elapsed, self._vitals(line.partition))
+        vitals, sample = self._vitals(line.partition)
+        call = calls.extend(line.partition, line.worker_id, self._lease_ms, elapsed, vitals, sample)
         before = self._broker.history.mark(line.partition)
         beat = self._broker.send(call)
         line.beat_at = sent

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import random
 import secrets
 import socket
 import threading
@@ -41,6 +42,7 @@ _LAST_WORDS: Final = 5.0  # seconds for the last outcomes to reach the store at 
 _WATCH: Final = 0.25  # seconds between looks at the deadlines, while jobs run
 _STRAGGLE: Final = 2.0  # seconds beyond the grace time, after which a worker whose loop is blocked ends all the same
 _LAST_CHANCE: Final = 1.0  # seconds for a function that has had its time for cleaning up
+_SAMPLE: Final = 100  # jobs that a beat asks for
 _STALE: Final = 5_000  # ms: a wish that is older than the last one by less than this was overtaken on its way
 
 WORN_OUT: Final = 75  # exit code: start me again
@@ -82,6 +84,7 @@ class Worker(FetcherOwner):
         self._exit_when_wedged = exit_when_wedged
         self._runs: dict[str, Run] = {}
         self._stuck: set[Run] = set()  # settled by the lease thread, and still not at their end
+        self._known_before: dict[int, set[tuple[str, int]]] = {}  # at the last beat, by partition
         self._disowned: set[Run] = set()  # not ours as the store sees it, and still not at their end
         self._tasks: dict[str, Task[..., Any]] = {}  # by a job's route
         self._watching: asyncio.TimerHandle | None = None
@@ -471,6 +474,7 @@ class Worker(FetcherOwner):
         fetcher = self._fetchers[partition]
         if fetcher.worker_id == worker_id:
             fetcher.compare(beat.holds, beat.mark)
+            fetcher.miss(beat.strange)
 
     def cancel(self, ids: list[str]) -> None:
         """Stop these, if they are here."""
@@ -526,10 +530,14 @@ class Worker(FetcherOwner):
                 return
             await asyncio.sleep(1)
 
-    def _vitals(self, partition: int) -> str:
-        vitals = {"running": len(self._runs), "waiting": len(self._buffer), "done": self.done}
-        vitals["known"] = len(self.known(partition))  # also those whose outcome is on its way
-        return msgspec.json.encode(vitals).decode()
+    def _vitals(self, partition: int) -> tuple[str, list[tuple[str, int]]]:
+        """What a beat tells of us, and some jobs that we had at the last one: are they ours? For the lease thread."""
+        known = self.known(partition)
+        old = sorted(known & self._known_before.get(partition, set()))
+        self._known_before[partition] = known
+        vitals = {"running": len(self._runs), "waiting": len(self._buffer), "done": self.done, "known": len(known)}
+        sample = random.sample(old, _SAMPLE) if len(old) > _SAMPLE else old  # not for secrets
+        return msgspec.json.encode(vitals).decode(), sample
 
     def _wake(self) -> None:
         for fetcher in self._fetchers:

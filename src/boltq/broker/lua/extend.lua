@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
 -- extend: a worker lives; its lease, which covers all that it holds, begins anew.
---   ARGV     now, worker, lease in ms, ms since its last beat by its own clock (0: it is the first), vitals (JSON)
+--   ARGV     now, worker, lease in ms, ms since its last beat by its own clock (0: it is the first), vitals (JSON),
+--            msgpack of [id, delivery]* that it has had since its last beat at least: a sample
 --   returns  msgpack of [ids to cancel, when the first other lease ends or 0, 1 when a sweep is due, now, wish, how many
---            jobs it has, [seq, era, alarmed]]
+--            jobs it has, [seq, era, alarmed], those of the sample that are not its own]
 --   refuses  UNKNOWN_WORKER: it was reaped, and holds nothing any more
 --@use grace, history, holds, words
 local worker, lease, elapsed = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -38,7 +39,13 @@ local ends = call('ZRANGE', workers_key, 0, 1, 'WITHSCORES')
 for i = 1, #ends, 2 do
   if ends[i] ~= worker and first == 0 then first = tonumber(ends[i + 1]) end
 end
+-- It may have as many as we believe, and others.
+local strange = {}
+for _, run in ipairs(cmsgpack.unpack(ARGV[6])) do
+  local job = call('HMGET', job_key(run[1]), 'state', 'worker', 'n')
+  if job[1] ~= 'running' or job[2] ~= worker or tonumber(job[3]) ~= run[2] then strange[#strange + 1] = run end
+end
 local swept = tonumber(call('HGET', partition_key, 'swept_at')) or 0
 history.go_on(0)
 local sweep_due = (NOW < swept or NOW - swept > SWEEP_MS) and 1 or 0
-return cmsgpack.pack({ cancels, first, sweep_due, NOW, known[2] or '', holds.read(known[4]), history.mark() })
+return cmsgpack.pack({ cancels, first, sweep_due, NOW, known[2] or '', holds.read(known[4]), history.mark(), strange })
