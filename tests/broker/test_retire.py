@@ -53,3 +53,11 @@ async def test_where_it_was_interrupted_the_reaper_goes_on(desk) -> None:
     assert taken + reaped.taken_back == 2_000
     assert set(await desk.states(*ids)) == {"queued"}
     assert not await desk.broker.redis.exists(desk.key("worker:w"))
+
+
+def test_jobs_go_back_in_the_order_in_which_they_came(world: World) -> None:
+    world.submit(*(world.make(0) for _ in range(9)))
+    leaving = world.register(0, ["q"], None)
+    before = [job.id for job in world.claim(0, leaving, 9)]
+    world.retire(0, leaving, lost=False)
+    assert [job.id for job in world.claim(0, world.register(0, ["q"], None), 9)] == before

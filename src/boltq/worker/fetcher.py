@@ -132,6 +132,11 @@ class Fetcher:
         self.closed = True
         self.wake()
 
+    async def idle(self) -> None:
+        """When the turn that is under way has ended: what it brings goes back in its order, and is not cut off."""
+        async with self._turn:
+            pass
+
     async def flush(self) -> None:
         """Send what is in the outbox; claims nothing. Raises StoreUnavailable."""
         while self.outbox:

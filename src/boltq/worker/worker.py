@@ -219,7 +219,7 @@ class Worker(FetcherOwner):
         """Whatever ended our work: interrupt what runs, let it clean up, end our loops, tell the last outcomes."""
         if self._leases is None:  # we have not even begun
             return
-        self._end_within(self._settings.cleanup + _LAST_CHANCE + 3 * _LAST_WORDS)
+        self._end_within(self._settings.cleanup + 2 * _LAST_CHANCE + 3 * _LAST_WORDS)
         self._hand_back()
         for run in list(self._runs.values()):
             run.ask_to_stop(SHUTDOWN)
@@ -227,8 +227,14 @@ class Worker(FetcherOwner):
         self._executor.closing = True
         for fetcher in self._fetchers:
             fetcher.close()
+        await self._end_turns()
         await self._end_loops()
         await self._leave(self._leases)
+
+    async def _end_turns(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_CHANCE):
+                await asyncio.gather(*(fetcher.idle() for fetcher in self._fetchers))
 
     async def _end_loops(self) -> None:
         """Cancel them until they have ended: redis-py may swallow a cancel, and so may a function."""

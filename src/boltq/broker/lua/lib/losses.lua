@@ -39,6 +39,7 @@ end
 local function scan_running(queue, cursor, is_lost, back)
   local page = call('SSCAN', index_key(queue, 'running'), cursor, 'COUNT', 200)
   local taken = 0
+  table.sort(page[2], function(a, b) return a > b end) -- the oldest goes to the head of its queue last, and stays the first
   for _, id in ipairs(page[2]) do
     if is_lost(call('HGET', job_key(id), 'worker')) then
       back(id, queue)
