@@ -34,7 +34,7 @@ async def test_a_call_that_changed_nothing_tells_nothing(desk) -> None:
 class TestBytes:
     @pytest.fixture(autouse=True)
     def small(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(scripts, "MAX_EVENT_BYTES", 3_000_000)
+        monkeypatch.setitem(scripts.NUMBERS, "MAX_EVENT_BYTES", 3_000_000)
 
     async def test_the_stream_is_bounded_by_bytes(self, small: None, desk) -> None:
         await desk.worker()
