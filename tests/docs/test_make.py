@@ -99,3 +99,19 @@ def test_help_lists_every_target():
     targets = set(re.findall(r"^\.PHONY: ([a-z-]+)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"^  make ([a-z-]+) ", made("help"), re.MULTILINE)) == targets
     assert {"init", "deps", "run-api", "run-worker", "test", "load", "quick", "night"} <= targets
+
+
+def test_a_python_that_does_not_run_says_why(tmp_path: Path) -> None:
+    """As the shims of pyenv do, for a version that is not chosen: they are there, and say what to do."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "venv", tmp_path / "scripts")
+    shim = tmp_path / "python3.13"
+    shim.write_text("#!/bin/sh\necho 'pyenv: python3.13: command not found' >&2\nexit 127\n")
+    shim.chmod(0o755)
+    ran = subprocess.run(
+        [tmp_path / "scripts" / "venv"], env=around(PYTHON=str(shim)), capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 1
+    assert ran.stderr == (
+        f"PYTHON={shim} is not a Python 3.11 or newer that runs: pyenv: python3.13: command not found\n"
+    )
