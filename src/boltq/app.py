@@ -636,7 +636,7 @@ class BoltQ:
         refuse_at_the_end(work)
         with self._lock:
             if self._portal is None:
-                self._portal = Portal()
+                self._portal = _portal_for(work)
                 _OPEN.add(self)
             portal = self._portal
         if not portal.is_here:
@@ -691,6 +691,14 @@ def _forget_parents() -> None:
 atexit.register(_close_open_apps)  # early: what a program registers after its imports runs before, and may submit
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_forget_parents)
+
+
+def _portal_for(work: Coroutine[Any, Any, Any]) -> Portal:
+    try:
+        return Portal()
+    except RuntimeError:  # no more threads: a bound of the system, or the end of the interpreter
+        work.close()
+        raise
 
 
 class _Decorator:

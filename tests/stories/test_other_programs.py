@@ -282,6 +282,10 @@ def test_a_loop_that_was_closed_with_all_that_ran_on_it_is_let_go(store, tmp_pat
 # The end of a program
 
 
+@pytest.mark.skipif(
+    (3, 12, 0) <= sys.version_info < (3, 12, 2),
+    reason="these two let nobody start a thread after the main one (gh-113964)",
+)
 def test_a_thread_that_outlives_the_main_one_may_begin_to_submit(store, tmp_path):
     """Its first use, in both ways; hosts that have a name are found, too."""
     store = {name: value.replace("127.0.0.1", "localhost") for name, value in store.items()}
@@ -608,3 +612,16 @@ def test_an_empty_idempotency_key_is_no_key(boltq_app_plain):
     """Whoever makes a key has something that must not happen twice."""
     with pytest.raises(InvalidJob, match="/idempotency_key: must not be empty"):
         boltq_app_plain.submit_sync("x", idempotency_key="")
+
+
+def test_where_no_thread_can_be_started_it_is_said_and_nothing_is_left_over(boltq_app_plain, monkeypatch):
+    """A bound of the system; and in the first two of Python 3.12 the end of the main thread."""
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            boltq_app_plain.submit_sync("x")
+    assert boltq_app_plain.submit_sync("x").created
