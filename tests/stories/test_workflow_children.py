@@ -90,8 +90,8 @@ async def test_the_items_of_a_map_of_sub_workflows_go_on_too() -> None:
         assert await sound()
 
 
-@pytest.mark.parametrize("how", ["all", "from_step", "params", "busy"])
-async def test_it_begins_anew_when_it_is_told_so_or_cannot_go_on(how: str) -> None:
+@pytest.mark.parametrize("how", ["all", "from_step", "params"])
+async def test_it_begins_anew_when_it_is_told_so(how: str) -> None:
     outer = Workflow("outer")
     outer.options(id="sub").workflow(inner(), n="1")
     broken.add("second1")
@@ -104,12 +104,8 @@ async def test_it_begins_anew_when_it_is_told_so_or_cannot_go_on(how: str) -> No
             await run.rerun("all")
         elif how == "from_step":
             await run.rerun("from_step", from_step="sub")
-        elif how == "params":
-            await run.rerun(params={"sub": {"n": "2"}})
         else:
-            await child.rerun()
-            await child.pause()  # somebody else is at it
-            await run.rerun()
+            await run.rerun(params={"sub": {"n": "2"}})
         await inline.run_all()
         assert (await sub_of(run, "sub")).id != child.id
         assert done[-2:] == (["first2", "second2"] if how == "params" else ["first1", "second1"])
@@ -158,6 +154,65 @@ async def test_a_sub_workflow_that_runs_again_alone_keeps_its_parent() -> None:
         for gone in (run, child):
             with pytest.raises(NotFound):
                 await gone.record()
+        assert await sound()
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+async def test_a_sub_workflow_that_runs_again_alone_is_waited_for_when_its_step_does(mapped: bool) -> None:
+    """Its work is not done a second time beside it; cancelling, pausing and the end reach it as before."""
+    flow, outer = Workflow("rests", n=""), Workflow("outer")
+    first = flow.options(id="first").step(work, name="first")
+    rest = flow.options(id="rest", after=[first]).wait(60)
+    flow.options(id="second", after=[rest]).step(work, name="second")
+    sub = outer.options(id="sub").map([1]) if mapped else outer.options(id="sub")
+    outer.options(id="after", after=[sub.workflow(flow)]).step(work, name="after")
+    broken.update({"first"})
+    async with boltq.testing.inline(app) as inline:
+        run = await app.submit_workflow(outer)
+        await inline.run_all()
+        [child] = [one for one in await inline.workflows("failed") if one.within]
+        broken.clear()
+        await app.workflow(child.id).rerun()
+        await inline.run_all()
+        for mode in ("all", "from_step"):
+            with pytest.raises(Conflict, match="runs again: wait for its end, or cancel that first"):
+                await run.rerun(mode, from_step="sub" if mode == "from_step" else None)
+        await run.rerun()
+        await inline.run_all()
+        [now] = [one for one in await inline.workflows("running") if one.within]
+        assert (now.id, now.parent_job != child.parent_job) == (child.id, True)
+        assert (await run.record()).step("sub").state == "running"
+        await run.pause()
+        assert (await app.workflow(child.id).record()).paused
+        await inline.advance(100)
+        await run.resume()
+        await inline.advance(60)
+        assert (await run.record()).state == "completed"
+        assert done == ["first", "second", "after"]
+        assert await sound()
+        await run.delete()
+        assert await sound()
+
+
+async def test_a_sub_workflow_is_waited_for_by_a_workflow_that_was_paused_at_once() -> None:
+    flow, outer = Workflow("rests"), Workflow("outer")
+    flow.options(id="rest").wait(60)
+    outer.options(id="sub").workflow(flow)
+    async with boltq.testing.inline(app) as inline:
+        run = await app.submit_workflow(outer)
+        await inline.run_all()
+        child = await sub_of(run, "sub")
+        await run.cancel()
+        await inline.run_all()
+        await child.rerun()
+        await inline.run_all()
+        await run.rerun()
+        await run.pause()
+        await run.resume()
+        await inline.run_all()
+        await run.cancel()
+        await inline.run_all()
+        assert ((await child.record()).state, (await run.record()).state) == ("cancelled", "cancelled")
         assert await sound()
 
 

@@ -351,7 +351,9 @@ class Workflows:
             others = wire_infos(plan, plan.by_id.keys() - set(chosen))
         kept = going_on(record.plan, record.states, mode, chosen)
         rows = wire_again(plan, home, chosen, kept, kept - (params or {}).keys())
-        args = (workflow_id, record.generation, pack(rows), pack(list(fields)), pack(others))
+        anew = (set(chosen) - kept) | (params or {}).keys()
+        replaced = any(plan.by_id[step].kind is StepKind.WORKFLOW for step in anew)
+        args = (workflow_id, record.generation, pack(rows), pack(list(fields)), pack(others), int(replaced))
         await self._send("flow_rerun", home, *args)
         return chosen
 
@@ -377,19 +379,20 @@ class Workflows:
     async def again(self, job_id: str, delivery: int, worker: str, workflow_id: str) -> bool:
         """Have the sub-workflow of an earlier run of a claimed step go on where it failed; whether it does.
 
-        It does not when it is gone, or has nothing that could run again. Raises LeaseLost.
+        One that runs again by itself is waited for. It does not go on when it is gone, or has nothing that could run
+        again. Raises LeaseLost.
         """
-        try:
-            record = await self.get(workflow_id)
-        except NotFound:
-            return False
-        mode = RerunMode.FAILED_ONLY
-        chosen = () if record.state is WorkflowState.RUNNING else steps_to_rerun(record.plan, record.states, mode)
-        if not chosen or record.state is WorkflowState.COMPLETED:
-            return False
-        kept = going_on(record.plan, record.states, mode, chosen)
-        rows = wire_again(record.plan, self._home(job_id), chosen, kept, kept)
-        return await self.tell(job_id, delivery, worker, "again", workflow_id, record.generation, rows) != "gone"
+        while True:
+            try:
+                record = await self.get(workflow_id)
+            except NotFound:
+                return False
+            rows = _rows_again(record, self._home(job_id))
+            if rows is None:
+                return False
+            word = await self.tell(job_id, delivery, worker, "again", workflow_id, record.generation, rows)
+            if word != "moved":
+                return word != "gone"
 
     async def tell(self, job_id: str, delivery: int, worker: str, verb: str, *args: object) -> str:
         """Say what a step that a worker has claimed does instead of running: see flow_step.lua. Raises LeaseLost."""
@@ -438,6 +441,17 @@ def _recompiled(record: WorkflowRecord, params: Mapping[str, msgspec.Raw]) -> tu
         reason = "they refer to other steps than before, which changes the order: submit a new workflow"
         raise InvalidWorkflow([("/params", reason)])
     return form, plan
+
+
+def _rows_again(record: WorkflowRecord, home: int) -> list[Any] | None:
+    """The steps with which it goes on, none for one that runs; None when there is nothing that could run again."""
+    if record.state is WorkflowState.RUNNING:
+        return []
+    chosen = steps_to_rerun(record.plan, record.states, RerunMode.FAILED_ONLY)
+    if not chosen or record.state is WorkflowState.COMPLETED:
+        return None
+    kept = going_on(record.plan, record.states, RerunMode.FAILED_ONLY, chosen)
+    return wire_again(record.plan, home, chosen, kept, kept)
 
 
 def _within_bounds(found: T | int, who: str) -> T:

@@ -10,8 +10,9 @@
 --            for items that are there; may be repeated
 --            expand [total, at a time, failures to bear]: running -> blocked, and the first items -> queued
 --            child [workflow]: a new workflow, see flow_submit; running -> blocked
---            again [child, its generation, steps as in flow_rerun]: that one goes on; running -> blocked
---   returns  a word: gone (that child is there no more, or not as it was: nothing moves), done, cancelled (somebody asked for that meanwhile), answer <JSON>, gather (a map without items),
+--            again [child, its generation, steps as in flow_rerun]: that one goes on; running -> blocked. Without steps:
+--            one that runs again by itself is waited for
+--   returns  a word: gone (that child is there no more), moved (it is not as it was; with both nothing moves), done, cancelled (somebody asked for that meanwhile), answer <JSON>, gather (a map without items),
 --            too many (items, or steps of a child: nothing was made)
 --   refuses  LEASE_LOST
 --@use flow
@@ -130,12 +131,18 @@ function say.child()
 end
 
 function say.again()
-  local child = call('HMGET', flow_key(args[1]), 'state', 'gen', 'within')
-  if not child[1] or child[1] == 'running' or tonumber(child[2]) ~= args[2] or child[3] ~= w.id then return 'gone' end
+  local child = call('HMGET', flow_key(args[1]), 'state', 'gen', 'within', 'alone')
+  local runs = child[1] == 'running'
+  if not child[1] or child[3] ~= w.id or (runs and not child[4]) then return 'gone' end
+  if tonumber(child[2]) ~= args[2] or runs ~= (#args[3] == 0) then return 'moved' end
   if not flow.may_spread(w, #args[3]) then return 'too many' end
   call('HSET', job_key(id), 'phase', 'child', 'child', args[1], 'lost', 0)
   move(id, route, 'running', 'blocked', NOW)
-  flow.again_from_start(args[1], args[3], {}, {}, id, w)
+  if runs then
+    flow.adopt(args[1], id, w)
+  else
+    flow.again_from_start(args[1], args[3], {}, {}, id, w)
+  end
   flow.again(job[5])
   return 'done'
 end

@@ -713,6 +713,16 @@ function flow.kept_for(state)
   return state == 'failed' and (tonumber(flow.keeps[2]) or 2592000000) or tonumber(flow.keeps[1]) or 86400000
 end
 
+-- A sub-workflow that runs again by itself is what the step of `parent`, a job of the workflow `over`, waits for.
+function flow.adopt(id, parent, over)
+  local w = flow.open(id)
+  set_flow(w, 'parent', parent)
+  w.alone = nil
+  call('HDEL', flow_key(id), 'alone')
+  flow.note_alone(w, -1)
+  if over.paused then flow.pause(w) end
+end
+
 local function end_flow(w, state)
   w.state, flow.over = state, flow.over + 1
   call('HSET', flow_key(w.id), 'state', state, 'since', NOW)
