@@ -696,7 +696,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 def _portal_for(work: Coroutine[Any, Any, Any]) -> Portal:
     try:
         return Portal()
-    except RuntimeError:  # no more threads: a bound of the system, or the end of the interpreter
+    except RuntimeError:
         work.close()
         raise
 

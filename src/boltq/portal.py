@@ -22,14 +22,21 @@ _OWNERS: Final = {"BoltQ": "app", "Submission": "task", "Job": "job", "WorkflowR
 
 
 class Portal:
-    """An event loop in a thread. It serves until it is stopped, whatever its work raises."""
+    """An event loop in a thread. It serves until it is stopped, whatever its work raises.
+
+    Raises RuntimeError when there are no more threads: a bound of the system, or the interpreter is ending.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(Threads())
         self._stopping = False
         self._thread = threading.Thread(target=self._serve, name="boltq-portal", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._loop.close()
+            raise
 
     @property
     def is_here(self) -> bool:
