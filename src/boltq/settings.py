@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from boltq.domain.limits import bad_name
+
 
 class BadSetting(ValueError):
     """An environment variable has a value that cannot be used."""
@@ -106,6 +108,13 @@ class Settings:
 
     def check(self) -> None:
         """Raise BadSetting for a value out of range."""
+        for knob in fields(self):
+            text = getattr(self, knob.name)
+            if isinstance(text, str) and knob.name not in _PATHS and not _is_text(text):
+                raise BadSetting(f"{_names(knob.name)[0]}: is not UTF-8, or has a NUL in it")
+        for knob_name, given in (("namespace", [self.namespace]), ("queues", self.queue_names)):
+            if bad := next(filter(None, map(bad_name, given)), None):
+                raise BadSetting(f"{_names(knob_name)[0]}: {bad}")
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if not low <= value <= high:
@@ -195,6 +204,7 @@ TOKEN_RULE = "must be 32 to 512 characters of A-Z a-z 0-9 . _ ~ + / = -"  # noqa
 
 _ENVIRONMENTS = ("dev", "development", "prod", "production")
 _MAX_PORT = 65_535
+_PATHS = {"data_dir", "outbox"}  # may have any bytes in their names
 _ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 _SMTP_URL = re.compile(r"smtps?://([^\s/@:]+:[^\s/@]+@)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?/?")
@@ -212,10 +222,19 @@ _RANGES: list[tuple[str, float, float]] = [
     ("max_queues", 0, 1e7),
     ("keep_completed", 0, 1e7),
     ("keep_dead", 0, 1e7),
+    ("keep_completed_hours", 0, 1e6),
+    ("keep_dead_days", 0, 1e5),
+    ("keep_keys_hours", 0, 1e6),
+    ("polling_interval", 0, 1e9),
     ("poison_limit", 1, 1_000),
     ("priority_patience", 0, 1e9),
     ("memory_limit", 0.01, 1),
 ]
+
+
+def _is_text(text: str) -> bool:
+    """Whether it can be sent anywhere: bytes of the environment that are not UTF-8 come as halves of characters."""
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _is_network(text: str) -> bool:

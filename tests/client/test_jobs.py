@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from boltq import Conflict, InvalidJob, JobCancelled, JobFailed, JobState, NotFound, QueueFull, WaitTimeout
+from boltq import BoltQError, Conflict, InvalidJob, JobCancelled, JobFailed, JobState, NotFound, QueueFull, WaitTimeout
 from boltq.client import AsyncClient, Client
 
 ABSENT = "01M80000000000000000000000"
@@ -19,6 +19,15 @@ def test_a_job_is_submitted_and_its_result_comes_back(client: Client, working) -
     assert (info.state, info.data["text"], info.result["text"]) == (JobState.COMPLETED, "hello", "hello")
     assert info.created_at <= datetime.now(UTC) + timedelta(minutes=1)
     assert info.ended
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udcff"])
+def test_half_a_character_is_refused_by_name(client: Client, text) -> None:
+    """In a query and in a path, as in a body: by the API, and not by the encoder of addresses."""
+    with pytest.raises(InvalidJob, match="/type: not UTF-8"):
+        list(client.jobs(type=text))
+    with pytest.raises(BoltQError, match="the path is not UTF-8"):
+        client.job(text).info()
 
 
 async def test_the_same_from_asynchronous_code(async_client: AsyncClient, working) -> None:

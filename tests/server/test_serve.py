@@ -114,6 +114,9 @@ def test_who_sends_too_slowly_is_given_up():
         def close(self):
             self.closed = True
 
+        def get_write_buffer_size(self):
+            return 0
+
     class Cycle:
         more_body = True
 

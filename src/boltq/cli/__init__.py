@@ -59,7 +59,10 @@ def main(words: Sequence[str] | None = None) -> int:
         _overview().parse_args(words)  # says what there is, or what is wrong
         return 2
     module = import_module(f"boltq.cli.{words[0].replace('-', '_')}")
-    args = _parser(words[0], module).words(words[1:])
+    parser = _parser(words[0], module)
+    if bad := next((word for word in words if not _is_text(word)), None):
+        parser.error(f"{bad.encode('utf-8', 'replace').decode()!r:.80} is not UTF-8: set the terminal to that encoding")
+    args = parser.words(words[1:])
     try:
         code: int = module.run(args)
         sys.stdout.flush()
@@ -68,6 +71,11 @@ def main(words: Sequence[str] | None = None) -> int:
 
         return failures.tell(error)
     return code
+
+
+def _is_text(word: str) -> bool:
+    """Whether its bytes were UTF-8; others come as halves of characters."""
+    return not any("\ud800" <= char <= "\udfff" for char in word)
 
 
 def _overview() -> argparse.ArgumentParser:

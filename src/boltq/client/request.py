@@ -39,6 +39,9 @@ class Ask(Generic[T]):
     mistakes: type[InvalidJob] = InvalidJob  # what is raised when the server finds some in the body
 
 
+_HALVES: Final = "surrogatepass"  # half of a character is sent as it is, and the API says where it stands
+
+
 @dataclass(frozen=True)
 class Request(Generic[T]):
     """A call, ready to be sent."""
@@ -49,8 +52,11 @@ class Request(Generic[T]):
     @property
     def target(self) -> str:
         """The path with its names and its query."""
-        path = self.route.path.format_map({name: quote(text, safe="") for name, text in self.ask.names.items()})
-        query = urlencode([pair for name, value in self.ask.query.items() for pair in _pairs(name, value)])
+        path = self.route.path.format_map(
+            {name: quote(text, safe="", errors=_HALVES) for name, text in self.ask.names.items()}
+        )
+        pairs = [pair for name, value in self.ask.query.items() for pair in _pairs(name, value)]
+        query = urlencode(pairs, errors=_HALVES)
         return f"{path}?{query}" if query else path
 
     @cached_property
