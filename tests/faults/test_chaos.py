@@ -81,4 +81,5 @@ async def _run(storm: type[Storm], plan: Plan, folder: Path, capsys: Any) -> Any
     assert tally.findings == []
     assert tally.worker_kills >= 3
     assert tally.store_kills >= 1
+    assert tally.holes >= 3
     return tally

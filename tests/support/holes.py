@@ -49,7 +49,8 @@ class Link:
         """The client sees its connection reset; the server hears nothing of it."""
         self.was_reset = True
         raw: socket.socket = self.client.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with contextlib.suppress(OSError):  # it is gone already
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.client.transport.abort()
 
 
@@ -84,10 +85,15 @@ class Holes:
 
     async def pass_on(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         """One connection, until both ends are gone."""
-        if self._target.scheme == "unix":
-            there, server = await asyncio.open_unix_connection(self._target.path)
-        else:
-            there, server = await asyncio.open_connection(self._target.hostname, self._target.port)
+        try:
+            if self._target.scheme == "unix":
+                there, server = await asyncio.open_unix_connection(self._target.path)
+            else:
+                there, server = await asyncio.open_connection(self._target.hostname, self._target.port)
+        except OSError:  # the server is away
+            client.close()
+            return
+        self.links = [link for link in self.links if not (link.client.is_closing() and link.server.is_closing())]
         link = Link(client, server)
         self.links.append(link)
         ways = [asyncio.create_task(self._requests(reader, link)), asyncio.create_task(self._answers(there, link))]

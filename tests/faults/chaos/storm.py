@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from holes import Link, holes_before
 from worker_program import DONE, FAILED, RECORD, START
 
 from boltq import BoltQ, JobState, NewJob, StoreError
@@ -39,6 +40,7 @@ class Plan:
     worker_kill: float = 1.5  # seconds between, on average
     worker_freeze: float = 4.0  # and then for one to three leases
     store_kill: float = 3.0
+    hole: float = 0.7  # in the line between a worker and the store
     kept: int = 1_000_000  # jobs of history; far fewer than come: then the ledger alone tells
     flapping: bool = False  # one more worker, which is stopped for most of each lease, also in the calm
 
@@ -66,6 +68,8 @@ class Tally:
     freezes: int = 0
     store_kills: int = 0
     flaps: int = 0
+    holes: int = 0  # each with a connection in which only the store believes, and packets that come late
+    late_bytes: int = 0
     repeats: int = 0  # of submissions that had been answered
     runs: int = 0
     planned_retries: int = 0
@@ -113,7 +117,7 @@ class Storm:
                 poison_limit=1_000,
                 keep_completed=self.plan.kept,
             )
-            async with BoltQ(settings=self._settings) as app:
+            async with BoltQ(settings=self._settings) as app, holes_before(store.url) as self._line:
                 flapping = asyncio.create_task(self._flap())
                 try:
                     await self._blow(app)
@@ -132,7 +136,13 @@ class Storm:
             self._start_worker()
         async with asyncio.TaskGroup() as group:
             submitting = group.create_task(self._submit_all(app))
-            deeds = (self._kill_workers(), self._freeze_workers(), self._kill_store(), self._repeat(app))
+            deeds = (
+                self._kill_workers(),
+                self._freeze_workers(),
+                self._kill_store(),
+                self._repeat(app),
+                self._make_holes(),
+            )
             nemeses = [group.create_task(deed) for deed in deeds]
             await submitting
             for nemesis in nemeses:
@@ -175,7 +185,7 @@ class Storm:
     def _start_worker(self) -> None:
         number, self._started = self._started, self._started + 1
         environment = inherited_environment(
-            REDIS_ADDR=self._settings.redis_addr,
+            REDIS_ADDR=self._line.address,
             BOLTQ_LEASE=str(self._settings.lease),
             BOLTQ_PARTITIONS=str(self._settings.partitions),
             BOLTQ_POISON_LIMIT=str(self._settings.poison_limit),
@@ -197,6 +207,27 @@ class Storm:
             self._killed[victim.number] = time.monotonic()  # type: ignore[attr-defined]
             self.tally.worker_kills += 1
             self._start_worker()
+
+    async def _make_holes(self) -> None:
+        """A call of a worker, or its wait for mail, goes into a hole; the worker gives up; then the packets arrive.
+
+        Beats are left alone: so this is no excuse for a second run, but it makes the telling of an end late.
+        """
+        while True:
+            await asyncio.sleep(self._chance.uniform(0.5, 1.5) * self.plan.hole)
+            links = [link for word in ("_claim", "_settle", "BLPOP") for link in self._line.with_word(word)]
+            if not links:
+                continue
+            link, begun = self._chance.choice(links), time.monotonic()
+            link.holds = True
+            await asyncio.sleep(self._chance.uniform(0.0, 0.5))
+            link.reset()
+            self._away.append((begun, time.monotonic()))
+            self.tally.holes += 1
+            asyncio.get_running_loop().call_later(self._chance.uniform(0.05, 2.0), self._deliver, link)
+
+    def _deliver(self, link: Link) -> None:
+        self.tally.late_bytes += link.deliver()
 
     async def _freeze_workers(self) -> None:
         """It comes back later than its lease allows, and goes on where it was: what it says then must be refused."""
