@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, Optional, TypedDict, TypeVar, Union, Unpack
 
+import annotated_types
 import msgspec
 import pydantic
 import pytest
@@ -507,3 +508,25 @@ def test_of_a_union_the_kind_counts_that_loses_nothing(hint, value):
     function.__annotations__ = {"return": hint}
     found = Parameters(function).read_result(result_json(value))
     assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("hint", "good", "bad", "reason"),
+    [
+        (Annotated[int, pydantic.Field(gt=0)], 1, 0, "int >= 1"),
+        (pydantic.PositiveInt | None, 1, -1, "int >= 1"),
+        (list[Annotated[int, annotated_types.Ge(3)]], [3], [2], "int >= 3"),
+        (Annotated[str, pydantic.Field(min_length=2, pattern="^a")], "ab", "b", "length >= 2"),
+        (Annotated[str, pydantic.StringConstraints(pattern="^a")], "ab", "b", "matching regex"),
+        (Annotated[list[int], annotated_types.Len(1, 2)], [1], [], "length >= 1"),
+        (Annotated[int, msgspec.Meta(ge=1), "a note"], 1, 0, "int >= 1"),
+    ],
+)
+def test_bounds_count_in_whosever_words_they_are_written(hint, good, bad, reason):
+    def function(x): ...
+
+    function.__annotations__ = {"x": hint}
+    parameters = Parameters(function)
+    parameters.check(parameters.pack((good,), {}))
+    with pytest.raises(InvalidJob, match=reason):
+        parameters.check(parameters.pack((bad,), {}))

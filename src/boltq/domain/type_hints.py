@@ -4,9 +4,9 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Annotated, Any, Final, Union
 
 import msgspec
 
@@ -33,7 +33,44 @@ def read_hint(function: Callable[..., Any], hint: Any) -> Any:
     if hint is inspect.Parameter.empty:
         return Any
     home = types.SimpleNamespace(__annotations__={"hint": hint})
-    return typing.get_type_hints(home, globals_of(function), include_extras=True)["hint"]
+    return with_bounds(typing.get_type_hints(home, globals_of(function), include_extras=True)["hint"])
+
+
+def with_bounds(hint: Any) -> Any:
+    """The hint with its bounds in msgspec's words too: those of pydantic's `Field` and of `annotated_types`."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        notes = parts[1:]
+        told = [(bound, _told_by(note, bound)) for note in _single(notes) for bound in _BOUNDS]
+        bounds = {bound: value for bound, value in told if value is not None}
+        more = (msgspec.Meta(**bounds),) if bounds else ()
+        return Annotated[(with_bounds(parts[0]), *notes, *more)] if more or _changes(parts[0]) else hint
+    if origin is typing.Literal or not any(map(_changes, parts)):
+        return hint
+    inner = tuple(map(with_bounds, parts))
+    return Union[inner] if origin in (Union, types.UnionType) else origin[inner]  # noqa: UP007 - there are many
+
+
+def _changes(hint: Any) -> bool:
+    return with_bounds(hint) is not hint
+
+
+def _single(notes: Iterable[Any]) -> Iterator[Any]:
+    """Notes one by one: a `Field` has some, and so have groups such as `Len`."""
+    for note in notes:
+        inner = note if hasattr(note, "__is_annotated_types_grouped_metadata__") else getattr(note, "metadata", None)
+        if isinstance(inner, Iterable):
+            yield from _single(inner)
+        elif not isinstance(note, msgspec.Meta):
+            yield note
+
+
+def _told_by(note: Any, bound: str) -> Any:
+    value = getattr(note, bound, None)
+    return None if callable(value) else getattr(value, "pattern", value)
+
+
+_BOUNDS: Final = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
 
 
 def globals_of(function: Callable[..., Any]) -> dict[str, Any]:
