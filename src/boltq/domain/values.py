@@ -34,8 +34,6 @@ def json_bytes(value: Any, at: str = "") -> bytes:
         raise InvalidJob(_mistakes(value, at) or [(at, str(error))]) from None
     if b"null" in text and _may_lack_finite(value) and (mistakes := _not_finite(value, at)):
         raise InvalidJob(mistakes)
-    if _STARS in text and (mistakes := list(_secrets(value, at))):
-        raise InvalidJob(mistakes)
     return text
 
 
@@ -52,7 +50,10 @@ def write_foreign(value: Any) -> Any:
     dump = getattr(value, "model_dump", None)
     if dump is not None and not isinstance(value, type):
         model: Any = type(value)
-        return dump(mode="json", by_alias=_reads_what_it_writes(model))
+        dumped = dump(mode="json", by_alias=_reads_what_it_writes(model))
+        if _has_stars(dumped) and next(_secrets(value, ""), None):
+            raise TypeError("a secret is not written")
+        return dumped
     for plain in (str, int, float):
         if isinstance(value, plain):
             return plain(value)
@@ -184,6 +185,9 @@ def _can_be_name(key: Any) -> bool:
 
 
 def _leaf(value: Any, at: str) -> Iterator[tuple[str, str]]:
+    if secrets := list(_secrets(value, at)):
+        yield from secrets
+        return
     try:
         _encode(value)
     except (ValueError, TypeError, OverflowError) as error:
@@ -211,6 +215,13 @@ def _reads_what_it_writes(kind: Hashable) -> bool:
     """Whether a model of pydantic has one alias for both ways in its fields; its own names are written otherwise."""
     fields = getattr(kind, "model_fields", {}).values()
     return all(field.serialization_alias in (None, field.validation_alias) for field in fields)
+
+
+def _has_stars(dumped: Any) -> bool:
+    try:
+        return _STARS in _encode(dumped)
+    except (TypeError, ValueError, RecursionError, OverflowError):
+        return False  # whoever writes it hears of that
 
 
 def _secrets(value: Any, at: str) -> Iterator[tuple[str, str]]:
