@@ -325,15 +325,84 @@ def test_unknown_fields_and_wrong_types_hide_no_other_mistake() -> None:
 @pytest.mark.parametrize(
     ("steps", "expected"),
     [
-        ([{"id": 3, "job_type": "t"}, step("b", "a", x=1)], {"/steps/0/id", "/steps/1/x"}),
-        ([7, {"x": 1}], {"/steps/0", "/steps/1/x"}),
+        ([{"id": 3, "job_type": "t"}, step("b", "a", job_type="t", x=1)], {"/steps/0/id", "/steps/1/x"}),
+        ([{"id": 3, "job_type": "t"}, step("step-1", job_type="t")], {"/steps/0/id"}),
+        ([{"id": 3, "job_type": "t"}, step("b", "a", job_type="t", run_if="one_failed")], {"/steps/0/id"}),
+        ([7, {"x": 1}], {"/steps/0", "/steps/1/x", "/steps/1/job_type"}),
+        ([step("a", job_type="t"), step("b", job_type="t", depends_on="a"),
+          step("c", "b", job_type="t", params={"x": "{{ steps.a.result }}"})], {"/steps/1/depends_on"}),
+        ([step("a", job_type="t", map={}), step("b", "a", job_type="t", when="steps.a.stats.total > 0")],
+         {"/steps/0/map/over"}),
+        ([step("a", job_type="t", retry={"max_attempts": 0, "backof": 1}, map={"over": 5, "x": 1}, queue="a b")],
+         {"/steps/0/retry/max_attempts", "/steps/0/retry/backof", "/steps/0/map/x", "/steps/0/queue"}),
         ({}, {"/steps"}),
     ],
-)
-def test_where_the_rest_depends_on_what_is_wrong_only_that_is_named(steps: Any, expected: set[str]) -> None:
+)  # fmt: skip
+def test_what_depends_on_something_that_is_wrong_is_not_named(steps: Any, expected: set[str]) -> None:
     with pytest.raises(InvalidWorkflow) as error:
         read_and_compile(json.dumps({"name": "w", "steps": steps}))
     assert {at for at, _ in error.value.errors} == expected
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"name": 5}, {"/name"}),
+        ({"name": None}, {"/name"}),
+        ({"tags": [1, "a", 2]}, {"/tags/0", "/tags/2"}),
+        ({"on_failure": "x"}, {"/on_failure"}),
+        ({"finally": [None, {"jobtype": "t"}]}, {"/finally/0", "/finally/1/jobtype", "/finally/1/job_type"}),
+        ({"output": "{{ input.q }}", "tags": 5}, {"/output", "/tags"}),
+    ],
+)
+def test_what_is_wrong_beside_the_steps_hides_nothing_in_them(more: dict[str, Any], expected: set[str]) -> None:
+    with pytest.raises(InvalidWorkflow) as error:
+        read_and_compile(json.dumps({"name": "w", "steps": [step("d", job_type="t", when="1 +")], **more}))
+    assert {at for at, _ in error.value.errors} == expected | {"/steps/0/when"}
+
+
+def test_a_forgotten_name_hides_nothing() -> None:
+    inner = {"steps": [step("d", "zz", job_type="t"), {"x": 1, "job_type": "t"}]}
+    with pytest.raises(InvalidWorkflow) as error:
+        read_and_compile(json.dumps({"steps": [step("d", "zz", job_type="t"), {"workflow": inner}], "queue": "a b"}))
+    assert {at for at, _ in error.value.errors} == {
+        "/name", "/queue", "/steps/0/depends_on/0", "/steps/1/workflow/name", "/steps/1/workflow/steps/0/depends_on/0",
+        "/steps/1/workflow/steps/1/x",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wrong", "at"),
+    [
+        ({"job_type": 5}, "job_type"),
+        ({"type": "x"}, "type"),
+        ({"retry": 5}, "retry"),
+        ({"retry": {"on": ["x"]}}, "retry/on/0"),
+        ({"retry": {"backoff": {"factor": "x"}}}, "retry/backoff/factor"),
+        ({"map": 5}, "map"),
+        ({"map": {}}, "map/over"),
+        ({"map": {"over": [1], "max_concurrency": "x"}}, "map/max_concurrency"),
+        ({"run_if": {"at_least": "x"}}, "run_if/at_least"),
+        ({"run_if": {}}, "run_if/at_least"),
+        ({"run_if": "x"}, "run_if"),
+        ({"depends_on": "b"}, "depends_on"),
+        ({"depends_on": [5]}, "depends_on/0"),
+        ({"allow_failure": "yes"}, "allow_failure"),
+        ({"when": 5}, "when"),
+        ({"job_type": None, "wait": 5}, "wait"),
+        ({"job_type": None, "wait": {"seconds": []}}, "wait/seconds"),
+        ({"job_type": None, "approval": {"prompt": 5}}, "approval/prompt"),
+        ({"job_type": None, "workflow": 5}, "workflow"),
+        ({"job_type": None, "workflow": {"name": "c", "steps": 5}}, "workflow/steps"),
+        ({"job_type": None, "workflow": {"name": "c", "steps": [5]}}, "workflow/steps/0"),
+        ({"job_type": None, "workflow": {"steps": [{"job_type": "t"}]}}, "workflow/name"),
+    ],
+)
+def test_what_is_wrong_in_a_step_hides_nothing_and_makes_nothing_wrong(wrong: dict[str, Any], at: str) -> None:
+    steps = [step("b", job_type="t", when="1 +"), {"id": "q", "job_type": "t", **wrong}, step("c", "no", job_type="t")]
+    with pytest.raises(InvalidWorkflow) as error:
+        read_and_compile(json.dumps({"name": "w", "steps": steps}))
+    assert {at for at, _ in error.value.errors} == {"/steps/0/when", f"/steps/1/{at}", "/steps/2/depends_on/0"}
 
 
 @pytest.mark.parametrize(

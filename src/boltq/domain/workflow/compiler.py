@@ -1,7 +1,7 @@
 """Makes a plan of a form, or says everything that is wrong with it."""
 
 import difflib
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from boltq.domain.job import Priority
@@ -49,13 +49,44 @@ def examine(body: bytes, change: Callable[[WorkflowForm], WorkflowForm] = lambda
     form, mistakes = read_form_leniently(body)
     if form is None:
         return Examined(None, None, mistakes)
-    form, taken_out = change(form), tuple(at for at, _ in mistakes)
+    form = change(form)
     try:
         plan = compile_workflow(form)
     except InvalidWorkflow as error:
-        more = [one for one in error.errors if not is_within(one[0], taken_out)]
+        more = _certain(error.errors, [at for at, _ in mistakes])
         return Examined(form, None, [*mistakes, *more] or list(error.errors))
     return Examined(form, None if mistakes else plan, mistakes)
+
+
+def _certain(found: Iterable[Mistake], unread: Sequence[str]) -> Iterator[Mistake]:
+    """Those mistakes that are there whatever should stand where something could not be read."""
+    doubtful = [_in_doubt(at) for at in unread]
+    unsure = [(words, _around(at)) for at in unread for words, fields in _UNSURE.items() if _says(at, fields)]
+    for at, why in found:
+        if not is_within(at, doubtful) and not any(words in why and is_within(at, [place]) for words, place in unsure):
+            yield at, why
+
+
+def _in_doubt(at: str) -> str:
+    """What cannot be judged when that could not be read: the whole step where it tells of what kind it is."""
+    parts = at.split("/")
+    number = max((n for n, part in enumerate(parts) if part.isdigit() and parts[n - 1] in _LISTS), default=0)
+    field, inner = [*parts[number + 1 :], ""][0], parts[number + 2 :]
+    if not number or field not in _TELLS_KIND or (field == "workflow" and inner):
+        return at
+    return "/".join(parts[: number + (2 if inner and field != "depends_on" else 1)])
+
+
+def _around(at: str) -> str:
+    """The workflow in whose steps that is."""
+    parts = at.split("/")
+    return "/".join(parts[: max(n for n, part in enumerate(parts) if part in _LISTS)])
+
+
+def _says(at: str, fields: Container[str]) -> bool:
+    """Whether one of these fields could not be read there; a whole step, or a list of steps, has all of them."""
+    *_, before, last = ["", *at.split("/")]
+    return last in fields or last in _LISTS or (last.isdigit() and (before in fields or before in _LISTS))
 
 
 def read_and_compile(body: bytes | str) -> tuple[WorkflowForm, Plan]:
@@ -75,6 +106,15 @@ def named_steps(form: WorkflowForm) -> Iterator[tuple[Group, str, str, StepForm]
             yield group, usual if step.id is None else step.id, f"/{group}/{number}", step
 
 
+_NO_STEP: Final = "there is no step"
+_NO_ORDER: Final = "does not come before"
+_TWICE: Final = "there is another step"
+_TOO_FEW: Final = "needs a step that it depends on"
+_FEWER: Final = "steps only"
+_UNSURE: Final = {_NO_ORDER: ("id", "depends_on")} | dict.fromkeys((_NO_STEP, _TWICE, _TOO_FEW, _FEWER), ("id",))
+"""Mistakes that may be none when these fields of any step could not be read."""
+_LISTS: Final = ("steps", "on_failure", "finally")
+_TELLS_KIND: Final = ("", "id", "type", "depends_on", "map", "wait", "approval", "workflow")
 _USUAL_ID: Final = {Group.STEPS: "step", Group.ON_FAILURE: "on-failure", Group.FINALLY: "finally"}
 _LATER: Final = {group: number for number, group in enumerate(Group)}
 _NEEDS_PARENTS: Final = frozenset(Rule) - {Rule.ALL_SUCCESS, Rule.ALL_DONE, Rule.NONE_FAILED, Rule.AT_LEAST}
@@ -176,7 +216,7 @@ class _Compiler:
             at = self._at + place
             usual = self._spellings.step(form, at)
             if step_id in self._drafts:
-                self._wrong(f"{at}/id", f"there is another step {step_id}, at {self._drafts[step_id].at}")
+                self._wrong(f"{at}/id", f"{_TWICE} {step_id}, at {self._drafts[step_id].at}")
             else:
                 self._drafts[step_id] = _Draft(usual, step_id, group, at)
             self._mistakes += [*check_fit(form, at), *check_step(usual, at)]
@@ -271,7 +311,7 @@ class _Compiler:
             return found
         many = len(self._mistakes) > bounds.MAX_MISTAKES  # nobody will read the rest
         close = [] if many else difflib.get_close_matches(step_id[:100], self._drafts, n=1, cutoff=0.6)
-        return f"there is no step {step_id[:100]!r}" + (f"; did you mean {close[0]}?" if close else "")
+        return f"{_NO_STEP} {step_id[:100]!r}" + (f"; did you mean {close[0]}?" if close else "")
 
     def _elsewhere(self, step_id: str) -> str | None:
         """Whose step it is, when it is one of the workflow around this one, or of one inside of it."""
@@ -335,7 +375,7 @@ class _Compiler:
         for use in draft.uses:
             step = use.reference.step or ""
             if step in numbers and not ancestors >> numbers[step] & 1:
-                self._wrong(use.at, f"{step} does not come before {draft.id}: add it to depends_on")
+                self._wrong(use.at, f"{step} {_NO_ORDER} {draft.id}: add it to depends_on")
 
     def _levels(self, drafts: list[_Draft], numbers: Mapping[str, int]) -> list[int] | None:
         edges = _edges(drafts, numbers)
@@ -369,9 +409,9 @@ class _Compiler:
     def _check_rule(self, draft: _Draft) -> None:
         count = len(draft.parents)
         if draft.rule in _NEEDS_PARENTS and not count:
-            self._wrong(f"{draft.at}/run_if", f"{draft.rule} needs a step that it depends on")
+            self._wrong(f"{draft.at}/run_if", f"{draft.rule} {_TOO_FEW}")
         if isinstance(draft.form.run_if, AtLeastForm) and draft.form.run_if.at_least > count:
-            self._wrong(f"{draft.at}/run_if/at_least", f"it depends on {count} steps only")
+            self._wrong(f"{draft.at}/run_if/at_least", f"it depends on {count} {_FEWER}")
 
     def _step(self, draft: _Draft, level: int, dependents: list[str]) -> PlannedStep:
         form = draft.form

@@ -195,6 +195,11 @@ class StepForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=
     """One step. `type` may be left out: it is told by `wait`, `approval` or `workflow`, and is `job` otherwise."""
 
     ABSENT: ClassVar[Mapping[str, str]] = {"tenant": _NO_TENANTS, "version": _NO_VERSIONS, "as": "a field of map"}
+    STAND_IN: ClassVar[bytes] = b'{"job_type": "x"}'
+    STAND_INS: ClassVar[Mapping[str, bytes]] = {
+        "map": b'{"over": []}',
+        "workflow": b'{"name": "x", "steps": [{"job_type": "x"}]}',
+    }
 
     id: Annotated[StepId | None, msgspec.Meta(description="null: step-1, step-2 and so on, by its place")] = None
     type: Annotated[
@@ -261,6 +266,7 @@ class WorkflowForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, fro
 
     ABSENT: ClassVar[Mapping[str, str]] = {"tenant": _NO_TENANTS, "version": _NO_VERSIONS, "definition": _NO_VERSIONS}
     EXPECTED: ClassVar[str] = "a workflow's form is expected here, not a name"
+    STAND_INS: ClassVar[Mapping[str, bytes]] = {"name": b'"x"', "steps": b'[{"job_type": "x"}]'}
 
     name: Annotated[str, msgspec.Meta(description=f"for people and for lists: 1 to {limits.MAX_NAME_CHARS} characters")]
     steps: Annotated[

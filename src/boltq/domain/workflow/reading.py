@@ -1,12 +1,12 @@
 """Reads JSON into a struct, or says everything that does not fit, each thing with its JSON pointer."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cache
 from itertools import islice
 from types import UnionType
-from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -17,16 +17,25 @@ from boltq.domain.workflow.mistakes import InvalidWorkflow, Mistake, escaped, ra
 T = TypeVar("T", bound=msgspec.Struct)
 
 
+class Misfit(NamedTuple):
+    """What does not fit, and what is done with it so that the rest can be understood."""
+
+    at: str
+    why: str
+    place: str | None = None  # what is taken out, or replaced; None: nothing can be understood without it
+    instead: bytes | None = None  # JSON that stands there; None: nothing does
+
+
 def read_leniently(body: bytes, kind: type[T]) -> tuple[T | None, list[Mistake]]:
     """The struct that a JSON text is without what does not fit it, and what that is.
 
-    None where nothing can be told of the rest: a part is missing or of a wrong type on which other parts depend.
-    Raises InvalidWorkflow for what is no JSON.
+    What may not be left out is replaced by what its struct names in `STAND_INS`, or a step's `STAND_IN`. None where
+    nothing can be told of the rest. Raises InvalidWorkflow for what is no JSON.
     """
     try:
         return read_struct(body, kind), []
     except InvalidWorkflow as error:
-        found = mistakes_in(body, kind)
+        found = _misfits(body, kind)
         if not found:
             raise
         return _without(body, kind, found), list(error.errors)
@@ -48,12 +57,7 @@ def read_struct(body: bytes, kind: type[T]) -> T:
 
 def mistakes_in(body: bytes, kind: Any) -> list[Mistake]:
     """Everything in a JSON text that does not fit a type; nothing when it fits, or is no JSON further on."""
-    try:
-        return list(islice(_in_value(body, kind, ""), MAX_MISTAKES + 1))
-    except RecursionError:
-        return [("", "nested too deeply")]
-    except msgspec.DecodeError:
-        return []
+    return [(found.at, found.why) for found in _misfits(body, kind)]
 
 
 def words_of(kind: Any) -> Iterator[str]:
@@ -73,38 +77,51 @@ def plain(error: Exception) -> str:
     return reason[:1].lower() + reason[1:300]
 
 
-def _without(body: bytes, kind: type[T], found: list[Mistake]) -> T | None:
-    """The struct that is left when the fields with these mistakes are taken out."""
-    places = [at.split("/")[1:] for at, _ in found]
-    if any(not place or place[-1] in _SAY_MORE or place[-1].isdigit() for place in places):
+def _misfits(body: bytes, kind: Any) -> list[Misfit]:
+    try:
+        return list(islice(_in_value(body, kind, ""), MAX_MISTAKES + 1))
+    except RecursionError:
+        return [Misfit("", "nested too deeply")]
+    except msgspec.DecodeError:
+        return []
+
+
+def _without(body: bytes, kind: type[T], found: list[Misfit]) -> T | None:
+    """The struct that is left when what does not fit is taken out or replaced."""
+    changes = {tuple(one.place.split("/")[1:]): one.instead for one in found if one.place}
+    if len(changes) == 0 or any(one.place is None for one in found):
         return None
     try:
-        left: T = _decoder(kind).decode(_cut(body, places))
+        left: T = _decoder(kind).decode(_changed(body, changes))
     except (msgspec.DecodeError, RecursionError):
         return None
     return left
 
 
-def _cut(piece: bytes, places: list[list[str]]) -> bytes:
-    """A JSON text without what is at these places. What is not taken out stays as it was written, to the byte."""
+def _changed(piece: bytes, changes: Mapping[tuple[str, ...], bytes | None]) -> bytes:
+    """A JSON text with other values at these places, or none. The rest stays as it was written, to the byte."""
     kept: dict[str, msgspec.Raw] | list[msgspec.Raw] = msgspec.json.decode(
         piece, type=dict[str, msgspec.Raw] | list[msgspec.Raw]
     )
-    inner: dict[str, list[list[str]]] = {}
-    for first, *rest in places:
-        inner.setdefault(first, []).append(rest)
+    inner: dict[str, dict[tuple[str, ...], bytes | None]] = {}
+    for (first, *rest), instead in changes.items():
+        inner.setdefault(first, {})[tuple(rest)] = instead
     if isinstance(kept, list):
-        pieces = [_cut(raw, inner[str(n)]) if str(n) in inner else raw for n, raw in enumerate(kept)]
+        pieces = [_replaced(raw, inner.get(str(number))) or b"null" for number, raw in enumerate(kept)]
         return msgspec.json.encode([msgspec.Raw(one) for one in pieces])
-    left: dict[str, msgspec.Raw] = {}
-    for key, raw in kept.items():
-        within = inner.get(escaped(key), [])
-        if [] not in within:
-            left[key] = msgspec.Raw(_cut(raw, within)) if within else raw
-    return msgspec.json.encode(left)
+    keys = {escaped(key): key for key in kept}
+    left = {key: _replaced(raw, inner.get(escaped(key))) for key, raw in kept.items()}
+    left |= {keys.get(place, place): there[()] for place, there in inner.items() if () in there}
+    return msgspec.json.encode({key: msgspec.Raw(one) for key, one in left.items() if one is not None})
 
 
-def _in_value(piece: bytes, kind: Any, at: str) -> Iterator[Mistake]:
+def _replaced(raw: bytes, changes: Mapping[tuple[str, ...], bytes | None] | None) -> bytes | None:
+    if not changes:
+        return raw
+    return changes[()] if () in changes else _changed(raw, changes)
+
+
+def _in_value(piece: bytes, kind: Any, at: str) -> Iterator[Misfit]:
     """Goes into lists and objects as far as the type does, and complains of the innermost thing that is wrong."""
     try:
         msgspec.json.decode(piece, type=kind)
@@ -112,11 +129,17 @@ def _in_value(piece: bytes, kind: Any, at: str) -> Iterator[Mistake]:
         item, struct = _inside(kind)
         if item is not None and (pieces := _opened(piece, list[msgspec.Raw])) is not None:
             for number, inner in enumerate(pieces):
-                yield from _in_value(inner, item, f"{at}/{number}")
+                yield from _in_item(inner, item, f"{at}/{number}")
         elif struct is not None and (pieces := _opened(piece, dict[str, msgspec.Raw])) is not None:
             yield from _in_object(pieces, struct, at)
         else:
-            yield at, _explained(error, kind, struct)
+            yield Misfit(at, _explained(error, kind, struct))
+
+
+def _in_item(piece: bytes, kind: Any, at: str) -> Iterator[Misfit]:
+    instead: bytes | None = getattr(_inside(kind)[1], "STAND_IN", None)
+    for found in _in_value(piece, kind, at):
+        yield found if found.place or not instead else found._replace(place=at, instead=instead)
 
 
 def _explained(error: Exception, kind: Any, struct: type[msgspec.Struct] | None) -> str:
@@ -127,15 +150,21 @@ def _explained(error: Exception, kind: Any, struct: type[msgspec.Struct] | None)
     return plain(error) + (f": {expected}" if expected else "")
 
 
-def _in_object(pieces: dict[str, msgspec.Raw], kind: type[msgspec.Struct], at: str) -> Iterator[Mistake]:
+def _in_object(pieces: dict[str, msgspec.Raw], kind: type[msgspec.Struct], at: str) -> Iterator[Misfit]:
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    stand_ins: dict[str, bytes] = getattr(kind, "STAND_INS", {})
     for name, piece in pieces.items():
-        if name in fields:
-            yield from _in_value(piece, fields[name].type, f"{at}/{name}")
-        else:
+        here = f"{at}/{escaped(name)}"
+        if name not in fields:
             absent: dict[str, str] = getattr(kind, "ABSENT", {})
-            yield f"{at}/{escaped(name)}", absent.get(name) or unknown(name, list(fields))
-    yield from ((f"{at}/{name}", "required") for name, field in fields.items() if field.required and name not in pieces)
+            yield Misfit(here, absent.get(name) or unknown(name, list(fields)), here)
+            continue
+        for found in _in_value(piece, fields[name].type, here):
+            can_go = name in stand_ins or not fields[name].required
+            yield found if found.place or not can_go else found._replace(place=here, instead=stand_ins.get(name))
+    for name, field in fields.items():
+        if field.required and name not in pieces:
+            yield Misfit(f"{at}/{name}", "required", f"{at}/{name}" if name in stand_ins else None, stand_ins.get(name))
 
 
 def _inside(kind: Any) -> tuple[Any, type[msgspec.Struct] | None]:
@@ -163,6 +192,4 @@ def _decoder(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 
-_SAY_MORE: Final = frozenset({"id", "type", "depends_on", "steps", "on_failure", "finally", "workflow", "map"})
-"""Fields without which other fields would seem wrong that are not."""
 _PLACE: Final = re.compile(r" - at `\$.*`$", re.DOTALL)
