@@ -138,6 +138,34 @@ def starts_and_dies(path: str) -> None:
 
 
 @app.task(executor="process")
+def leaves_a_holder(path: str, way: str, *, dies: bool) -> None:
+    """Leaves a copy that holds its end of the pipe, maybe in a session of its own; then it dies, or waits."""
+    copy = os.fork()
+    if not copy:
+        if way == "daemon":
+            os.setsid()
+        time.sleep(300)
+        os._exit(0)
+    Path(path).write_text(str(copy))
+    if dies:
+        os._exit(3)
+    time.sleep(300)
+
+
+@app.task(executor="process")
+def forks_and_returns(path: str, way: str) -> str:
+    """Both of it come to an end: the copy returns as well, or wants to leave."""
+    copy = os.fork()
+    if not copy:
+        time.sleep(0.3)
+        if way == "leaves":
+            sys.exit()
+        return "from the copy"
+    Path(path).write_text(str(copy))
+    return "from the job"
+
+
+@app.task(executor="process")
 def ends_its_program() -> int:
     """Starts another program and ends it by SIGTERM, as one does."""
     program = subprocess.Popen(["sleep", "300"])

@@ -1,5 +1,6 @@
 """Functions in processes of their own: what they start ends with them, and what is sent to a whole unit spares them."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -63,6 +64,54 @@ async def test_what_it_started_ends_when_it_has_died(boltq_app, worker, path):
         with pytest.raises(JobFailed, match="exit code 3"):
             await job.result(20)
         await eventually(lambda: not any(alive(pid) for pid in pids(path)))
+
+
+@pytest.fixture
+def leftovers(path):
+    """What a job leaves behind in a session of its own outlives it, and is ours to end."""
+    yield
+    for pid in pids(path):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("leftovers")
+@pytest.mark.parametrize("way", ["copy", "daemon"])
+async def test_its_death_is_seen_though_something_holds_its_pipe(boltq_app, worker, path, way):
+    """A copy of it has all that it had open; the job has an hour, and must not wait for that."""
+    process_tasks.listed(boltq_app, "leaves_a_holder", timeout=3_600, max_attempts=1)
+    async with worker(slots=1) as one:
+        job = await boltq_app.submit("leaves_a_holder", {"path": str(path), "way": way, "dies": True})
+        with pytest.raises(JobFailed, match="exit code 3"):
+            await job.result(20)
+        await eventually(lambda: not one._runs and not one._buffer.busy)
+
+
+@pytest.mark.usefixtures("leftovers")
+@pytest.mark.parametrize("end", ["timeout", "cancel"])
+async def test_a_killed_one_gives_its_slot_back_though_a_daemon_holds_its_pipe(boltq_app, worker, path, end):
+    process_tasks.listed(boltq_app, "leaves_a_holder", timeout=5 if end == "timeout" else 3_600, max_attempts=1)
+    process_tasks.listed(boltq_app, "cube")
+    async with worker(slots=1):
+        job = await boltq_app.submit("leaves_a_holder", {"path": str(path), "way": "daemon", "dies": False})
+        await eventually(lambda: len(pids(path)) == 1)
+        if end == "cancel":
+            await job.cancel()
+        with pytest.raises(JobCancelled if end == "cancel" else JobFailed):
+            await job.result(20)
+        assert await (await boltq_app.submit("cube", {"n": 3})).result(20) == 27
+
+
+@pytest.mark.parametrize("way", ["returns", "leaves"])
+async def test_a_copy_of_it_does_not_speak_in_its_name(boltq_app, worker, path, way):
+    """Its word would be taken for the next job's."""
+    process_tasks.listed(boltq_app, "forks_and_returns", max_attempts=1)
+    process_tasks.listed(boltq_app, "cube", max_attempts=1)
+    async with worker(slots=1):
+        job = await boltq_app.submit("forks_and_returns", {"path": str(path), "way": way})
+        assert await job.result(20) == "from the job"
+        await eventually(lambda: not any(alive(pid) for pid in pids(path)))
+        assert [await (await boltq_app.submit("cube", {"n": n})).result(20) for n in (2, 3)] == [8, 27]
 
 
 @pytest.mark.parametrize("seconds", [60, 0])

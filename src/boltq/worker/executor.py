@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import inspect
 import math
+import os
 import types
 from collections.abc import Coroutine, Generator
 from typing import Any
@@ -80,7 +81,7 @@ class Executor:
         task = run.task
         slot = asyncio.current_task()
         assert slot is not None  # noqa: S101 - for the type checker
-        run.slot = slot
+        run.slot, home = slot, os.getpid()
         context, work = self._context.copy(), _awaited(run)
         try:
             return Completed(await _within(context, work, context.run(work.send, None)))
@@ -95,6 +96,7 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - the one place that catches everything: around a function
             return outcome_of(error, task.retry)
         finally:
+            _end_copy(home)
             run.slot = None
             if slot.cancelling():
                 await self._absorb_cancel(slot)
@@ -160,7 +162,7 @@ def _within(context: contextvars.Context, work: Coroutine[Any, Any, str], awaite
 def call(run: Run) -> Outcome:
     """Run a plain function in this thread."""
     enter_job(run.context)
-    task = run.task
+    task, home = run.task, os.getpid()
     try:
         args, kwargs = task.parameters.unpack(run.job.data)
         if task.parameters.wants_context:
@@ -171,6 +173,14 @@ def call(run: Run) -> Outcome:
         return Completed(result_json(result))
     except BaseException as error:  # noqa: BLE001 - around a function
         return outcome_of(error, task.retry)
+    finally:
+        _end_copy(home)
+
+
+def _end_copy(home: int) -> None:
+    """A function has forked, and its copy has come to its end as well: that must not speak and work in our name."""
+    if os.getpid() != home:
+        os._exit(0)
 
 
 def outcome_of(error: BaseException, policy: RetryPolicy) -> Outcome:

@@ -14,12 +14,14 @@ import importlib
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,6 +53,10 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
 _spawn = multiprocessing.get_context("spawn")
+
+_LOOK: Final = 0.5  # seconds between looks whether a child that says nothing is alive
+_COLLECT: Final = 5.0  # seconds for one that was killed to be gone
+_SOON: Final = 0.05
 
 _FOR_THE_WORKER: Final = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}  # not on Windows
 
@@ -153,7 +159,7 @@ class _Child:
         try:
             self._pipe.send_bytes(msgspec.msgpack.encode(order))
             while True:
-                report = msgspec.msgpack.decode(self._pipe.recv_bytes(), type=Report)
+                report = msgspec.msgpack.decode(self._receive(), type=Report)
                 if report.asks:
                     self._pipe.send_bytes(msgspec.msgpack.encode(_answer(run)))
                 elif report.telling:
@@ -162,6 +168,13 @@ class _Child:
                     return _outcome(report)
         except (EOFError, OSError):
             return self._ended(run)
+
+    def _receive(self) -> bytes:
+        """What it says next. Raises EOFError when it is dead, though something that it started may hold the pipe."""
+        while not self._pipe.poll(_LOOK):
+            if not self._process.is_alive() and not self._pipe.poll():
+                raise EOFError
+        return self._pipe.recv_bytes()
 
     def _ended(self, run: Run) -> Outcome:
         self._collect()
@@ -186,6 +199,7 @@ class _Child:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # it leads no group yet, or is gone
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
+        _hang_up(self._pipe)
 
     def end(self) -> None:
         """Collect what is left of it."""
@@ -195,7 +209,16 @@ class _Child:
     def _collect(self) -> None:
         self.kill()  # it may have died, and what it has started is still there
         self._over = True
-        self._process.join(5)
+        until = time.monotonic() + _COLLECT
+        while self._process.is_alive() and time.monotonic() < until:
+            wait([self._process.sentinel], _SOON)  # what it has started may hold that, too
+
+
+def _hang_up(pipe: Connection) -> None:
+    """Let nobody wait at this end any longer; who holds the other one does not matter."""
+    if hasattr(socket, "AF_UNIX") and not pipe.closed:  # on Windows it is no socket
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(pipe.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
 
 
 def _answer(run: Run) -> Answer:
