@@ -573,7 +573,7 @@ async def repeated(call: Callable[[], Awaitable[T]], pauses: Iterable[float] = R
 
 
 def _chunks(jobs: Sequence[NewJob], places: Sequence[int]) -> Iterable[Sequence[int]]:
-    """Stretches of at most MAX_BATCH jobs and MAX_BATCH_BYTES of data; of fewer jobs where many are of different types.
+    """Stretches of at most MAX_CALL jobs and MAX_CALL_BYTES of data; of fewer jobs where many are of different types.
 
     A job that is unlike those before it costs the store about three times as much.
     """
@@ -583,7 +583,7 @@ def _chunks(jobs: Sequence[NewJob], places: Sequence[int]) -> Iterable[Sequence[
         job = jobs[place]
         length, route = len(job.data), (job.queue, job.type, job.priority)
         cost = 1 if route in routes else _NEW_ROUTE
-        if chunk and (weight + cost > limits.MAX_BATCH or size + length > limits.MAX_BATCH_BYTES):
+        if chunk and (weight + cost > limits.MAX_CALL or size + length > limits.MAX_CALL_BYTES):
             yield chunk
             chunk, size, weight, cost, routes = [], 0, 0, _NEW_ROUTE, set()
         chunk.append(place)

@@ -110,11 +110,12 @@ class Inspector(Search):
         """Jobs by id, None for those that are not there."""
         found: dict[str, JobRecord | None] = {}
         for partition, homed in self._broker.layout.homes(ids).items():
-            for start in range(0, len(homed), limits.MAX_PAGE):
-                chunk = homed[start : start + limits.MAX_PAGE]
-                rows = await self._read("get", partition, pack(chunk))
-                for job_id, row in zip(chunk, rows, strict=True):
+            at = 0
+            while at < len(homed):  # what is too much for one call is left out at its end
+                rows = await self._read("get", partition, pack(homed[at : at + limits.MAX_PAGE]))
+                for job_id, row in zip(homed[at:], rows, strict=False):
                     found[job_id] = record(*row) if row else None
+                at += len(rows)
         return [found.get(job_id) for job_id in ids]
 
     async def queues(self, names: Sequence[str] = ()) -> list[QueueStats]:

@@ -40,7 +40,7 @@ class Submitter:
     def _flush(self) -> None:
         self._flush_is_due = False
         while self._waiting and len(self._calls) < MAX_CALLS:
-            batch, self._waiting = self._waiting[: limits.MAX_BATCH], self._waiting[limits.MAX_BATCH :]
+            batch, self._waiting = self._waiting[: limits.MAX_CALL], self._waiting[limits.MAX_CALL :]
             call = quiet(self._loop.create_task(self._send(batch)))
             self._calls.add(call)
             call.add_done_callback(self._ended)

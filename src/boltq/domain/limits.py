@@ -5,11 +5,13 @@ import re
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 NAME_RULE = "1 to 100 of A-Z a-z 0-9 . _ -, the first one a letter or a digit"
 
-MAX_BATCH = 1_000  # items of one call to the store
+MAX_BATCH = 1_000  # items of one request
+MAX_CALL = 500  # jobs of one call to the store: it answers nobody else meanwhile
+MAX_CALL_BYTES = 1 << 20  # of data in one call to the store, or one job's
 MAX_ACTED = 250  # jobs that are cancelled, replayed, deleted, ... in one call: more would hold the store up for long
 MAX_DATA_BYTES = 1 << 20
 MAX_RESULT_BYTES = 1 << 20
-MAX_BATCH_BYTES = 8 << 20  # of data in one call: keeps one call's share of the server short
+MAX_BATCH_BYTES = 8 << 20  # of data in one request, and of results that one step refers to
 MAX_DEPTH = 64
 MAX_KEY_CHARS = 200  # an idempotency key
 MAX_ATTEMPTS = 1_000

@@ -19,13 +19,14 @@ from boltq.broker.calls import Claim, Mark, Settling
 from boltq.broker.scripts import UNCOUNTED
 from boltq.domain.errors import BoltQError, Conflict, StoreError, StoreFault
 from boltq.domain.job import ClaimedJob
+from boltq.domain.limits import MAX_CALL_BYTES
 from boltq.worker.buffer import Buffer
 
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN: Final = 5.0  # seconds, without any reason to
 MAIL_SECONDS: Final = 10.0
-MOST_SETTLED: Final = 500  # of one call, which claims as many besides
+MOST_SETTLED: Final = 250  # of one call, which claims as many besides
 LONGEST_PAUSE: Final = 2.0  # between tries while the store is away
 
 UNKNOWN: Final = "unknown"  # what became of a run: its worker did not know of it
@@ -57,9 +58,10 @@ class Outbox:
             self._items[worker_id] = [item]
         self._wake()
 
-    def take(self, most: int = MOST_SETTLED) -> tuple[str, list[Settling]]:
-        """The oldest ones of one registration, and which one that is."""
+    def take(self) -> tuple[str, list[Settling]]:
+        """The oldest ones of one registration, as many as one call brings, and which one that is."""
         for worker_id, items in self._items.items():
+            most = _fitting(items)
             if len(items) > most:
                 self._items[worker_id] = items[most:]
             else:
@@ -72,6 +74,16 @@ class Outbox:
         """They could not be sent."""
         if items:
             self._items[worker_id] = items + self._items.get(worker_id, [])
+
+
+def _fitting(items: list[Settling]) -> int:
+    """How many of them go in one call: so many at most, and so many bytes unless it is one."""
+    size = 0
+    for n, item in enumerate(items[:MOST_SETTLED]):
+        size += len(item.text) + len(item.data)
+        if size > MAX_CALL_BYTES and n:
+            return n
+    return min(len(items), MOST_SETTLED)
 
 
 class Fetcher:
@@ -177,7 +189,7 @@ class Fetcher:
     def _room(self) -> int:
         if not self.claiming or (self._suspect and len(self._buffer)):
             return 0
-        return self._buffer.room()
+        return min(MOST_SETTLED, self._buffer.room())
 
     async def _send(self, worker_id: str, items: list[Settling], want: int) -> Claim:
         self._start, self._number = self._start + 1, self._number + 1

@@ -2,7 +2,8 @@
 -- get: jobs as they stand, with payload, result, log lines and past runs.
 --   ARGV     now, msgpack of ids
 --   returns  msgpack of [row, log lines, runs, place] for each, or [] for an id that is not there; a run is [attempt,
---            delivery, worker, started, ended, outcome, error], a place [workflow, step, item or 0], or [] without one
+--            delivery, worker, started, ended, outcome, error], a place [workflow, step, item or 0], or [] without one.
+--            Those that are too much for one call are left out at the end: ask again for them
 --@use reading
 local function place_of(text)
   local at = words(text)
@@ -10,13 +11,24 @@ local function place_of(text)
   return step and { at[1], cmsgpack.unpack(step)[1], tonumber(at[3]) or 0 } or {}
 end
 
-local rows = {}
+local function size_of(texts, from)
+  local size = 0
+  for i = from, #texts do
+    size = size + #texts[i]
+  end
+  return size
+end
+
+local rows, left = {}, MAX_CALL_BYTES
 for i, id in ipairs(cmsgpack.unpack(ARGV[2])) do
   local row = read_job(id, #FIELDS)
   local runs = row and call('LRANGE', runs_key(id), 0, -1) or {}
+  local lines = row and call('LRANGE', log_key(id), 0, -1) or {}
+  if row then left = left - size_of(row, 3) - size_of(runs, 1) - size_of(lines, 1) end
   for n = 1, #runs do
     runs[n] = cmsgpack.unpack(runs[n])
   end
-  rows[i] = row and { row, call('LRANGE', log_key(id), 0, -1), runs, place_of(row[2 + SUMMARY]) } or {}
+  rows[i] = row and { row, lines, runs, place_of(row[2 + SUMMARY]) } or {}
+  if left <= 0 then break end
 end
 return cmsgpack.pack(rows)

@@ -29,7 +29,7 @@ def portions(rows: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]
     portion, size = list[tuple[str, str]](), 0
     for row in rows:
         more = sum(len(text.encode()) for text in row)
-        if portion and (len(portion) >= EXPAND_ITEMS or size + more > limits.MAX_BATCH_BYTES):
+        if portion and (len(portion) >= EXPAND_ITEMS or size + more > limits.MAX_CALL_BYTES):
             yield portion
             portion, size = [], 0
         portion.append(row)

@@ -1,13 +1,15 @@
 --@use moves, mail, look
 -- Taking jobs for a worker, and handing jobs that became ready to a worker that sleeps.
-local MOST = 1000 -- ids looked at in one call
-local budget
+local MOST = 1000 -- ids looked at in one call; one that is parked counts twice
+local budget, bytes -- what is left of them; bytes: of the data that the call brings
 local parked_now -- queues with a parked job that has just come, or come back: some sleeper may know its type
 
 local queue_sets -- queue -> paused, limit
+local sleepers, asked -- worker -> what this call knows of it, or false; how many were asked
 
 local function begin_claims()
-  budget, parked_now, queue_sets = MOST, {}, {}
+  budget, bytes, parked_now, queue_sets = MOST, MAX_CALL_BYTES, {}, {}
+  sleepers, asked = {}, 0
 end
 
 local function set_of(queue)
@@ -83,6 +85,14 @@ local function run(worker, id, route, job, jobs)
   if delivery - 1 > tries then worker.suspect = (tonumber(call('HGET', job_key(id), 'lost')) or 0) > 0 end
 end
 
+-- Whether it may come with this call: the first one may be of any size.
+local function fits_in(data)
+  local is_first = bytes == MAX_CALL_BYTES
+  bytes = bytes - #data
+  if bytes < 0 then budget = 0 end
+  return bytes >= 0 or is_first
+end
+
 local function put_back(key, ids, from)
   for i = #ids, from, -1 do
     call('LPUSH', key, ids[i])
@@ -104,13 +114,20 @@ local function take(worker, queue, list, n, jobs)
       local job = call('HMGET', job_key(id), 'state', 'route', 'data', 'spec', 'n', 'tries', 'since', 'expires', 'parked')
       local route = job[2] and route_of(job[2])
       local waits = job[1] == 'queued' and list == standing(route, job[9])
+      local expired = waits and job[8] and tonumber(job[8]) <= NOW
+      local suits = waits and not expired and knows(worker, route.type)
+      if suits and not fits_in(job[3]) then
+        put_back(key, ids, i)
+        break
+      end
       if waits and job[9] then unparked = unparked + 1 end
       if not waits then
         drop_ghost(id, queue, list)
-      elseif job[8] and tonumber(job[8]) <= NOW then
+      elseif expired then
         expire(id, route)
-      elseif not knows(worker, route.type) then
+      elseif not suits then
         park(id, route)
+        budget = budget - 1
       else
         run(worker, id, route, job, jobs)
         if list ~= route.list then call('HDEL', job_key(id), 'parked') end
@@ -211,23 +228,27 @@ local function take_overdue(worker, queue, n, jobs)
   end
 end
 
--- queued -> running: up to n jobs of the worker's queues, high before normal before low.
+-- queued -> running: up to n jobs of one queue, high before normal before low.
+local function claim_from(worker, queue, n, jobs)
+  if is_paused(queue) then return end
+  if call('EXISTS', index_key(queue, 'scheduled'), index_key(queue, 'retrying'), parked_key(queue)) > 0 then
+    promote(queue)
+    take_parked(worker, queue, n - #jobs, jobs)
+  end
+  local classes = #jobs < n and call('EXISTS', ready_key(queue, 2), ready_key(queue, 1), ready_key(queue, 0)) or 0
+  if classes > 1 then take_overdue(worker, queue, n - #jobs, jobs) end
+  for priority = classes > 0 and 2 or -1, 0, -1 do
+    if #jobs < n then take(worker, queue, ready_name(priority), n - #jobs, jobs) end
+  end
+end
+
+-- The same of all of the worker's queues.
 local function claim_for(worker, n, start)
   local jobs, queues = {}, worker.queues
   holds.by(worker.id)
   for i = 0, #queues - 1 do
-    local queue = queues[(start + i) % #queues + 1]
-    if #jobs < n and not is_paused(queue) then
-      if call('EXISTS', index_key(queue, 'scheduled'), index_key(queue, 'retrying'), parked_key(queue)) > 0 then
-        promote(queue)
-        take_parked(worker, queue, n - #jobs, jobs)
-      end
-      local classes = #jobs < n and call('EXISTS', ready_key(queue, 2), ready_key(queue, 1), ready_key(queue, 0)) or 0
-      if classes > 1 then take_overdue(worker, queue, n - #jobs, jobs) end
-      for priority = classes > 0 and 2 or -1, 0, -1 do
-        if #jobs < n then take(worker, queue, ready_name(priority), n - #jobs, jobs) end
-      end
-    end
+    if #jobs >= n then break end
+    claim_from(worker, queues[(start + i) % #queues + 1], n, jobs)
   end
   return jobs
 end
@@ -236,8 +257,35 @@ end
 local function living(id)
   local fields = call('HMGET', worker_key(id), 'queues', 'types', 'idle', 'wish', 'asked')
   if not fields[1] then return nil end
-  local asked = tonumber(fields[5]) or 0
-  return { id = id, queues = words(fields[1]), types = fields[2], idle = tonumber(fields[3]), wish = fields[4], asked = asked, knows = {} }
+  return {
+    id = id, queues = words(fields[1]), types = fields[2], idle = tonumber(fields[3]), wish = fields[4],
+    asked = tonumber(fields[5]) or 0, knows = {},
+  }
+end
+
+-- One that sleeps, as this call knows it by now; false when it is awake, or gone. `late`: its lease has run out.
+local function sleeper(id)
+  local worker = sleepers[id]
+  if worker == nil then
+    local fields = call('HMGET', worker_key(id), 'idle', 'types', 'queues')
+    worker = fields[1] and { id = id, idle = tonumber(fields[1]), types = fields[2], serves = fields[3], knows = {} } or false
+    if worker then worker.late = (tonumber(call('ZSCORE', workers_key, id)) or 0) < NOW end
+    if worker and worker.late then call('HSET', worker_key(id), 'missed', 1) end
+    sleepers[id] = worker
+  end
+  return worker and worker.idle and worker
+end
+
+local FEW_QUEUES = 10
+
+-- What a sleeper of a queue may take at once: of one that serves many queues, those would be too much to look at.
+local function claim_asleep(worker, queue)
+  worker.queues = worker.queues or (#worker.serves < 1000 and words(worker.serves) or {})
+  if #worker.queues > 0 and #worker.queues <= FEW_QUEUES then return claim_for(worker, worker.idle, 0) end
+  local jobs = {}
+  holds.by(worker.id)
+  claim_from(worker, queue, worker.idle, jobs)
+  return jobs
 end
 
 local function sleep(worker, n)
@@ -252,26 +300,38 @@ local function awake(worker)
   worker.idle = nil
 end
 
-local MOST_ASKED = 64 -- sleepers a call
+local MOST_ASKED, MOST_TRIED = 64, 500 -- sleepers of a queue, and of all queues in one call
 
 -- Asks one sleeping worker of a queue after the other until `is_enough(worker)`. Who is gone, or awake again, leaves the
 -- set; whose lease ran out stays in it, for it may only be late: it is told when it beats again. (Its lease cannot tell
 -- it then: the clock may have been set back meanwhile.)
 local function ask_sleepers(queue, is_enough)
-  local back = {}
-  for _ = 1, MOST_ASKED do
-    local id = call('SPOP', idle_key(queue))
-    local worker = id and living(id)
-    if not id then break end
-    if worker and worker.idle then
-      local late = (tonumber(call('ZSCORE', workers_key, id)) or 0) < NOW
-      if late then call('HSET', worker_key(id), 'missed', 1) end
-      local enough = not late and is_enough(worker)
-      if worker.idle then back[#back + 1] = id end
-      if enough then break end
+  local first, back = call('SPOP', idle_key(queue)), {}
+  local function ask(id)
+    local worker = sleeper(id)
+    if not worker then return false end
+    asked = asked + 1
+    local enough = not worker.late and is_enough(worker)
+    if worker.idle then back[#back + 1] = id end
+    return enough
+  end
+  if first and not ask(first) then -- mostly one is enough
+    local others, enough = call('SPOP', idle_key(queue), MOST_ASKED - 1), false
+    for i = 1, #others do
+      if enough then
+        back[#back + 1] = others[i]
+      else
+        enough = ask(others[i])
+      end
     end
   end
   if #back > 0 then call('SADD', idle_key(queue), unpack(back)) end
+end
+
+-- It shall look by itself.
+local function wake(worker)
+  if not worker.told then post(worker.id, { 'look' }) end
+  worker.told = true
 end
 
 local function is_empty(queue)
@@ -284,16 +344,20 @@ end
 hand_off = function(queue)
   if is_paused(queue) then return end
   ask_sleepers(queue, function(worker)
+    if budget <= 0 or asked > MOST_TRIED then -- there is more than one call may look at
+      wake(worker)
+      return asked > MOST_TRIED
+    end
     local wanted = worker.idle
-    local jobs = claim_for(worker, wanted, 0)
+    local jobs = claim_asleep(worker, queue)
     flush()
     if #jobs > 0 then
       awake(worker)
       post(worker.id, { 'jobs', jobs, worker.suspect and 2 or 0 })
     elseif budget <= 0 then
-      post(worker.id, { 'look' }) -- there is more than one call may look at
+      wake(worker)
     end
-    return budget <= 0 or (#jobs < wanted and not worker.suspect and not parked_now[queue]) or is_empty(queue)
+    return (budget > 0 and #jobs < wanted and not worker.suspect and not parked_now[queue]) or is_empty(queue)
   end)
 end
 
@@ -316,7 +380,7 @@ tell_sleeper = function(queue, state, due)
   local head = call('ZRANGE', index_key(queue, state), 0, 0, 'WITHSCORES')
   if tonumber(head[2]) ~= due then return end
   ask_sleepers(queue, function(worker)
-    post(worker.id, { 'look' })
+    wake(worker)
     return true
   end)
 end
