@@ -20,6 +20,7 @@ from boltq.domain.states import JobState
 
 MAX_REASON_CHARS = 200
 MAX_REASONS = 50  # different ones that are kept apart
+AWAY = 5.0  # seconds without an answer, after which the run ends with what is known
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +123,7 @@ class Load:
         answer = await carry_async(talk.submit(_job(self._plan)), self._exchange)
         self._submits.append(time.perf_counter() - began)
         try:
-            job = await carry_async(talk.end_of(answer.id, self._plan.timeout), self._exchange)
+            job = await carry_async(talk.end_of(answer.id, self._plan.timeout, away=AWAY), self._exchange)
         except WaitTimeout:
             self._fail(f"not ended within {self._plan.timeout:g} s")
             return

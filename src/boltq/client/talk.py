@@ -4,6 +4,7 @@ A talk is a generator. It yields a Request to be sent or a Pause to be slept, is
 returns what was wanted. The synchronous and the asynchronous client carry out the same talks.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -117,9 +118,11 @@ def result_of(job_id: str, timeout: float | None = None) -> Talk[Any]:
     return outcome((yield from end_of(job_id, timeout)))
 
 
-def end_of(job_id: str, timeout: float | None = None, clock: Callable[[], float] = time.monotonic) -> Talk[JobInfo]:
+def end_of(
+    job_id: str, timeout: float | None = None, clock: Callable[[], float] = time.monotonic, away: float | None = None
+) -> Talk[JobInfo]:
     """A job once it has ended; the server holds the answer back until then. Raises NotFound, WaitTimeout."""
-    return until_ended(lambda wait: calls.get_job(job_id, wait=wait), _has_ended, f"job {job_id}", timeout, clock)
+    return until_ended(lambda wait: calls.get_job(job_id, wait=wait), _has_ended, f"job {job_id}", timeout, clock, away)
 
 
 def until_ended(
@@ -128,12 +131,15 @@ def until_ended(
     what: str,
     timeout: float | None = None,
     clock: Callable[[], float] = time.monotonic,
+    away: float | None = None,
 ) -> Talk[T]:
     """What `look` shows once it has ended; `look` is told for how many seconds the server may hold its answer back.
 
-    It is asked through an outage: for the whole timeout, or for a minute where there is none.
+    It is asked through an outage: for `away` seconds; else for the whole timeout, or for a minute where there is none.
     """
     timeout = patience(timeout)
+    if away is None:
+        away = LONGEST_AWAY if timeout is None else math.inf
     end = None if timeout is None else clock() + timeout
     heard, why = clock(), ""
     while True:
@@ -142,7 +148,7 @@ def until_ended(
         try:
             found = yield from ask(look(round(max(0.0, min(MAX_WAIT, left)), 3)))
         except _PASSING as error:
-            if end is None and clock() - heard >= LONGEST_AWAY:
+            if clock() - heard >= away:
                 raise
             why = f" ({error})"
         else:
