@@ -393,6 +393,19 @@ def test_which_items_failed_and_why(http):
     assert items_of(http, workflow, "spread", limit=1, state="failed,cancelled") == failed
 
 
+def test_the_counts_of_a_map_are_those_of_its_items(http):
+    """What never began, because enough had failed before, is listed as cancelled, and counted so."""
+    told = step("told", params={"stats": "{{ steps.spread.stats }}"})
+    workflow = submit(http, spread(max_concurrency=1), **{"finally": [told]})
+    steps = steps_of(ended(http, workflow))
+    states = [item["state"] for item in items_of(http, workflow, "spread")]
+    assert states == ["completed", "failed", "cancelled", "cancelled", "cancelled"]
+    counts = {"total": 5, "completed": 1, "failed": 1, "cancelled": 3}
+    assert (steps["spread"]["map"], steps["told"]["result"]["stats"]) == ({**counts, "begun": 2}, counts)
+    why = steps["spread"]["error"]["message"]
+    assert why.startswith("4 of 5 items did not succeed (1 failed, 3 did not begin); 0 may; items[1]: DataError: ")
+
+
 def test_items_that_have_not_ended_are_told_apart(http):
     workflow = submit(http, step("many", job_type="hold", map={"over": [1, 2, 3, 4], "max_concurrency": 2}))
 

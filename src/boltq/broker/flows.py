@@ -390,9 +390,8 @@ _UNBEGUN: Final = (StepState.PENDING, StepState.SKIPPED)
 def step_end(row: Sequence[Any]) -> StepEnd:
     """A row of look.ends in lua/lib/look.lua."""
     _, state, result, error, numbers = row
-    return StepEnd(
-        StepState(state), result or None, error or None, MapStats(numbers[0], *numbers[5:]) if numbers else None
-    )
+    stats = MapStats(numbers[0], *numbers[5:]).closed() if numbers else None
+    return StepEnd(StepState(state), result or None, error or None, stats)
 
 
 def _step(step: PlannedStep, row: Sequence[Any]) -> StepRecord:
@@ -418,7 +417,7 @@ def _step(step: PlannedStep, row: Sequence[Any]) -> StepRecord:
         error=error or None,
         cancel_requested=bool(cancel) and job_state == JobState.RUNNING,
         losses=int(lost or 0),
-        stats=MapStats(numbers[0], *numbers[2:]) if numbers else None,
+        stats=_stats(numbers, ended=ended_at is not None) if numbers else None,
         begun=numbers[1] if numbers else None,
         workflow_id=child or None,
         prompt=(prompt or None) if phase == "ask" and not ended_at else None,
@@ -436,6 +435,11 @@ def _began(job_state: str, since: str, took: str) -> int | None:
     if job_state == JobState.RUNNING:
         return int(since)
     return int(since) - int(took) if took and job_state in (JobState.COMPLETED, JobState.DEAD) else None
+
+
+def _stats(numbers: Sequence[int], *, ended: bool) -> MapStats:
+    stats = MapStats(numbers[0], *numbers[2:])
+    return stats.closed() if ended else stats
 
 
 def _state(word: str, job_state: str, phase: str, *, has_time: bool) -> StepState:

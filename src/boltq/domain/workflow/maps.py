@@ -84,8 +84,9 @@ def map_failure(
 
 
 def _lost(stats: MapStats) -> str:
-    named = [f"{stats.failed} failed"] * bool(stats.failed) + [f"{stats.cancelled} cancelled"] * bool(stats.cancelled)
-    return f"{stats.failed + stats.cancelled} of {stats.total} items did not succeed ({', '.join(named)})"
+    counts = {"failed": stats.failed, "cancelled": stats.cancelled, "did not begin": stats.total - stats.ended}
+    named = ", ".join(f"{count} {how}" for how, count in counts.items() if count)
+    return f"{stats.total - stats.completed} of {stats.total} items did not succeed ({named})"
 
 
 _KINDS: Final = {

@@ -43,6 +43,10 @@ class MapStats(msgspec.Struct, frozen=True):
         """How many items have ended."""
         return self.completed + self.failed + self.cancelled
 
+    def closed(self) -> "MapStats":
+        """The same of a map that has ended: what never began will not begin any more, and is cancelled."""
+        return msgspec.structs.replace(self, cancelled=self.total - self.completed - self.failed)
+
 
 ENDED: Final = frozenset({StepState.COMPLETED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED})
 """The states that a step leaves only when the workflow is run again."""
