@@ -282,6 +282,8 @@ class _Schemas:
         taken = _reached([self._found[call.body] for call in calls if call.body], plain)
         terse = _terse(ordered)
         for name, schema in plain.items():
+            if "description" in schema:  # a docstring, whose lines Python itself unindents from 3.13 on
+                schema["description"] = inspect.cleandoc(schema["description"])
             (_take_in if name in taken else _give_out)(schema, terse=name in terse)
         for kind in {call.body for call in calls if call.body}:
             for name in getattr(kind, "APART", ()):
