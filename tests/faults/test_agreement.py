@@ -10,7 +10,7 @@ from typing import Any
 
 import process_tasks
 import pytest
-from holes import holes_before
+from holes import Holes, Link, holes_before
 from waiting import eventually
 
 from boltq import BoltQ, JobState, Settings, Worker
@@ -49,22 +49,25 @@ async def record_of(app: BoltQ, job_id: str) -> JobRecord:
 async def steal(app: BoltQ, worker: Worker, job: NewJob) -> str:
     """A job that the store gives to this worker, which never hears of it: a claim that nobody gave up, unanswered."""
     broker = (await app.line()).broker
-    job.queue, job.id = "other", new_id(0)
     [fetcher] = [one for one in worker._fetchers if one.partition == 0]
-    await broker.redis.hdel(f"{broker.layout.prefix(0)}worker:{fetcher.worker_id}", "idle")  # or it would come by mail
-    [submitted] = await broker.submit([job])
-    claim = await broker.claim(0, fetcher.worker_id, 1, 1)  # its queue is the second
-    [stolen] = claim.jobs  # a busy worker may have been quicker: then it is another one
-    assert stolen.id == submitted.id or len(worker._buffer) + worker.done
-    return stolen.id
+    for _ in range(50):  # a busy worker may be quicker
+        job.queue, job.id = "other", new_id(0)
+        await broker.redis.hdel(f"{broker.layout.prefix(0)}worker:{fetcher.worker_id}", "idle")  # or it comes by mail
+        await broker.submit([job])
+        claim = await broker.claim(0, fetcher.worker_id, 1, 1)  # its queue is the second
+        if claim.jobs:
+            return claim.jobs[0].id
+    raise AssertionError("the worker was quicker each time")
 
 
 # Late packets and half-open connections
 
 
 @pytest.mark.parametrize("word", ["_claim", "_settle"])
-async def test_a_claim_that_was_given_up_takes_nothing_when_it_arrives_late(app, valkey, word):
+async def test_a_claim_that_was_given_up_takes_nothing_when_it_arrives_late(app, valkey, partitions, word):
     """A call goes into a network hole; its worker reconnects, and TCP delivers it after that."""
+    if partitions > 1:
+        pytest.skip("from the other partitions jobs are claimed ahead")
     runs: Counter[int] = Counter()
     go_on = asyncio.Event()
 
@@ -99,7 +102,7 @@ async def test_a_claim_that_was_given_up_takes_nothing_when_it_arrives_late(app,
             assert (await waiting.record()).deliveries == 1
 
 
-async def test_a_letter_never_goes_to_a_connection_that_only_the_server_believes_in(app, valkey):
+async def test_a_letter_never_goes_to_a_connection_that_only_the_server_believes_in(app, valkey, partitions):
     """The mailbox of a half-open connection is one to which nobody writes any more."""
     async with holes_before(valkey) as holes:
         distant = BoltQ(settings=replace(app.settings, redis_addr=holes.address))
@@ -110,13 +113,20 @@ async def test_a_letter_never_goes_to_a_connection_that_only_the_server_believes
 
         async with distant, working(distant, slots=2):
             for n in range(4):
-                [link] = await eventually(lambda: holes.with_word("BLPOP"))
-                link.reset()
-                await eventually(lambda old=link: [one for one in holes.with_word("BLPOP") if one is not old])
+                links = await eventually(lambda: all_blocked(holes, partitions))
+                for link in links:
+                    link.reset()
+                await eventually(lambda: all_blocked(holes, partitions))
                 job = await app.submit("work", {"n": n})
                 assert await job.result(LEASE / 2) == n
                 assert (await job.record()).deliveries == 1
-                assert link.is_half_open
+                assert all(link.is_half_open for link in links)
+
+
+def all_blocked(holes: Holes, partitions: int) -> list[Link]:
+    """The connections on which a worker waits for mail, once there are as many as partitions."""
+    links = holes.with_word("BLPOP")
+    return links if len(links) == partitions else []
 
 
 async def test_a_letter_that_comes_twice_is_taken_in_once(app):
