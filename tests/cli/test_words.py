@@ -41,7 +41,16 @@ def test_a_value_may_begin_with_a_dash(words: list[str], expected: dict[str, Any
     assert {name: found[name] for name in expected} == expected
 
 
-@pytest.mark.parametrize("words", [["cancel", "-abc"], ["jobs", "--token", "--json"], ["jobs", "-json"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["cancel", "-abc"],
+        ["jobs", "--token", "--json"],
+        ["jobs", "-json"],
+        ["workflow", "submit", "-f.json", "--dry-run"],
+        ["workflow", "approve", "ID", "-step"],
+    ],
+)
 def test_what_is_not_understood_says_how_it_is_written(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         read(*words)

@@ -221,6 +221,8 @@ def test_workflows_are_listed(anywhere: Run, report: str, broken: str) -> None:
     assert [row[0] for row in anywhere("workflow", "list", "--cursor", cursor).rows] == [report]
     assert anywhere("workflow", "list", "--json").json["items"][0]["id"] == broken
     assert anywhere("workflow", "list", "--state", "nonsense").code == 2
+    refused = anywhere("workflow", "show", "01JZX4Q4ZT9T7Y9F1ZK3VQ8X00", "--state", "failed")
+    assert (refused.code, "name its STEP" in refused.err) == (2, True)
 
 
 def test_in_a_pipe_each_change_is_drawn_once(

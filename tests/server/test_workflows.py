@@ -280,6 +280,31 @@ def test_a_dry_run_names_paused_queues(http):
     assert any("paused" in warning and "night" in warning for warning in found["warnings"])
 
 
+def test_a_dry_run_says_what_a_full_queue_would(http):
+    http.post("/api/v1/jobs", json={"type": "echo", "queue": "narrow"})
+    assert http.patch("/api/v1/queues/narrow", json={"max_depth": 3}).status_code == 200
+    for steps, warned in ((2, False), (3, True)):
+        body = form(*(step(f"s{n}", queue="narrow") for n in range(steps)), step("later", "s0", queue="narrow"))
+        found = http.post(PATH, params={"dry_run": True}, json=body).json()["warnings"]
+        assert any("queue narrow is full for it" in warning for warning in found) is warned, found
+        assert http.post(PATH, json=body).status_code == (429 if warned else 201)
+
+
+def test_a_long_prompt_is_whole_in_one_place(http):
+    prompt = "Is it? " * 1000
+    ask = {"id": "ask", "type": "approval", "prompt": "{{ input.text }}"}
+    workflow = submit(http, ask, input={"text": prompt})
+
+    async def is_asked():
+        return steps_of(http.get(f"{PATH}/{workflow}").json())["ask"]["prompt"] == prompt
+
+    asyncio.run(eventually(is_asked))
+    why = steps_of(http.get(f"{PATH}/{workflow}").json())["ask"]["why"]
+    [asked] = http.get(f"{PATH}/{workflow}/explain").json()["steps"]
+    assert why == asked["text"] == f"it waits for a person's answer: {prompt[:300]}…"
+    http.post(f"{PATH}/{workflow}/cancel")
+
+
 # Rights
 
 

@@ -6,7 +6,7 @@ import contextlib
 import pytest
 from waiting import eventually
 
-from boltq import BoltQ, WorkflowRun
+from boltq import BoltQ, JobContext, WorkflowRun
 from boltq.broker.audit import audit
 from boltq.broker.flows import StepRecord
 from boltq.broker.workflows import Workflows
@@ -42,6 +42,29 @@ async def test_results_go_from_step_to_step_to_the_byte(boltq_app: BoltQ, worker
     assert {step.state for step in record.steps} == {StepState.COMPLETED}
     job = await boltq_app.job(record.step("show").job_id).record()
     assert '"title":"of 2026-11"' in job.data.replace('": "', '":"')
+
+
+async def test_a_step_retries_the_kinds_of_error_that_it_names(boltq_app: BoltQ, worker) -> None:
+    """Data errors too, which nobody retries unasked."""
+
+    @boltq_app.task
+    async def strict(ctx: JobContext) -> int:
+        if ctx.attempt < 3:
+            raise DataError("not yet")
+        return ctx.attempt
+
+    form = {
+        "name": "w",
+        "steps": [
+            {"id": "asked", "job_type": "strict", "retry": {"base": 0.01, "max": 0.01, "on": ["data"]}},
+            {"id": "unasked", "job_type": "strict", "allow_failure": True},
+        ],
+        "output": ["{{ steps.asked.result }}", "{{ steps.unasked.state }}"],
+    }
+    async with worker():
+        run = await boltq_app.submit_workflow(form)
+        assert await run.result(timeout=60) == [3, "failed"]
+    assert [step.attempts for step in (await run.record()).steps] == [3, 1]
 
 
 async def test_a_diamond_joins_once(boltq_app: BoltQ, worker) -> None:

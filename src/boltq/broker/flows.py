@@ -218,7 +218,12 @@ def _beginning(step: PlannedStep) -> str:
     """How a step comes to begin: "now" with its workflow, "early" perhaps before all that it waits for has ended."""
     if step.rule in EARLY:
         return "early"
-    return "now" if step.group is Group.STEPS and not (step.parents or step.awaits) else ""
+    return "now" if begins_at_once(step) else ""
+
+
+def begins_at_once(step: PlannedStep) -> bool:
+    """Whether it begins with its workflow."""
+    return step.group is Group.STEPS and not (step.parents or step.awaits) and step.rule not in EARLY
 
 
 def _as_text(packed: bytes) -> msgspec.Raw:
@@ -452,6 +457,7 @@ def _state(word: str, job_state: str, phase: str, *, has_time: bool) -> StepStat
     return _STATES.get(job_state, StepState.QUEUED)
 
 
+_MOST_OF_A_PROMPT: Final = 300
 _STATES: Final = {
     "scheduled": StepState.WAITING,
     "retrying": StepState.WAITING,
@@ -482,7 +488,9 @@ def _why(record: WorkflowRecord, step: StepRecord, states: States, meant: Mappin
 
 def _why_waiting(step: StepRecord, *, paused: bool) -> str:
     if step.kind is StepKind.APPROVAL:
-        return f"{WAITS_FOR_A_PERSON}{f': {step.prompt}' if step.prompt else ''}"
+        asked = step.prompt or ""  # stands in `prompt` as a whole
+        more = "…" if len(asked) > _MOST_OF_A_PROMPT else ""
+        return f"{WAITS_FOR_A_PERSON}{f': {asked[:_MOST_OF_A_PROMPT]}{more}' if asked else ''}"
     if step.job_state is JobState.RETRYING:
         return "its job waits for its next attempt"
     still = paused and step.job_state is JobState.BLOCKED

@@ -1,7 +1,7 @@
 """Reading the words of a command line. What follows an option may begin with `-`: tokens, keys and texts do."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NoReturn
 
 _HOW: Final = "; a value that begins with - is written --option=-value, and after -- every word may begin with -"
@@ -16,7 +16,9 @@ class Parser(argparse.ArgumentParser):
     def words(self, words: Sequence[str]) -> argparse.Namespace:
         """The arguments. Options may stand between the words; argparse can do that only without subcommands."""
         ours = joined(self, words)
-        self._odd = any(word.startswith("-") and _is_a_value(_options_of(self, ours), word) for word in ours)
+        odd = any(word.startswith("-") and _is_a_value(_options_of(self, ours), word) for word in ours)
+        for parser in _parsers(self):
+            parser._odd = odd  # noqa: SLF001 - of another parser
         try:
             found = self.parse_intermixed_args(ours)
         except TypeError:
@@ -39,6 +41,16 @@ def joined(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
         else:
             made.append(word)
     return made + [f"{_MARK}{word}" for word in words[end + 1 :]]
+
+
+def _parsers(parser: argparse.ArgumentParser) -> Iterator[Parser]:
+    """A command's parser, and those of its subcommands: any of them may complain."""
+    if isinstance(parser, Parser):
+        yield parser
+    for action in parser._actions:  # noqa: SLF001 - argparse has no public list of them
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for inner in action.choices.values():
+                yield from _parsers(inner)
 
 
 def _unmarked(value: Any) -> Any:

@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
             return with_desk(args, lambda desk: _list_approvals(desk, args))
         case "explain":
             return with_desk(args, lambda desk: _explain(desk, args))
+    if not args.step and (args.state or args.cursor):
+        raise CommandFailed("--state and --cursor are of the items of a map: name its STEP", USAGE)
     if args.watch and not args.json:
         return with_desk(args, lambda desk: _watch(desk, args))
     return with_desk(args, lambda desk: _show(desk, args))

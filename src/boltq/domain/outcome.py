@@ -101,7 +101,7 @@ class TransientError(TaskSignal):
 
 
 class DataError(TaskSignal):
-    """What was submitted cannot be processed: the job goes to the dead letters at once."""
+    """What was submitted cannot be processed: the job goes to the dead letters, unless its policy retries `data`."""
 
     category = Category.DATA
 

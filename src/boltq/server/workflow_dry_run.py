@@ -1,10 +1,12 @@
 """What would become of a workflow, without submitting it: its mistakes, its shape, and what nobody would run."""
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
 
-from boltq.broker.flows import CONTROL_TYPE
+from boltq.broker.flows import CONTROL_TYPE, begins_at_once
 from boltq.broker.inspector import Inspector, QueueStats
 from boltq.domain.errors import InvalidJob
 from boltq.domain.scopes import Scope
@@ -49,7 +51,7 @@ async def accepted_workflow(backend: Backend, caller: Caller, plan: Plan) -> Wor
     unserved, about = await unserved_of(backend, plan), describe(plan)
     return WorkflowDryRunView(
         valid=True,
-        warnings=[*warnings_of(unserved), *(await _pauses(backend, caller, plan))],
+        warnings=[*warnings_of(unserved), *(await _pauses_and_limits(backend, caller, plan))],
         levels=about.levels,
         longest_path=about.longest_path,
         job_types=about.job_types,
@@ -74,10 +76,26 @@ def warnings_of(unserved: list[UnservedView]) -> list[str]:
     return list(dict.fromkeys(f"{one.reason}: its steps wait for one that does" for one in unserved))
 
 
-async def _pauses(backend: Backend, caller: Caller, plan: Plan) -> list[str]:
-    """Its queues that are paused, for who may see queues."""
+async def _pauses_and_limits(backend: Backend, caller: Caller, plan: Plan) -> list[str]:
+    """Its queues that are paused or have too little room, for who may see queues."""
     if not caller.grants.allow(Scope.READ):
         return []
-    paused = {queue.name: queue for queue in await backend.read(Inspector.queues) if queue.paused}
-    found = [Surroundings(paused[name], ()).obstacles("")[0] for name in queues_of(plan) if name in paused]
-    return [obstacle.text for obstacle in found]
+    queues = {queue.name: queue for queue in await backend.read(Inspector.queues)}
+    paused = [queues[name] for name in queues_of(plan) if name in queues and queues[name].paused]
+    return [
+        *(Surroundings(queue, ()).obstacles("")[0].text for queue in paused),
+        *_limits(plan, queues, backend.settings.max_queue_depth),
+    ]
+
+
+def _limits(plan: Plan, queues: Mapping[str, QueueStats], usual: int) -> list[str]:
+    """The queues for which it would be refused now."""
+    wanted = Counter(step.queue for step in plan.steps if begins_at_once(step))
+    found = []
+    for name in queues_of(plan):
+        queue = queues.get(name) or QueueStats(name=name)
+        most, waiting = queue.limit or usual, queue.queued + queue.scheduled
+        if most and waiting + max(1, wanted[name]) > most:
+            begin = f", and {wanted[name]} of its steps begin at once" if wanted[name] else ""
+            found.append(f"queue {name} is full for it: {waiting} jobs wait{begin}; at most {most} may wait")
+    return found

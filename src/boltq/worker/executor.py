@@ -20,7 +20,6 @@ from boltq.domain.outcome import (
     Cancelled,
     Category,
     Completed,
-    DataError,
     Failed,
     JobError,
     Outcome,
@@ -201,8 +200,6 @@ def _outcome_of(error: BaseException, policy: RetryPolicy) -> Outcome:
         case RetryLater(delay=delay):
             pause = None if delay is None else _pause(delay)
             return Failed(describe(error, policy.category_of(error)), retry_after=pause)
-        case DataError():
-            return Failed(describe(error, Category.DATA), retry=False)
         case _:
             return Failed(describe(error, policy.category_of(error)))
 
