@@ -6,8 +6,12 @@ from typing import Any
 import msgspec
 
 from boltq.broker.calls import Call, Settling
+from boltq.broker.workflows import Workflows
 from boltq.domain.job import NewJob
 from boltq.domain.limits import MAX_CALL, MAX_CALL_BYTES
+from boltq.domain.workflow.builder import Workflow
+from boltq.domain.workflow.rerun import RerunMode
+from boltq.domain.workflow.states import StepState
 from boltq.worker.fetcher import Outbox
 
 LARGE = '{"x":"' + "a" * 300_000 + '"}'
@@ -142,3 +146,30 @@ async def test_jobs_of_many_queues_find_the_sleepers_that_know_them(desk) -> Non
     assert len(given) == 30
     claimed = [job_id for i in range(30) for job_id in await desk.ids(4, f"w{i}")]
     assert sorted([*given, *claimed]) == [job.id for job in jobs]
+
+
+async def test_a_large_workflow_is_read_with_one_command_a_step(desk) -> None:
+    flow, workflows = Workflow("large"), Workflows(desk.broker)
+    for _ in range(300):
+        flow.step("x")
+    made = await workflows.submit(flow.compile(), flow.json())
+    before = await commands(desk)
+    record = await workflows.get(made.id)
+    assert await commands(desk) - before < 400
+    assert len(record.states) == 300
+    await workflows.cancel(made.id)
+    record = await workflows.get(made.id)
+    assert set(record.states.values()) == {StepState.CANCELLED}
+
+
+async def test_a_large_workflow_runs_again_with_few_commands_a_step(desk) -> None:
+    flow, workflows = Workflow("large"), Workflows(desk.broker)
+    for _ in range(300):
+        flow.step("x")
+    made = await workflows.submit(flow.compile(), flow.json())
+    await workflows.cancel(made.id)
+    before = await commands(desk)
+    await workflows.rerun(made.id, RerunMode.ALL)
+    assert await commands(desk) - before < 300 * 12
+    earlier = await workflows.get(made.id, generation=1)
+    assert set(earlier.states.values()) == {StepState.CANCELLED}

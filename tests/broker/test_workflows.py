@@ -61,8 +61,8 @@ async def test_a_cascade_goes_on_in_the_next_calls(valkey: str, namespace: str, 
     """With a budget of two steps a call, each workflow comes to the same end."""
 
     def tiny(name: str, text: str) -> str:
-        assert name != "lib/flow.lua" or "MOST = 2000" in text
-        return text.replace("MOST = 2000", "MOST = 2")
+        assert name != "lib/flow.lua" or "MOST = 300" in text
+        return text.replace("MOST = 300", "MOST = 2")
 
     random = chance.Random(seed)
     async with Broker(valkey, namespace=namespace, partitions=partitions, rewrite=tiny) as broker:
@@ -161,6 +161,9 @@ async def test_a_thousand_steps_in_a_chain_are_skipped(broker: Broker) -> None:
     run = await begin(broker, form)
     await run.claim(1)
     await run.settle({"s0": StepState.FAILED})
+    assert (await run.workflows.get(run.id)).state == "running"  # so many are more than one call does
+    for _ in range(3):
+        await run.claim(1)
     await run.check()
     assert await audit(broker, pauses=()) == []
 

@@ -197,7 +197,7 @@ async def test_a_pause_and_what_follows_are_carried_out_in_many_calls(
     valkey: str, namespace: str, partitions: int, then: str
 ) -> None:
     def tiny(_: str, text: str) -> str:
-        return text.replace("MOST = 2000", "MOST = 3")
+        return text.replace("MOST = 300", "MOST = 3")
 
     inner = {
         "name": "inner",
@@ -449,7 +449,7 @@ async def test_whatever_people_do_it_comes_to_an_end(
     random, now = chance.Random(seed), [1_800_000_000_000]
 
     def tiny(_: str, text: str) -> str:
-        return text.replace("MOST = 2000, CLEARED = 200", f"MOST = {most}, CLEARED = {most}")
+        return text.replace("MOST = 300, CLEARED = 200", f"MOST = {most}, CLEARED = {most}")
 
     knobs = Knobs(poison_limit=100)
     options: dict[str, Any] = {"namespace": namespace, "partitions": partitions, "knobs": knobs, "now": lambda: now[0]}

@@ -111,8 +111,8 @@ class Held:
 
 def small_budget(name: str, text: str) -> str:
     """For FlowWorld(rewrite=…): a call tells two steps, and the next ones go on."""
-    must(name != "lib/flow.lua" or "MOST = 2000" in text, "the budget of a cascade has another name")
-    return text.replace("MOST = 2000", "MOST = 2")
+    must(name != "lib/flow.lua" or "MOST = 300" in text, "the budget of a cascade has another name")
+    return text.replace("MOST = 300", "MOST = 2")
 
 
 class FlowWorld:

@@ -7,8 +7,9 @@
 --@use reading
 local id, budget, rows = ARGV[2], { left = tonumber(ARGV[4]) }, {}
 if call('EXISTS', flow_key(id)) == 0 then refuse('NOT_FOUND', id) end
+local record = flow_record(id)
 
 for i, n in ipairs(cmsgpack.unpack(ARGV[3])) do
-  rows[i] = flow_data_row(id, n, budget)
+  rows[i] = flow_data_row(id, string.format('%d', n), budget, record)
 end
 return cmsgpack.pack(rows)

@@ -38,8 +38,8 @@ for i = 1, #head, 2 do
     fields[#fields + 1] = head[i + 1]
   end
 end
-local texts, rows = call('HGETALL', flow_key(id, 'texts')), {}
+local texts, rows, record = call('HGETALL', flow_key(id, 'texts')), {}, flow_record(id)
 for i = 1, #texts, 2 do
-  rows[#rows + 1] = past[texts[i]] or flow_step_row(id, texts[i], texts[i + 1], budget)
+  rows[#rows + 1] = past[texts[i]] or flow_step_row(id, texts[i], texts[i + 1], budget, record)
 end
 return cmsgpack.pack({ fields, rows, present })

@@ -17,7 +17,7 @@
 -- past:<generation>  of an earlier run: head, its fields, and by number the steps that have run again since, see flow_get.lua
 -- map:<number>   total, begun, most at a time, bearable: failures, stopped, bytes of results, ahead: items after
 --                those that have begun that completed in an earlier run
-local flow = { EARLY = { one_success = true, one_failed = true, one_done = true, at_least = true }, MOST = 2000, CLEARED = 200 }
+local flow = { EARLY = { one_success = true, one_failed = true, one_done = true, at_least = true }, MOST = 300, CLEARED = 200 }
 flow.PAST, flow.PAST_BYTES = 10, 8388608 -- earlier runs that stay readable, and what each may keep of data and errors
 flow.ERRORS = 20 -- of a map's items that are kept with the map
 local opened, changed, left_over -- workflows of this call by id; those in which something happened; steps that may follow
@@ -1075,26 +1075,23 @@ local function keep_good(w, n, goes_on)
 end
 
 -- The jobs of an earlier run, so that they go when the workflow does; what is too much goes by itself.
-local function note_old(w, n)
+local function note_old(w, n, own, is_map)
   local jobs_key, old_key = map_key(w, n, 'jobs'), flow_key(w.id, 'old')
-  if call('SCARD', old_key) > MOST_OLD then return end
-  local ids = call('HVALS', jobs_key)
-  ids[#ids + 1] = call('HGET', flow_key(w.id, 'jobs'), n)
-  for first = 1, #ids, 1000 do
-    call('SADD', old_key, unpack(ids, first, math.min(#ids, first + 999)))
-  end
+  w.old = w.old or call('SCARD', old_key)
+  if w.old > MOST_OLD then return end
+  local ids = is_map and call('HVALS', jobs_key) or {}
+  ids[#ids + 1] = own
+  w.old = w.old + #ids
+  flow.write_all('SADD', old_key, ids)
 end
 
 -- `map`: 0 it is none, 1 all items begin anew, 2 those that completed stay, 3 it is a sub-workflow that goes on, 4 a map of
 -- such. Answers the sub-workflow that goes on.
 local function forget_step(w, n, map)
-  local ends, old = call('HGET', flow_key(w.id, 'ends'), n) or '', call('HGET', flow_key(w.id, 'jobs'), n)
+  local old, is_map = call('HGET', flow_key(w.id, 'jobs'), n), map == 1 or map == 2 or map == 4
+  local ends = map == 3 and call('HGET', flow_key(w.id, 'ends'), n) or ''
   local child = map == 3 and (call('HGET', job_key(old), 'child') or string.match(ends, '^%a+ %a+ %d+ %d+ %d+ %d+ (%w+)'))
-  note_old(w, n)
-  for _, part in ipairs({ 'ends', 'inputs', 'results', 'errors', 'answers' }) do
-    call('HDEL', flow_key(w.id, part), n, n .. ':meaning')
-  end
-  local is_map = map == 1 or map == 2 or map == 4
+  note_old(w, n, old, is_map)
   if is_map and not ((map == 2 or map == 4) and keep_good(w, n, map == 4)) then forget_map(w, n) end
   return child
 end
@@ -1121,15 +1118,17 @@ local function keep_past(id, rows, others)
     end
   end
   call('UNLINK', oldest_key)
-  call('HSET', past_key, 'head', cmsgpack.pack(head))
+  local record, texts, past = flow_record(id), pairs_of(flow_key(id, 'texts')), { 'head', cmsgpack.pack(head) }
   for _, list in ipairs({ rows, others }) do
     for _, row in ipairs(list) do
-      local kept = flow_step_row(id, row[1], call('HGET', flow_key(id, 'texts'), row[1]), budget)
-      local data = flow_data_row(id, row[1], budget)
+      local n = string.format('%d', row[1])
+      local kept, data = flow_step_row(id, n, texts[n], budget, record), flow_data_row(id, n, budget, record)
       kept[10], kept[11], kept[12] = data[2], data[3], data[4]
-      call('HSET', past_key, row[1], cmsgpack.pack(kept))
+      past[#past + 1] = n
+      past[#past + 1] = cmsgpack.pack(kept)
     end
   end
+  flow.write_all('HSET', past_key, past)
 end
 
 -- `rows`: of the steps that begin anew, `others`: of those that stay, see flow_rerun.lua. A sub-workflow stays one: it
@@ -1149,8 +1148,14 @@ function flow.again_from_start(id, rows, fields, others, parent, over)
   call('ZREM', flows_key('ended'), id)
   local w, goes_on = open_anew(id), {}
   if w.alone then flow.note_alone(w, 1) end
+  local names = {}
   for _, row in ipairs(rows) do
     goes_on[row[4][1]] = forget_step(w, row[1], row[5]) or nil
+    names[#names + 1] = row[1]
+    names[#names + 1] = row[1] .. ':meaning'
+  end
+  for _, part in ipairs({ 'ends', 'inputs', 'results', 'errors', 'answers' }) do
+    flow.write_all('HDEL', flow_key(id, part), names)
   end
   for _, row in ipairs(others) do
     call('HSET', flow_key(id, 'steps'), row[1], row[2])

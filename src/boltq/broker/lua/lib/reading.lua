@@ -64,9 +64,42 @@ local STANDING = {
   'state', 'route', 'since', 'n', 'tries', 'worker', 'took', 'lost', 'phase', 'child', 'prompt', 'due', 'cancel', 'began', 'left',
 }
 
--- A step as it stands: see flow_get.lua.
-local function flow_step_row(id, n, text, budget)
-  local job = call('HGET', flow_key(id, 'jobs'), n)
+local function pairs_of(key)
+  local flat, found = call('HGETALL', key), {}
+  for i = 1, #flat, 2 do
+    found[flat[i]] = flat[i + 1]
+  end
+  return found
+end
+
+local function names_in(key)
+  local found = {}
+  for _, name in ipairs(call('HKEYS', key)) do
+    found[name] = true
+  end
+  return found
+end
+
+-- What the rows of a workflow's steps need of it, read once and not for each: large ones have 1,000.
+local function flow_record(id)
+  return {
+    jobs = pairs_of(flow_key(id, 'jobs')), ends = pairs_of(flow_key(id, 'ends')), errors = names_in(flow_key(id, 'errors')),
+    answers = names_in(flow_key(id, 'answers')), results = names_in(flow_key(id, 'results')),
+    maps = ' ' .. (call('HGET', flow_key(id), 'maps') or '') .. ' ',
+  }
+end
+
+local function map_numbers(id, n, maps)
+  if not string.find(maps, ' ' .. n .. ' ', 1, true) then return {} end
+  local map = call('HMGET', flow_key(id, 'map:' .. n), 'total', 'begun', 'ahead')
+  if not map[1] then return {} end
+  local begun = (tonumber(map[2]) or 0) + (tonumber(map[3]) or 0)
+  return add_item_counts({ tonumber(map[1]), begun }, id, n)
+end
+
+-- A step as it stands: see flow_get.lua. `n`: text.
+local function flow_step_row(id, n, text, budget, record)
+  local job = record.jobs[n]
   local standing = call('HMGET', job_key(job), unpack(STANDING))
   for k = 1, #STANDING do
     standing[k] = standing[k] or ''
@@ -74,27 +107,28 @@ local function flow_step_row(id, n, text, budget)
   if standing[1] == 'scheduled' or standing[1] == 'retrying' then
     standing[12] = call('ZSCORE', index_key(route_of(standing[2]).queue, standing[1]), job) or standing[12]
   end
-  local map = call('HMGET', flow_key(id, 'map:' .. n), 'total', 'begun', 'ahead')
-  local numbers = {}
-  if map[1] then
-    local begun = (tonumber(map[2]) or 0) + (tonumber(map[3]) or 0)
-    numbers = add_item_counts({ tonumber(map[1]), begun }, id, n)
+  local err, cut, answer, cut_too = '', false, '', false
+  if standing[1] == 'retrying' then
+    err, cut = read_within(budget, job_key(job), 'error')
+  elseif record.errors[n] then
+    err, cut = read_within(budget, flow_key(id, 'errors'), n)
   end
-  local retrying = standing[1] == 'retrying'
-  local err, cut = read_within(budget, retrying and job_key(job) or flow_key(id, 'errors'), retrying and 'error' or n)
-  local answer, cut_too = read_within(budget, flow_key(id, 'answers'), n)
+  if record.answers[n] then
+    answer, cut_too = read_within(budget, flow_key(id, 'answers'), n)
+  end
   return {
-    tonumber(n), text, call('HGET', flow_key(id, 'ends'), n) or '', job, standing,
-    err, answer, numbers, (cut or cut_too) and 1 or 0,
+    tonumber(n), text, record.ends[n] or '', job, standing, err, answer, map_numbers(id, n, record.maps),
+    (cut or cut_too) and 1 or 0,
   }
 end
 
--- What a step was given and gave: see flow_data.lua.
-local function flow_data_row(id, n, budget)
-  local step_key = job_key(call('HGET', flow_key(id, 'jobs'), n) or '')
-  local is_there = call('EXISTS', step_key) == 1
-  local past = not is_there and string.match(call('HGET', flow_key(id, 'ends'), n) or '', '^%a+ %a+ %d+ %d+ %d+ %d+ (%S+)')
-  local child = is_there and call('HGET', step_key, 'child') or (past and past ~= '-' and past)
+-- What a step was given and gave: see flow_data.lua. `n`: text.
+local function flow_data_row(id, n, budget, record)
+  local step_key = job_key(record.jobs[n] or '')
+  local job = call('HMGET', step_key, 'state', 'child')
+  local is_there = job[1]
+  local past = not is_there and string.match(record.ends[n] or '', '^%a+ %a+ %d+ %d+ %d+ %d+ (%S+)')
+  local child = job[2] or (past and past ~= '-' and past)
   local place, field = step_key, 'data'
   if child then
     place, field = flow_key(child), 'input'
@@ -102,6 +136,9 @@ local function flow_data_row(id, n, budget)
     place, field = flow_key(id, 'inputs'), n
   end
   local inputs, cut = read_within(budget, place, field)
-  local result, cut_too = read_within(budget, flow_key(id, 'results'), n)
+  local result, cut_too = '', false
+  if record.results[n] then
+    result, cut_too = read_within(budget, flow_key(id, 'results'), n)
+  end
   return { tonumber(n), inputs, result, (cut or cut_too) and 1 or 0 }
 end
