@@ -10,6 +10,8 @@ from boltq.broker.scripts import FAULTS, is_unknown, translate
 T = TypeVar("T")
 
 _PROBES: Final = 50
+LOOP: Final = "fixed loop"  # what stands beside the scripts, to tell what the machine's other work does to all figures
+_LOOP_TEXT: Final = "local t = {} for i = 1, 100000 do t[i % 100] = i end return 1"
 
 
 class Spent(NamedTuple):
@@ -58,6 +60,11 @@ class Meter(Broker):
         reply, ms = await self._metered(*command)
         self.spent.append(Spent(str(command[0]).lower(), self.label, max(0.0, ms - self._own)))
         return reply
+
+    async def loop(self) -> None:
+        """Work that is always the same."""
+        _, ms = await self._metered("EVAL", _LOOP_TEXT, 0)
+        self.spent.append(Spent(LOOP, "work that is always the same", max(0.0, ms - self._own)))
 
     async def _metered(self, *command: Any) -> tuple[Any, float]:
         async with self.redis.pipeline(transaction=False) as pipe:

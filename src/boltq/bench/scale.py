@@ -50,9 +50,11 @@ async def measure(meter: Meter, size: Size, say: Say) -> list[Row]:
         began = time.perf_counter()
         meter.label = f"filling: {name}"
         await getattr(fill, name)()
+        await meter.loop()
         say(f"filled: {name} ({time.perf_counter() - began:.1f} s)")
     for name, call in calls_of(Users(meter, size)).items():
         meter.label, began = name, time.perf_counter()
         await call()
+        await meter.loop()
         say(f"{name} ({time.perf_counter() - began:.2f} s)")
     return rows_of(meter.spent)

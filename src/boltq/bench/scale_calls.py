@@ -85,6 +85,7 @@ class Users:
     async def flows(self) -> None:
         """Lists of workflows, and a small one."""
         await self.workflows.list(name="none", limit=200)
+        await self.workflows.approvals(limit=200)
         for one in (await self.workflows.list(limit=200)).workflows[:3]:
             await self.workflows.data(await self.workflows.get(one.id))
 
@@ -205,6 +206,8 @@ class Users:
         made = await workflows.submit(flow.compile(), flow.json())
         record = await workflows.get(made.id, form=True)
         await workflows.data(record)
+        await workflows.jobs(made.id, JobFilter(), limit=200)
+        await workflows.children(made.id, limit=200)
         await workflows.pause(made.id)
         await workflows.resume(made.id)
         await workflows.cancel(made.id)

@@ -13,7 +13,7 @@ from boltq.domain.errors import StoreError
 from boltq.domain.job import ClaimedJob, NewJob
 from boltq.domain.workflow.builder import Workflow
 
-BATCH: Final = 500
+BATCH: Final = 250  # as many as a worker settles and claims in one call
 LEASE_MS: Final = 3_600_000
 FINGERPRINTS: Final = 100
 HISTORY: Final = 10_000
