@@ -1,13 +1,18 @@
 """A job's whole life on every server that we support, the oldest ones included."""
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from machine import REACHED, World
 from servers import running_server
 
+from boltq import BoltQ, Settings
 from boltq.broker.embedded import server_binary
+from boltq.broker.inspector import Server, inspect_server
 from boltq.domain.filters import JobFilter
 from boltq.domain.states import JobState
 
@@ -108,3 +113,24 @@ def test_bulk_operations_and_the_journal(world: World) -> None:
     assert [entry.by for entry in page.entries] == ["bob"]
     assert [entry.by for entry in world.run(journal.page(page.cursor)).entries] == ["ann"]
     assert world.run(world.inspector.failure_groups(JobFilter())) == []
+
+
+async def test_a_server_that_reads_its_append_only_file_has_one() -> None:
+    """While it does, it says of itself that it has none."""
+    with running_server(server_binary(), "--key-load-delay", "100") as url:
+        client = redis.Redis.from_url(url)
+        with client.pipeline(transaction=False) as line:
+            for key in range(6000):  # it answers after each thousand that it has read
+                line.set(f"key{key}", key)
+            line.execute()
+        async with BoltQ(settings=Settings(redis_addr=url)) as app:
+            broker = (await app.line()).broker
+            loading = threading.Thread(target=client.execute_command, args=("DEBUG", "LOADAOF"))
+            loading.start()
+            found: list[Server] = []
+            while loading.is_alive():
+                found.append(await inspect_server(broker))
+                await asyncio.sleep(0.01)
+    starting = [server for server in found if int(server.info["loading"])]
+    assert starting
+    assert all(int(server.info["aof_enabled"]) == 0 and not server.problems for server in starting)

@@ -83,7 +83,7 @@ def eviction(server: Server) -> Check:
 
 def persistence(server: Server) -> Check:
     """A server without an append-only file loses accepted jobs in a crash."""
-    if int(server.info.get("aof_enabled", 0)):
+    if not server.forgets:
         return Check("persistence", GOOD, "append-only file")
     text = "the append-only file is off: a crash of the server loses what came since its last snapshot, or all"
     return Check("persistence", BAD, text, "CONFIG SET appendonly yes, and in its configuration file")

@@ -296,6 +296,11 @@ class Server(msgspec.Struct):
         """Whether BoltQ cannot work on it."""
         return self.flavour == "redis" and int(self.version.split(".")[0]) < 7  # noqa: PLR2004 - first with #!lua flags
 
+    @property
+    def forgets(self) -> bool:
+        """Whether it has no append-only file. While it reads one, at its start, it says that it has none."""
+        return not int(self.info.get("aof_enabled", 0)) and not int(self.info.get("loading", 0))
+
 
 async def inspect_server(broker: Broker) -> Server:
     """Version, eviction policy and persistence of the server. Raises StoreUnavailable when it does not answer."""
@@ -315,7 +320,7 @@ async def inspect_server(broker: Broker) -> Server:
         server.problems.append(
             (f"maxmemory-policy is {policy}: under memory pressure the server deletes jobs", "set it to noeviction")
         )
-    if not int(info.get("aof_enabled", 0)):
+    if server.forgets:
         server.problems.append(
             ("the append-only file is off: a crash of the server loses what came since the last snapshot, or all",
              "set appendonly yes")
