@@ -95,6 +95,17 @@ async def test_an_alarm_is_heard_by_every_process_once(valkey, namespace, partit
         assert await audit(one, pauses=()) == []
 
 
+async def test_what_happened_in_every_partition_is_one_finding(valkey, namespace) -> None:
+    async with Broker(valkey, namespace=namespace, partitions=3) as broker:
+        for partition in range(3):
+            broker.alarm(partition, UNKNOWN_WORKER, "nobody knows w")
+        broker.alarm(1, WENT_BACK, "jobs are gone")
+        await eventually(lambda: not broker._errands)
+        found = await alarms(broker)
+        assert (found.text.count("nobody knows w"), found.text.count("jobs are gone")) == (1, 1)
+        assert "nobody knows w (in 3 partitions)" in found.text
+
+
 async def test_a_clock_that_was_set_back_is_an_alarm(desk, clock, caplog) -> None:
     await desk.submit()
     clock.now -= 60_000

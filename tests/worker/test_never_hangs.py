@@ -349,6 +349,44 @@ async def test_a_loop_that_fails_ends_the_worker(boltq_app, what, monkeypatch):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("boltq-lease")]
 
 
+@pytest.mark.parametrize("how", ["forgotten", "disowned"])
+async def test_functions_that_go_on_when_their_jobs_are_somebody_elses_wear_it_out(boltq_app, how):
+    """They swallow each cancel, and nobody waits for them: the worker would sit there and take nothing, for ever."""
+    app = BoltQ(settings=replace(boltq_app.settings, lease=1.0, cleanup=0.2))
+    asked, over = [], asyncio.Event()
+
+    @app.task(timeout=3_600)
+    async def stubborn() -> None:
+        while not over.is_set():
+            try:
+                await over.wait()
+            except asyncio.CancelledError:
+                asked.append(1)
+
+    async with app:
+        one = Worker(app, slots=2)
+        running = asyncio.create_task(one.run())
+        await one.started.wait()
+        jobs = [await stubborn.submit() for _ in range(2)]
+        await eventually(lambda: len(one._runs) == 2 and all(run.began for run in one._runs.values()))
+        partitions = app.settings.partitions
+        if how == "forgotten":
+            broker = (await app.line()).broker
+            for partition in range(partitions):
+                await broker.redis.delete(
+                    f"{broker.layout.prefix(partition)}worker:{one._fetchers[partition].worker_id}"
+                )
+        else:
+            for fetcher in one._fetchers:
+                one.disown(fetcher.partition, one.known(fetcher.partition))
+        with pytest.raises(ExceptionGroup) as caught:
+            await asyncio.wait_for(running, 20)
+        assert caught.group_contains(WornOutError)
+        assert len(asked) >= 2 * len(jobs)  # each was asked again, when its time for cleaning up was over
+        over.set()
+        await eventually(lambda: all(loop.done() for loop in one._loops))  # though nobody cancels them any more
+
+
 async def test_a_worker_that_is_cancelled_twice_ends_in_good_order(boltq_app):
     cleaned = []
 

@@ -1,12 +1,15 @@
 """SIGTERM and SIGINT, in every phase of a worker's life: it ends in time, and what it did not finish goes back."""
 
+import asyncio
+import logging
 import signal
+from dataclasses import replace
 
 import pytest
 from waiting import eventually
 from worker_processes import ended, here, state_of, worker_process
 
-from boltq import JobState
+from boltq import BoltQ, JobState, Worker
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
@@ -18,6 +21,34 @@ async def test_an_idle_worker_leaves(app, number):
         far.process.send_signal(number)
         assert await ended(far) == 0
     assert await here(app, "far") == []
+
+
+async def test_leaving_is_no_alarm(boltq_app, caplog):
+    """A beat that comes when its registration has just been given up hears that nobody knows it."""
+    app = BoltQ(settings=replace(boltq_app.settings, lease=0.6))
+    async with app:
+        broker = (await app.line()).broker
+        retire = broker.retire
+
+        async def slowly(*args, **kwargs):
+            await retire(*args, **kwargs)
+            await asyncio.sleep(1)  # the answer travels, and two beats go out meanwhile
+
+        broker.retire = slowly
+        one = Worker(app)
+        running = asyncio.create_task(one.run())
+        await one.started.wait()
+        one.stop()
+        await running
+        assert await broker.alarms() == []
+        assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_queue_that_is_named_twice_is_served_once(boltq_app, worker):
+    async with worker(queues=["b", "a", "b"]) as one:
+        assert one.queues == ["b", "a"]
+        listed = await (await boltq_app.line()).inspector.workers()
+        assert [found.queues for found in listed] == [["b", "a"]]
 
 
 @pytest.mark.parametrize("job_type", ["nap", "doze", "toil"])

@@ -48,6 +48,11 @@ async def suicide() -> None:
     os.kill(os.getpid(), 9)
 
 
+@app.task
+def leave(code: int) -> None:
+    os._exit(code)
+
+
 @app.task(timeout=0.3, max_attempts=1)
 async def block() -> None:
     time.sleep(600)
@@ -140,6 +145,23 @@ def test_a_job_that_takes_its_workers_down_is_buried_and_its_neighbours_finish(
         for neighbour in neighbours:
             neighbour.result_sync(PATIENCE)
         program.wait_for("died by signal 9")
+
+
+@pytest.mark.parametrize("code", [0, 75, 76])
+def test_a_function_that_ends_its_process_takes_it_down_with_whatever_exit_code(
+    worker: Start, app: BoltQ, code: int
+) -> None:
+    """These three are what a worker ends with when it has handed back all that it held, and has said so."""
+    with worker() as program:
+        poison = app.submit_sync("leave", {"code": code})
+        with pytest.raises(JobFailed) as failure:
+            poison.result_sync(PATIENCE)
+        assert failure.value.error is not None
+        assert failure.value.error.category == "poison"
+        record = poison.record_sync()
+        assert (record.state, record.losses, record.deliveries) == (JobState.DEAD, 3, 3)
+        program.wait_for(f"was ended by what it ran, with exit code {code}")
+        assert app.submit_sync("pid").result_sync(PATIENCE) == program.worker_children()[0].pid
 
 
 def test_running_jobs_may_finish_and_the_exit_code_is_0(worker: Start, app: BoltQ, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from boltq.broker.audit import audit
 from boltq.broker.broker import Broker
-from boltq.broker.history import WENT_BACK
+from boltq.broker.history import WENT_BACK, Alarm
 from boltq.broker.inspector import Inspector, Server, inspect_server
 from boltq.broker.scripts import translate
 from boltq.domain.errors import StoreUnfit
@@ -179,12 +179,19 @@ async def alarms(broker: Broker) -> Check:
     if not found:
         return Check("history", GOOD, "nothing was lost within the last day, as far as anybody noticed")
     worst = any(alarm.kind == WENT_BACK for alarm in found)
-    newest_first = sorted(found, key=lambda alarm: -alarm.at)
-    text = "; ".join(f"{max(0, now - alarm.at) // 60_000} min ago: {alarm.text}" for alarm in newest_first)
+    kinds = Counter(alarm.kind for alarm in found)
+    newest = {alarm.kind: alarm for alarm in sorted(found, key=lambda alarm: alarm.at)}
+    text = "; ".join(_about(alarm, now, kinds[alarm.kind]) for alarm in sorted(newest.values(), key=lambda a: -a.at))
     hint = "compare with what you expect to be there; submissions may be repeated with the same ids and keys"
     if not worst:
         hint = "see the logs of the workers and of the server of that time"
     return Check("history", BAD if worst else WARN, text, hint)
+
+
+def _about(alarm: Alarm, now: int, partitions: int) -> str:
+    """An alarm, once for all partitions that heard of the same."""
+    beside = f" (in {partitions} partitions)" if partitions > 1 else ""
+    return f"{max(0, now - alarm.at) // 60_000} min ago: {alarm.text}{beside}"
 
 
 async def audited(broker: Broker, tell: Callable[[str], None] = lambda _: None) -> Check:

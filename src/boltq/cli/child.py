@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 from boltq.app import BoltQ
 from boltq.broker.connect import as_url
@@ -16,7 +17,7 @@ from boltq.broker.store import broker_at, check_server, place_of
 from boltq.cli import failures, life
 from boltq.cli.find_app import BUILT_IN, find_app
 from boltq.domain.errors import StoreError, StoreFull, StoreUnavailable, StoreUnfit
-from boltq.worker.supervisor import Whereabouts, tell_whereabouts
+from boltq.worker.supervisor import Whereabouts, tell_end, tell_whereabouts
 from boltq.worker.worker import SENT_HOME, WORN_OUT, Worker, WornOutError
 
 log = logging.getLogger(__name__)
@@ -35,13 +36,20 @@ def run(args: argparse.Namespace) -> int:
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
+    _end(args.life, code)
+
+
+def _end(fd: int | None, code: int) -> NoReturn:
+    """End the process, and say before that it is we who end it."""
+    if fd is not None:
+        tell_end(fd, code)
     os._exit(code)
 
 
 async def _run(args: argparse.Namespace) -> int:
     app = find_app(args.app or BUILT_IN)
     queues = args.queues.split(",") if args.queues else None
-    worker = Worker(app, queues=queues, slots=args.slots, name=args.name, exit_when_wedged=True)
+    worker = Worker(app, queues=queues, slots=args.slots, name=args.name, end_process=partial(_end, args.life))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, worker.stop)

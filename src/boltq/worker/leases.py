@@ -61,6 +61,7 @@ class Leases:
         self._on_cancel, self._on_lost, self._on_stuck, self._on_beat = on_cancel, on_lost, on_stuck, on_beat
         self._lines: dict[int, Line] = {}
         self._stopping = False
+        self.leaving = False  # our registrations are being given up: that they are gone is no news
         self._woken: dict[int, threading.Event] = {}
         self._threads: list[threading.Thread] = []
         self.clock_offset_ms = 0.0  # server's clock minus ours
@@ -125,6 +126,8 @@ class Leases:
             self._settle_stuck(line)
         except UnknownWorker:
             line.lost = True
+            if self.leaving:
+                return
             log.error(  # noqa: TRY400 - the trace says nothing
                 "lease lost: what this worker held was given to others", extra={"worker": line.worker_id}
             )

@@ -1,7 +1,8 @@
 """The supervisor: keeps worker processes alive, and gives back at once what a dead one held.
 
 Each child has a socket to the supervisor. It tells its whereabouts through it (which store, which namespace), and the
-socket's end tells the child that the supervisor has died, however that happened.
+socket's end tells the child that the supervisor has died, however that happened. Last, the child says how it ends; one
+that says nothing was ended by what it ran, whatever its exit code.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 USAGE: Final = 2  # exit code: what the child was told to run cannot be run
 NO_STORE: Final = 3  # exit code: the store cannot be used, and waiting does not help
 HOPELESS: Final = (USAGE, NO_STORE)
+IN_ORDER: Final = (0, WORN_OUT, SENT_HOME)  # exit codes of who has handed back what it held, if it says so as well
 
 LAST_SECONDS: Final = 2.0  # beyond the grace time, until a child that was told to end is killed
 _QUICK: Final = 10.0  # seconds: who dies sooner is started again with a pause
@@ -132,11 +134,12 @@ class Supervisor:
             self._has_run = self._has_run or child.whereabouts is not None
             self._note_end(child, code)
             group.create_task(self._see_off(child, code))
-            if code == SENT_HOME:
+            if code == SENT_HOME and child.left(code):
                 return
             if code in HOPELESS and await self._is_hopeless(code):
                 continue
-            quick_deaths = quick_deaths + 1 if code != 0 and child.age() < _QUICK else 0
+            died = code != 0 or not child.left(code)
+            quick_deaths = quick_deaths + 1 if died and child.age() < _QUICK else 0
             await self._pause(_PAUSES[min(max(0, quick_deaths - 1), len(_PAUSES) - 1)])
 
     def _new_name(self, number: int) -> str:
@@ -162,7 +165,9 @@ class Supervisor:
             child.kill()
 
     def _note_end(self, child: "Child", code: int) -> None:
-        if code == WORN_OUT:
+        if code in IN_ORDER and not child.left(code):
+            log.error("worker %s was ended by what it ran, with exit code %d", child.name, code)
+        elif code == WORN_OUT:
             log.warning("worker %s is worn out: starting another", child.name)
         elif code == SENT_HOME:
             log.info("worker %s was told to stop: no other takes its place", child.name)
@@ -197,7 +202,7 @@ class Supervisor:
         home = child.whereabouts
         if home is None:  # it never came so far as to hold anything
             return
-        if code in {0, WORN_OUT, SENT_HOME}:  # it has done so itself, and may have been the store's last user
+        if code in IN_ORDER and child.left(code):  # it has done so itself, and may have been the store's last user
             with contextlib.suppress(Exception):
                 await asyncio.to_thread(give_back, child.name, home, lost=False)
         else:
@@ -258,10 +263,10 @@ class Child:
     async def wait(self) -> int:
         """Its exit code, once it has ended; what it had started ends with it, unless it left in good order."""
         code = await self._process.wait()
-        if code != 0:
-            self._signal(signal.SIGKILL)
         self._listen()
         self._line.close()
+        if code != 0 or not self.left(code):
+            self._signal(signal.SIGKILL)
         return code
 
     def tell_to_end(self) -> None:
@@ -284,7 +289,15 @@ class Child:
     def whereabouts(self) -> Whereabouts | None:
         """What it has told; None when it has not come so far."""
         self._listen()
-        return msgspec.json.decode(self._heard, type=Whereabouts) if self._heard.endswith(b"\n") else None
+        said = next((line for line in self._lines() if line.startswith(b"{")), None)
+        return msgspec.json.decode(said, type=Whereabouts) if said else None
+
+    def left(self, code: int) -> bool:
+        """Whether it has said that it ends with this code: a function can end its process with any."""
+        return str(code).encode() in self._lines()
+
+    def _lines(self) -> Sequence[bytes]:
+        return self._heard.split(b"\n")[:-1]
 
     def _listen(self) -> None:
         with contextlib.suppress(OSError):  # nothing new, or closed
@@ -309,6 +322,12 @@ def tell_whereabouts(fd: int, whereabouts: Whereabouts) -> None:
     """For the child: say where its jobs live, before it takes the first one."""
     with contextlib.suppress(OSError):  # the supervisor is gone; we hear of that in another way
         os.write(fd, msgspec.json.encode(whereabouts) + b"\n")
+
+
+def tell_end(fd: int, code: int) -> None:
+    """For the child: say that it is about to end with this code, of its own accord."""
+    with contextlib.suppress(OSError):
+        os.write(fd, b"%d\n" % code)
 
 
 def child_command(*words: str) -> list[str]:

@@ -56,8 +56,8 @@ class WornOutError(RuntimeError):
 class Worker(FetcherOwner):
     """Runs jobs of an application's tasks in `slots` at once.
 
-    `name` is the beginning of its registrations' ids. `exit_when_wedged`: end the process when a function blocks the
-    event loop past its timeout, because nothing else can stop it.
+    `name` is the beginning of its registrations' ids. `end_process` ends it with an exit code, for when a function
+    blocks the event loop past its timeout, because nothing else can stop it; None: the process is somebody else's.
     """
 
     def __init__(
@@ -67,11 +67,11 @@ class Worker(FetcherOwner):
         queues: Sequence[str] | None = None,
         slots: int | None = None,
         name: str | None = None,
-        exit_when_wedged: bool = False,
+        end_process: Callable[[int], object] | None = None,
     ) -> None:
         settings = app.settings
         self.app = app
-        self.queues = list(queues or settings.queue_names)
+        self.queues = list(dict.fromkeys(queues or settings.queue_names))  # one that is named twice is served once
         self.slots = slots or settings.num_workers
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.stopping = asyncio.Event()
@@ -81,10 +81,11 @@ class Worker(FetcherOwner):
         self._settings = settings
         self._grace = settings.grace  # seconds for what runs, when we are told to stop
         self._rejoining: dict[int, asyncio.Task[None]] = {}  # by partition
-        self._exit_when_wedged = exit_when_wedged
+        self._end_process = end_process
         self._runs: dict[str, Run] = {}
         self._stuck: set[Run] = set()  # settled by the lease thread, and still not at their end
         self._known_before: dict[int, set[tuple[str, int]]] = {}  # at the last beat, by partition
+        self._given_up: dict[Run, float] = {}  # not ours any more, still not at their end; until when they may clean up
         self._disowned: set[Run] = set()  # not ours as the store sees it, and still not at their end
         self._tasks: dict[str, Task[..., Any]] = {}  # by a job's route
         self._watching: asyncio.TimerHandle | None = None
@@ -248,6 +249,7 @@ class Worker(FetcherOwner):
 
     async def _leave(self, leases: Leases) -> None:
         """Send the last outcomes; what is still ours then goes back; only now do the leases end."""
+        leases.leaving = True
         await asyncio.gather(*(self._leave_partition(fetcher) for fetcher in self._fetchers if fetcher.worker_id))
         await _aside(leases.stop, _LAST_WORDS)
         self._executor.close()
@@ -264,7 +266,7 @@ class Worker(FetcherOwner):
 
     def _end_within(self, seconds: float) -> None:
         """If we have not come further by then, seconds from now, the process ends."""
-        if not self._exit_when_wedged:  # the process is somebody else's
+        if self._end_process is None:
             return
         if self._last_resort:
             self._last_resort.cancel()
@@ -277,14 +279,15 @@ class Worker(FetcherOwner):
         log.critical("this process ends: %s", why)
         if self._leases:
             self._leases.give_back(_LAST_CHANCE)
-        os._exit(SENT_HOME if self.sent_home else WORN_OUT)
+        if self._end_process:
+            self._end_process(SENT_HOME if self.sent_home else WORN_OUT)
 
     # Slots
 
     async def _slot(self) -> None:
         """One after the other: take a job, run it, put its outcome into the outbox."""
         breath = 0
-        while True:
+        while not self._executor.closing:  # a function may have swallowed the cancel that was for us
             try:
                 partition, job = await self._buffer.take()
                 if thread := await self._do(partition, job):
@@ -323,6 +326,7 @@ class Worker(FetcherOwner):
                     del self._runs[job.id]
                 self._stuck.discard(run)
                 self._disowned.discard(run)
+                self._given_up.pop(run, None)
             self._buffer.busy -= 1
         if outcome is not None and run is not None:
             self._end(run, outcome)
@@ -393,7 +397,11 @@ class Worker(FetcherOwner):
             self._worn_out.set_exception(WornOutError(text))
 
     def _is_worn_out(self) -> bool:
-        return self._buffer.lost_slots + len(self._stuck) >= self.slots
+        given_up = sum(self._is_overdue(run) for run in self._given_up if run not in self._stuck)
+        return self._buffer.lost_slots + len(self._stuck) + given_up >= self.slots
+
+    def _is_overdue(self, given_up: Run) -> bool:
+        return time.monotonic() > self._given_up[given_up]
 
     # Watching over what runs
 
@@ -402,11 +410,11 @@ class Worker(FetcherOwner):
         if self._watching:
             self._watching.cancel()
             self._watching = None
-        if not self._runs:
+        if not self._runs and not self._given_up:
             return
         now = time.monotonic()
         soonest = _WATCH
-        for run in list(self._runs.values()):
+        for run in [*self._runs.values(), *self._given_up]:
             if now >= run.deadline:
                 run.ask_to_stop(TIMEOUT)
             elif run.stop_reason:  # asked before: again, when its time for cleaning up is over
@@ -418,6 +426,8 @@ class Worker(FetcherOwner):
                 self._steps.show(run)
         for partition, job in self._buffer.excess():
             self._fetchers[partition].release([job])
+        if any(self._is_overdue(run) for run in self._given_up):
+            self._look_whether_worn_out()
         self._watching = self._loop.call_later(max(0.01, soonest), self._watch_deadlines)
 
     def _on_stuck(self, run: Run) -> None:
@@ -426,7 +436,7 @@ class Worker(FetcherOwner):
         if self._runs.get(run.job.id) is not run:  # it has ended just now
             self._stuck.discard(run)
         if run.task.executor == "async" and not self._ask_loop():
-            if self._exit_when_wedged:
+            if self._end_process:
                 self._end_at_once(f"job {run.job.id} blocks the event loop, and does not end after its timeout")
             return
         self._soon(self._look_whether_worn_out)
@@ -468,7 +478,12 @@ class Worker(FetcherOwner):
             if (run.job.id, run.job.delivery) in runs and not run.settled:
                 run.settled = True
                 self._disowned.add(run)
-                run.ask_to_stop(LOST)
+                self._give_up(run)
+
+    def _give_up(self, run: Run) -> None:
+        """It is not ours any more: stop it. If it does not end, its slot is written off."""
+        self._given_up.setdefault(run, time.monotonic() + self._settings.cleanup + STUCK_AFTER)
+        run.ask_to_stop(LOST)
 
     def _runs_in(self, partition: int) -> list[Run]:
         return [run for run in list(self._runs.values()) if run.partition == partition]
@@ -527,7 +542,7 @@ class Worker(FetcherOwner):
         self._buffer.drain(fetcher.partition)
         for run in list(self._runs.values()):
             if run.partition == fetcher.partition:
-                run.ask_to_stop(LOST)
+                self._give_up(run)
         while not self.stopping.is_set():
             with contextlib.suppress(StoreError):
                 await self._register(fetcher)
