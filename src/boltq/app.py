@@ -515,7 +515,7 @@ class BoltQ:
         return Job(self, answer.id, created=answer.created, read=read)
 
     async def submit_many(self, jobs: Iterable[NewJob]) -> list[Job[Any]]:
-        """Submit many jobs, in batches of 1,000. Raises the first refusal; what came before it is submitted.
+        """Submit many jobs, at most 500 with one call. Raises the first refusal; what came before it is submitted.
 
         Raises InvalidJob, with the index of the job in its pointers, before anything is submitted; TypeError for what
         is no job.

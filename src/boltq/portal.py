@@ -125,11 +125,18 @@ def refuse_in_a_child() -> None:
         )
 
 
-def refuse_in_loop(work: Coroutine[Any, Any, Any]) -> None:
-    """Raise RuntimeError, with the call to use instead, where an event loop runs in this thread."""
+def is_in_loop() -> bool:
+    """Whether an event loop runs in this thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
+        return False
+    return True
+
+
+def refuse_in_loop(work: Coroutine[Any, Any, Any]) -> None:
+    """Raise RuntimeError, with the call to use instead, where an event loop runs in this thread."""
+    if not is_in_loop():
         return
     work.close()
     place = getattr(work, "__qualname__", "").partition(".<locals>")[0].removesuffix("_sync")

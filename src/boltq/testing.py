@@ -36,6 +36,7 @@ from boltq.domain.job import ClaimedJob, JobRecord
 from boltq.domain.outcome import Failed, Outcome
 from boltq.domain.states import JobState
 from boltq.domain.workflow.states import WorkflowState
+from boltq.portal import is_in_loop
 from boltq.settings import Settings
 from boltq.worker.executor import Executor
 from boltq.worker.parents import reading
@@ -260,21 +261,14 @@ async def inline(app: BoltQ, *, address: str | None = None) -> AsyncIterator[Inl
 @contextmanager
 def inline_sync(app: BoltQ, *, address: str | None = None) -> Iterator[SyncInline]:
     """`inline` for synchronous tests."""
-    _refuse_in_loop()
+    if is_in_loop():
+        raise RuntimeError("inline_sync() would block the event loop that runs here: use `async with inline(app)`")
     block = inline(app, address=address)
     running = app.run_sync(block.__aenter__())
     try:
         yield SyncInline(app, running)
     finally:
         app.run_sync(block.__aexit__(None, None, None))
-
-
-def _refuse_in_loop() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise RuntimeError("inline_sync() would block the event loop that runs here: use `async with inline(app)`")
 
 
 _NUMBERS = itertools.count(1)

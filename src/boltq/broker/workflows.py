@@ -13,7 +13,6 @@ from boltq.broker.calls import Call, pack
 from boltq.broker.cursors import unwrapped, wrapped
 from boltq.broker.flows import (
     ApprovalPage,
-    ApprovalRecord,
     ItemPage,
     Look,
     StepData,
@@ -51,6 +50,9 @@ from boltq.domain.workflow.states import StepState, WorkflowState
 from boltq.domain.workflow.uses import Use, uses_in, value_of
 
 T = TypeVar("T")
+
+_Rows = tuple[list[Any], str | None]  # of a page; and the cursor of the next one
+_AskForRows = Callable[[int, str, int], Awaitable[tuple[str, list[Any]]]]  # in a partition, from a place on, so many
 
 MAX_STEP_DATA_BYTES: Final = 4 << 20  # of all steps of a workflow, for one look
 SMALL_BYTES: Final = 32 << 10
@@ -220,21 +222,16 @@ class Workflows:
         Times in milliseconds; `created_after` is the first that fits, `created_before` the first that does not.
         `nested`: only sub-workflows, or only those that are none.
         """
-        partition, inner = _read_cursor(cursor)
-        found: list[WorkflowSummary] = []
-        most = max(1, min(limit, MAX_PAGE))
         wanted = (" ".join(states), name, _or_any(created_after), _or_any(created_before))
-        while partition < self._broker.layout.partitions:
-            level = "" if nested is None else str(int(nested))
-            args = (inner, *wanted, most - len(found), _MOST_LOOKED_AT, level)
-            inner, rows = await self._send("flow_list", partition, *args, read=_decode)
-            found += map(summary, rows)
-            if inner:
-                return WorkflowPage(found, _write_cursor(partition, inner))
-            partition += 1
-            if len(found) >= most and partition < self._broker.layout.partitions:
-                return WorkflowPage(found, _write_cursor(partition, ""))
-        return WorkflowPage(found, None)
+        level = "" if nested is None else str(int(nested))
+        rows, following = await self._rows(
+            _read_cursor(cursor),
+            limit,
+            lambda at, inner, most: self._send(
+                "flow_list", at, inner, *wanted, most, _MOST_LOOKED_AT, level, read=_decode
+            ),
+        )
+        return WorkflowPage(list(map(summary, rows)), following)
 
     async def children(self, workflow_id: str, *, limit: int = 50, cursor: str | None = None) -> WorkflowPage:
         """A page of the sub-workflows of a workflow, in no order; a few more than `limit`, or less and not the end.
@@ -251,24 +248,32 @@ class Workflows:
 
         Raises InvalidJob.
         """
-        partition, inner = _read_cursor(cursor, _ASKING_CURSOR)
-        found: list[ApprovalRecord] = []
+        rows, following = await self._rows(
+            _read_cursor(cursor, _ASKING_CURSOR),
+            limit,
+            lambda at, inner, most: self._send("flow_asking", at, inner, most, _MAX_ITEM_ERROR_BYTES, read=_decode),
+        )
+        return ApprovalPage(list(map(approval_record, rows)), following)
+
+    async def _rows(self, start: tuple[int, str], limit: int, ask: _AskForRows) -> _Rows:
+        """The rows of one page, partition after partition, and the cursor of the next page."""
+        partition, inner = start
+        found: list[Any] = []
         most = max(1, min(limit, MAX_PAGE))
         while partition < self._broker.layout.partitions:
-            args = (inner, most - len(found), _MAX_ITEM_ERROR_BYTES)
-            inner, rows = await self._send("flow_asking", partition, *args, read=_decode)
-            found += map(approval_record, rows)
+            inner, rows = await ask(partition, inner, most - len(found))
+            found += rows
             if inner:
-                return ApprovalPage(found, _write_cursor(partition, inner))
+                return found, _write_cursor(partition, inner)
             partition += 1
             if len(found) >= most and partition < self._broker.layout.partitions:
-                return ApprovalPage(found, _write_cursor(partition, ""))
-        return ApprovalPage(found, None)
+                return found, _write_cursor(partition, "")
+        return found, None
 
     async def jobs(self, workflow_id: str, wanted: JobFilter, *, limit: int = 50, cursor: str | None = None) -> Page:
         """A page of a workflow's jobs that fit, step after step, a map's items behind it; not those of sub-workflows.
 
-        At most 2,000 records are looked at: an empty page with a cursor says that nothing was found so far. Raises
+        At most 1,000 records are looked at: an empty page with a cursor says that nothing was found so far. Raises
         NotFound, InvalidJob.
         """
         step, item = _read_job_cursor(cursor)

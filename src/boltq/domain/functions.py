@@ -18,9 +18,7 @@ def plain_function(found: Any, name: str | None) -> Callable[..., Any]:
     if name is None and not hasattr(function, "__name__"):
         kind = type(function).__name__
         raise TypeError(f"task {task}: a {kind} has no name of its own: give it one, app.task(name=...)")
-    if any(map(inspect.isgeneratorfunction, _called(function))) or any(
-        map(inspect.isasyncgenfunction, _called(function))
-    ):
+    if any(inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called) for called in _called(function)):
         raise TypeError(f"task {task}: a generator is not a task: return a list, or submit a job for each item")
     return function
 
@@ -61,7 +59,7 @@ def _called(function: Any) -> tuple[Any, Any]:
     return inner, None if isinstance(inner, type) else getattr(type(inner), _CALL, None)
 
 
-_CALL = "__call__"
+_CALL = "__call__"  # linters take getattr with the word itself for a test whether something can be called
 
 
 def _name_of(function: Any) -> str:

@@ -20,7 +20,7 @@ from boltq.server.backend import Backend
 from boltq.server.caller import caller_of
 from boltq.server.calls import Call
 from boltq.server.forms import Mistakes, read_moment
-from boltq.server.query import Cursor, Limit, Name, NoQuery, read_query
+from boltq.server.query import Cursor, Limit, Name, NoQuery, WorkflowId, read_query
 from boltq.server.waiters import Wait
 from boltq.server.why import explain
 
@@ -47,14 +47,7 @@ class JobsQuery(CountsQuery, kw_only=True):
 
     state: Annotated[list[JobState], msgspec.Meta(max_length=len(JobState), description="any of these")] = []
     workflow: (
-        Annotated[
-            str,
-            msgspec.Meta(
-                description="of this workflow's steps and items, in their order",
-                extra_json_schema={"pattern": f"^{limits.ID.pattern}$"},
-            ),
-        ]
-        | None
+        Annotated[WorkflowId, msgspec.Meta(description="of this workflow's steps and items, in their order")] | None
     ) = None
     limit: Limit = 50
     cursor: Cursor | None = None

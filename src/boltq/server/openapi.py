@@ -284,7 +284,10 @@ class _Schemas:
         for name, schema in plain.items():
             if "description" in schema:  # a docstring, whose lines Python itself unindents from 3.13 on
                 schema["description"] = inspect.cleandoc(schema["description"])
-            (_take_in if name in taken else _give_out)(schema, terse=name in terse)
+            if name in taken:
+                _take_in(schema)
+            else:
+                _give_out(schema, terse=name in terse)
         for kind in {call.body for call in calls if call.body}:
             for name in getattr(kind, "APART", ()):
                 del plain[_name(self._found[kind])]["properties"][name]
@@ -336,7 +339,7 @@ def _terse(kinds: Sequence[Any]) -> set[str]:
     return found
 
 
-def _take_in(schema: Json, *, terse: bool) -> None:  # noqa: ARG001 - one for all
+def _take_in(schema: Json) -> None:
     """Say what a left out field means in words: some generators demand each field that has a default."""
     for about in schema.get("properties", {}).values():
         default = about.pop("default", None)

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Final
 
 from boltq.broker.inspector import Inspector
-from boltq.domain.errors import StoreError
+from boltq.server.one_reading import OneReading
 
 FRESH_SECONDS: Final = 0.25  # nobody is told that no worker is there by what was seen longer ago than that
 
@@ -21,13 +21,13 @@ class Presence:
         self._inspector = inspector
         self._served: Collection[str] = frozenset()
         self._read_at = -FRESH_SECONDS
-        self._reading: asyncio.Task[None] | None = None
+        self._reading = OneReading(self.refresh)
 
     async def missing(self, queue: str) -> list[str]:
         """What to say when no live worker serves a queue; it is looked at again before that is said."""
         if queue in self._served:
             return []
-        if asyncio.get_running_loop().time() - self._read_at >= FRESH_SECONDS and not await self._look():
+        if asyncio.get_running_loop().time() - self._read_at >= FRESH_SECONDS and not await self._reading.end():
             return []  # nobody knows
         return [] if queue in self._served else [f"{nobody_serves(queue)}: the job waits for one"]
 
@@ -36,16 +36,6 @@ class Presence:
         workers = await self._inspector.workers()
         self._served = frozenset(queue for worker in workers if worker.state == "up" for queue in worker.queues)
         self._read_at = asyncio.get_running_loop().time()
-
-    async def _look(self) -> bool:
-        """One reading for all who ask at once; whether the store answered."""
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self.refresh())
-        try:
-            await asyncio.shield(self._reading)
-        except StoreError:
-            return False
-        return True
 
 
 def nobody_serves(queue: str) -> str:

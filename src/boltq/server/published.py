@@ -9,8 +9,9 @@ import jsonschema_rs
 import msgspec
 
 from boltq.broker.inspector import Inspector, TaskInfo
-from boltq.domain.errors import InvalidJob, StoreError
+from boltq.domain.errors import InvalidJob
 from boltq.server.forms import MAX_MISTAKES, Mistakes
+from boltq.server.one_reading import OneReading
 from boltq.server.problems import escaped
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class PublishedTypes:
         self._checkers: dict[tuple[str, str], jsonschema_rs.Validator | None] = {}  # of (type, JSON)
         self._read_at = -FRESH_SECONDS  # when the last reading began that has ended
         self._tried_at = -FRESH_SECONDS  # the same of one that may have failed
-        self._reading: asyncio.Task[None] | None = None
+        self._reading = OneReading(self.refresh)
 
     def now(self) -> float:
         """The moment, for `asked`."""
@@ -121,11 +122,7 @@ class PublishedTypes:
         """Have a reading that began at that moment (None: now) or later, one for all who wait; False: none was had."""
         moment = self.now() if asked is None else asked
         while self._read_at < moment:
-            if self._reading is None or self._reading.done():
-                self._reading = asyncio.create_task(self.refresh())
-            try:
-                await asyncio.shield(self._reading)
-            except StoreError:
+            if not await self._reading.end():
                 return False
         return True
 

@@ -20,6 +20,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 Limit = Annotated[int, msgspec.Meta(ge=1, le=limits.MAX_PAGE, description="how many to a page")]
 Cursor = Annotated[str, msgspec.Meta(description="where the page begins: `next_cursor` of the page before")]
 Name = Annotated[str, msgspec.Meta(pattern=f"^{limits.NAME.pattern}$", description=limits.NAME_RULE)]
+WorkflowId = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": f"^{limits.ID.pattern}$"})]
 
 
 class NoQuery(msgspec.Struct, frozen=True):

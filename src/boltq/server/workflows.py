@@ -26,7 +26,7 @@ from boltq.server.calls import Call
 from boltq.server.forms import Mistakes
 from boltq.server.jobs import Since, read_since
 from boltq.server.problems import UNKNOWN_OUTCOME, Problem
-from boltq.server.query import Cursor, Limit, NoQuery, read_query
+from boltq.server.query import Cursor, Limit, NoQuery, WorkflowId, read_query
 from boltq.server.shapes import Rights
 from boltq.server.submit import GONE, PROBLEMS, SubmitQuery
 from boltq.server.waiters import Wait
@@ -54,14 +54,7 @@ class WorkflowsQuery(msgspec.Struct, kw_only=True):
         Annotated[bool, msgspec.Meta(description="true: only sub-workflows; false: only those that are none")] | None
     ) = None
     within: (
-        Annotated[
-            str,
-            msgspec.Meta(
-                description="only the sub-workflows of this workflow, in no order",
-                extra_json_schema={"pattern": f"^{limits.ID.pattern}$"},
-            ),
-        ]
-        | None
+        Annotated[WorkflowId, msgspec.Meta(description="only the sub-workflows of this workflow, in no order")] | None
     ) = None
     limit: Limit = 50
     cursor: Cursor | None = None

@@ -3,8 +3,8 @@
 --   ARGV     now, job, how many bytes of results it may read
 --   returns  msgpack of [workflow, step's text, input, [name, outcome], phase, item or 0, what is wrong with the item,
 --            [id, state, result, error, map]* of the steps that it reads, [first failed step, error, attempts] or [],
---            and by its phase: the sub-workflow that goes on, if it begins; child's id; items' [numbers, results]; answer, when due];
---            only a number of bytes, when it would be more than that
+--            and by its phase: the sub-workflow that goes on, if it begins; child's id; items' [numbers, results]; answer,
+--            when due]; only a number of bytes, when it would be more than that
 --   refuses  NOT_FOUND
 --@use look
 local found, bytes = look.at(ARGV[2], tonumber(ARGV[3]))

@@ -12,8 +12,9 @@
 --            child [workflow]: a new workflow, see flow_submit; running -> blocked
 --            again [child, its generation, steps as in flow_rerun]: that one goes on; running -> blocked. Without steps:
 --            one that runs again by itself is waited for
---   returns  a word: gone (that child is there no more), moved (it is not as it was; with both nothing moves), done, cancelled (somebody asked for that meanwhile), answer <JSON>, gather (a map without items),
---            too many (items, or steps of a child: nothing was made)
+--   returns  a word: done, cancelled (somebody asked for that meanwhile), answer <JSON>, gather (a map without items);
+--            or a word with which nothing moves: too many (items, or steps of a child), gone (that child is there no
+--            more), moved (that child is not as it was)
 --   refuses  LEASE_LOST
 --@use flow
 local id, verb, args = ARGV[2], ARGV[5], cmsgpack.unpack(ARGV[6])
