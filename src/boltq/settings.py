@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from boltq.domain.limits import bad_name
+from boltq.domain.limits import SURROGATE, bad_name
 
 
 class BadSetting(ValueError):
@@ -234,7 +234,7 @@ _RANGES: list[tuple[str, float, float]] = [
 
 def _is_text(text: str) -> bool:
     """Whether it can be sent anywhere: bytes of the environment that are not UTF-8 come as halves of characters."""
-    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+    return "\0" not in text and not SURROGATE.search(text)
 
 
 def _is_network(text: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from boltq.broker.broker import Broker
 from boltq.broker.calls import Call
-from boltq.broker.scripts import FAULTS, is_unknown, translate
+from boltq.broker.scripts import CALL_ERRORS, is_unknown, translate
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Meter(Broker):
         command = self.library.call(call.script, self.layout.prefix(call.partition), now, call.args)
         try:
             reply, ms = await self._metered(*command)
-        except FAULTS as error:
+        except CALL_ERRORS as error:
             raise translate(error) from error
         if isinstance(reply, Exception):
             if is_unknown(reply):

@@ -27,7 +27,7 @@ from boltq.broker.connect import connect, connect_sync, let_go
 from boltq.broker.history import WENT_BACK, Alarm, History, lost_text, read_alarms
 from boltq.broker.outage import Outage
 from boltq.broker.replies import as_mapping, as_text
-from boltq.broker.scripts import FAULTS, Library, Rewrite, is_known, is_unknown, translate
+from boltq.broker.scripts import CALL_ERRORS, Library, Rewrite, is_known, is_unknown, translate
 from boltq.domain import limits
 from boltq.domain.errors import (
     BoltQError,
@@ -203,7 +203,7 @@ class Broker:
         """Learn the number of partitions and write nothing; whether the namespace is there. Raises StoreUnavailable."""
         try:
             stored = await self.redis.hget(f"{self.layout.prefix(0)}partition", "partitions")
-        except FAULTS as error:
+        except CALL_ERRORS as error:
             raise translate(error) from error
         if stored:
             self.layout = Layout(self.layout.namespace, int(stored))
@@ -421,13 +421,13 @@ class Broker:
         command = self.library.call(call.script, self.layout.prefix(call.partition), now, call.args)
         try:
             return call.read(await self._execute(*command))
-        except FAULTS as error:
+        except CALL_ERRORS as error:
             if not is_unknown(error):
                 raise translate(error) from error
         try:
             await self._load()
             return call.read(await self._execute(*command))
-        except FAULTS as error:
+        except CALL_ERRORS as error:
             raise translate(error) from error
 
     async def listen(self) -> None:
@@ -437,7 +437,7 @@ class Broker:
             key = f"{self.layout.prefix(partition)}partition"
             try:
                 seq, era, alarmed = await self.redis.hmget(key, "seq", "era", "alarmed")
-            except FAULTS as error:
+            except CALL_ERRORS as error:
                 raise translate(error) from error
             self.hear(partition, before, Mark(int(seq or 0), as_text(era), int(alarmed or 0)))
 
@@ -482,7 +482,7 @@ class Broker:
     async def _read_alarms(self, partition: int) -> dict[str, str]:
         try:
             fields = await self.redis.hgetall(f"{self.layout.prefix(partition)}alarms")
-        except FAULTS as error:
+        except CALL_ERRORS as error:
             raise translate(error) from error
         return as_mapping(fields)
 
@@ -499,7 +499,7 @@ class Broker:
         try:
             async with asyncio.timeout(seconds * 2 + 1):
                 letter: Any = await self.blocking.blpop([key], timeout=seconds)
-        except FAULTS as error:
+        except CALL_ERRORS as error:
             raise translate(error) from error
         return letter[1] if letter else None
 
@@ -539,13 +539,13 @@ class SyncBroker:
         command = self._library.call(call.script, self._layout.prefix(call.partition), now, call.args)
         try:
             return call.read(self._execute(*command))
-        except FAULTS as error:
+        except CALL_ERRORS as error:
             if not is_unknown(error):
                 raise translate(error) from error
         try:
             self._load()
             return call.read(self._execute(*command))
-        except FAULTS as error:
+        except CALL_ERRORS as error:
             raise translate(error) from error
 
     def _load(self) -> None:

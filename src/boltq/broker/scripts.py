@@ -37,7 +37,7 @@ REFUSALS: Mapping[str, type[errors.BoltQError]] = {
 }
 """A refusal's word and what Python raises for it."""
 
-FAULTS: Final = (redis_errors.RedisError, OSError)
+CALL_ERRORS: Final = (redis_errors.RedisError, OSError)
 """What redis-py raises when a call fails; `translate` says which error of ours that is."""
 
 Rewrite = Callable[[str, str], str]  # file name, text -> text

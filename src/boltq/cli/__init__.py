@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Final
 
 from boltq.cli.words import Parser
+from boltq.domain.limits import SURROGATE
 
 COMMANDS: Final = {
     "dev": "start everything in this terminal: a store, a worker and the API",
@@ -60,7 +61,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     module = import_module(f"boltq.cli.{words[0].replace('-', '_')}")
     parser = _parser(words[0], module)
-    if bad := next((word for word in words if not _is_text(word)), None):
+    if bad := next(filter(SURROGATE.search, words), None):
         parser.error(f"{bad.encode('utf-8', 'replace').decode()!r:.80} is not UTF-8: set the terminal to that encoding")
     args = parser.words(words[1:])
     try:
@@ -71,11 +72,6 @@ def main(words: Sequence[str] | None = None) -> int:
 
         return failures.tell(error)
     return code
-
-
-def _is_text(word: str) -> bool:
-    """Whether its bytes were UTF-8; others come as halves of characters."""
-    return not any("\ud800" <= char <= "\udfff" for char in word)
 
 
 def _overview() -> argparse.ArgumentParser:

@@ -248,7 +248,7 @@ def bad_data(data: object, *, is_json: bool = False) -> str | None:
         if not is_json:
             msgspec.json.decode(data)
     except UnicodeEncodeError:
-        return "has half of a character (a lone surrogate), which UTF-8 cannot hold"
+        return limits.HALF
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         return f"is not JSON: {error}"
     return None
@@ -302,5 +302,5 @@ def _bad_headers(headers: object) -> str | None:
     try:
         "".join(text for pair in headers.items() for text in pair).encode()
     except UnicodeEncodeError:
-        return "has half of a character (a lone surrogate), which UTF-8 cannot hold"
+        return limits.HALF
     return None

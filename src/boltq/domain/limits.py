@@ -32,6 +32,9 @@ MAX_REPLAYS = 20  # ids of its replays that a job remembers
 
 ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
+SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character; bytes that were no UTF-8 come as such, too
+HALF = "has half of a character (a lone surrogate), which UTF-8 cannot hold"  # why a text is refused
+
 
 def bad_name(name: object) -> str | None:
     """Why the name of a queue or a job type is refused; None when it is fine."""

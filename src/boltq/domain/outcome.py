@@ -1,7 +1,6 @@
 """How one run of a job ended, as a value; and what a task raises to say so itself."""
 
 import hashlib
-import re
 import traceback
 from enum import StrEnum
 from types import TracebackType
@@ -10,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from boltq.domain.errors import BoltQError
-from boltq.domain.limits import MAX_CLASS_CHARS, MAX_ERROR_CHARS, MAX_MESSAGE_CHARS
+from boltq.domain.limits import MAX_CLASS_CHARS, MAX_ERROR_CHARS, MAX_MESSAGE_CHARS, SURROGATE
 
 
 class Category(StrEnum):
@@ -170,12 +169,11 @@ def _frames_of(trace: TracebackType | None) -> list[str]:
 
 _MOST_FRAMES: Final = -200  # the innermost ones: a recursion has thousands
 _NAME_OF: Final = type.__dict__["__name__"].__get__  # the real one, whatever a metaclass says or raises
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
     """The text with lone surrogates replaced: they cannot be sent as UTF-8."""
-    return _SURROGATES.sub("\ufffd", str.__str__(text))  # a plain text, whatever a subclass of str would do
+    return SURROGATE.sub("\ufffd", str.__str__(text))  # a plain text, whatever a subclass of str would do
 
 
 def error_of(stored: str) -> JobError:

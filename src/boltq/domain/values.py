@@ -17,6 +17,7 @@ from typing import Any, Final, get_args, get_origin
 import msgspec
 
 from boltq.domain.errors import InvalidJob
+from boltq.domain.limits import HALF, SURROGATE
 
 TOO_DEEP: Final = "nested too deeply"
 
@@ -110,7 +111,6 @@ _pack: Final = msgspec.msgpack.Encoder(enc_hook=write_foreign).encode
 
 _STARS: Final = b"**********"  # what models of pydantic write instead of a secret
 _NOT_FINITE: Final = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")  # a float of MessagePack that is inf or nan
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _MOST: Final = 30  # mistakes that are named at once
 
 
@@ -144,8 +144,8 @@ def _look(value: Any, at: str) -> Iterator[tuple[str, str]]:
     if value is None or value is True or value is False or type(value) is int:
         return
     if isinstance(value, str):
-        if _SURROGATE.search(value):
-            yield at, "has half of a character (a lone surrogate), which UTF-8 cannot hold"
+        if SURROGATE.search(value):
+            yield at, HALF
     elif isinstance(value, float):
         if not math.isfinite(value):
             yield at, f"is {float(value)}, which JSON does not have"
@@ -207,7 +207,7 @@ def _leaf(value: Any, at: str) -> Iterator[tuple[str, str]]:
 
 
 def _escaped(key: Any) -> str:
-    return _SURROGATE.sub("\ufffd", str(key)).replace("~", "~0").replace("/", "~1")
+    return SURROGATE.sub("\ufffd", str(key)).replace("~", "~0").replace("/", "~1")
 
 
 @lru_cache(1_000)

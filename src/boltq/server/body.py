@@ -13,6 +13,7 @@ from starlette.types import Receive
 
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
+from boltq.domain.limits import SURROGATE
 from boltq.domain.workflow.reading import mistakes_in
 from boltq.server.guard import Headers
 from boltq.server.problems import Problem, escaped, invalid
@@ -139,7 +140,6 @@ NO_TEXT: Final = (
 )
 HALF: Final = "has half of a character (a lone surrogate, such as \\ud800), which UTF-8 cannot hold"
 _MOST_PLACES: Final = 30
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _NAMED: Final = re.compile(r"(unknown|missing required) field `(.*)`", re.DOTALL)
 _KEY: Final = re.compile(rb'"([^"]*)"\s*:')
 _BRACKETS: Final = b"[]{}"
@@ -215,12 +215,12 @@ def _no_text(body: bytes) -> list[str]:
 
 def _unreadable(value: Any, at: str) -> Iterator[str]:
     """The places of what has half of a character, or a byte that is none (which stands as such a half)."""
-    if isinstance(value, str) and _SURROGATE.search(value):
+    if isinstance(value, str) and SURROGATE.search(value):
         yield at
     elif isinstance(value, _Pairs):
         for name, item in value:
             place = f"{at}/{escaped(name.encode('utf-8', 'replace').decode())}"
-            if _SURROGATE.search(name):
+            if SURROGATE.search(name):
                 yield place
             else:
                 yield from _unreadable(item, place)
