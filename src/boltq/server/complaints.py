@@ -7,7 +7,7 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
-MOST_LINES: Final = 10  # in ...
+MOST_LINES: Final = 10  # within WINDOW_SECONDS
 WINDOW_SECONDS: Final = 60.0
 _CHARS: Final = 200
 

@@ -39,8 +39,8 @@ class BoundedProtocol(HttpToolsProtocol):
     _chunk = 0  # bytes of the last read
     _body = 0  # bytes of the body that arrives
     _trailers = 0  # bytes of the headers behind it
-    _large = False  # whether that is why the parser was stopped
-    _crowd = False  # or that too many requests wait already
+    _large = False  # a head, or what stands around a body, was too large: the parser was stopped
+    _crowd = False  # too many requests wait already: the parser was stopped
     _hung_up = False  # nothing more is read; what was asked before is still answered
     _watched: Any = None  # the unfinished request that the last patrol saw
     _unread = 0  # bytes of answers that the client had not taken at the last patrol

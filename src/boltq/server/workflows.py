@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from boltq.broker.flows import StepData, WorkflowRecord
-from boltq.broker.workflows import OwnId
+from boltq.broker.workflows import OwnId, WorkflowPage
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob, NotFound, StoreUnavailable
 from boltq.domain.job import Submitted
@@ -216,21 +216,17 @@ class Workflows:
         after = read_since(query.created_after, "/created_after", mistakes)
         before = read_since(query.created_before, "/created_before", mistakes)
         if query.within is not None:
-            given = {"state": query.state, "name": query.name, "nested": query.nested} | {
-                "created_after": after, "created_before": before,
-            }  # fmt: skip
-            mistakes += [(f"/{name}", "not together with within") for name, value in given.items() if value]
-            if not limits.ID.fullmatch(query.within):
-                mistakes.append(("/within", "not the id of a workflow"))
+            mistakes += _bad_within(query.within, query, after, before)
         if mistakes:
             raise InvalidJob(mistakes)
+        page = await self._listed(query, after, before)
+        return json_response(views.WorkflowsView([views.summary_view(w, rights) for w in page.workflows], page.cursor))
+
+    async def _listed(self, query: WorkflowsQuery, after: int | None, before: int | None) -> WorkflowPage:
         if query.within is not None:
             own = query.within
-            inner = await self._backend.ask(lambda flows: flows.children(own, limit=query.limit, cursor=query.cursor))
-            return json_response(
-                views.WorkflowsView([views.summary_view(w, rights) for w in inner.workflows], inner.cursor)
-            )
-        page = await self._backend.ask(
+            return await self._backend.ask(lambda flows: flows.children(own, limit=query.limit, cursor=query.cursor))
+        return await self._backend.ask(
             lambda flows: flows.list(
                 states=query.state,
                 name=query.name or "",
@@ -241,7 +237,6 @@ class Workflows:
                 cursor=query.cursor,
             )
         )
-        return json_response(views.WorkflowsView([views.summary_view(w, rights) for w in page.workflows], page.cursor))
 
     async def approvals(self, request: Request) -> Response:
         """List the steps of all workflows that wait for a person, in each partition those that wait longest first.
@@ -313,6 +308,17 @@ class Workflows:
         workflow_id = workflow_of(request)
         record = await self._backend.ask(lambda flows: flows.get(workflow_id))
         return json_response(await explain_workflow(self._backend, record, Rights.of(caller_of(request))))
+
+
+def _bad_within(workflow_id: str, query: WorkflowsQuery, after: int | None, before: int | None) -> Mistakes:
+    given = {
+        "state": query.state, "name": query.name, "nested": query.nested, "created_after": after,
+        "created_before": before,
+    }  # fmt: skip
+    mistakes = [(f"/{name}", "not together with within") for name, value in given.items() if value]
+    if not limits.ID.fullmatch(workflow_id):
+        mistakes.append(("/within", "not the id of a workflow"))
+    return mistakes
 
 
 def workflow_of(request: Request) -> str:

@@ -213,8 +213,9 @@ class Worker(FetcherOwner):
 
     async def _all_ended(self, seconds: float) -> None:
         until = self._loop.time() + seconds
-        while self._loop.time() < until and any(not run.settled for run in self._runs.values()):  # noqa: ASYNC110 - an
-            await asyncio.sleep(0.02)  # event would cost each run something
+        # An event instead would cost each run something.
+        while self._loop.time() < until and any(not run.settled for run in self._runs.values()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
     async def _wind_up(self) -> None:
         """Whatever ended our work: interrupt what runs, let it clean up, end our loops, tell the last outcomes."""
