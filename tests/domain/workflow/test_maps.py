@@ -26,7 +26,7 @@ PENDING, QUEUED, RUNNING, WAITING, OK, FAILED, SKIPPED, CANCELLED = StepState
 
 def test_portions_are_bounded_by_number_and_by_bytes() -> None:
     assert [len(portion) for portion in portions([("{}", "")] * 1_201)] == [500, 500, 201]
-    large = "é" * (3 << 19)  # 3 MiB
+    large = "é" * (3 << 16)  # 384 KiB
     rows = [(large, "")] * 5 + [("{}", ""), (large * 3, "x")]
     assert [len(portion) for portion in portions(rows)] == [2, 2, 2, 1]
     assert [row for portion in portions(rows) for row in portion] == rows
