@@ -7,7 +7,7 @@ import msgspec
 
 from boltq.broker.scripts import UNCOUNTED
 from boltq.domain.job import NO_SPEC, ClaimedJob, NewJob
-from boltq.domain.outcome import Cancelled, Completed, Outcome, Released, Snoozed
+from boltq.domain.outcome import Cancelled, Completed, Failed, Outcome, Released, Snoozed
 
 T = TypeVar("T")
 
@@ -136,16 +136,18 @@ class Settling(msgspec.Struct, array_like=True):
 
 def settling(job: ClaimedJob, outcome: Outcome, took: int, retry_in: float | None) -> Settling:
     """An outcome in the store's terms; `retry_in` is what the retry policy says of a failure (None: dead)."""
-    found = _settling(job, outcome, took, retry_in)
-    if job.filled:
-        found.data = job.data
+    data = job.data if job.filled else ""
+    if isinstance(outcome, Completed):
+        return Settling(job.id, job.delivery, "completed", took, 0, outcome.result, data)
+    found = _unsuccessful(job, outcome, took, retry_in)
+    found.data = data
     return found
 
 
-def _settling(job: ClaimedJob, outcome: Outcome, took: int, retry_in: float | None) -> Settling:
+def _unsuccessful(
+    job: ClaimedJob, outcome: Failed | Snoozed | Released | Cancelled, took: int, retry_in: float | None
+) -> Settling:
     match outcome:
-        case Completed(result):
-            return Settling(job.id, job.delivery, "completed", took, 0, result)
         case Snoozed(delay):
             return Settling(job.id, job.delivery, "snoozed", took, round(delay * 1_000))
         case Released(began):

@@ -254,6 +254,8 @@ def _apart(hint: Any) -> list[Any]:
 
 def result_json(value: Any) -> str:
     """A function's result as JSON text. Raises DataError when it is not JSON, or too large."""
+    if value is None:
+        return "null"
     try:
         text = json_bytes(value, "/result")
     except InvalidJob as error:

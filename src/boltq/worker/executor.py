@@ -8,7 +8,7 @@ import inspect
 import math
 import os
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from typing import Any
 
 import msgspec
@@ -38,6 +38,9 @@ from boltq.worker.processes import ProcessPool
 from boltq.worker.run import CANCEL, MayBegin, Run, anything_goes
 from boltq.worker.steps import Steps
 
+Ended = tuple[Outcome, "concurrent.futures.Future[Any] | None"]
+"""The outcome of a run, and the thread that still works at it."""
+
 
 class Executor:
     """Runs jobs on the event loop, in threads or in processes, as their tasks want it.
@@ -64,38 +67,43 @@ class Executor:
         run.job = msgspec.structs.replace(run.job, data=found.data, look=None, filled=filled)
         return await self.run(run)
 
-    async def run(self, run: Run) -> tuple[Outcome, "concurrent.futures.Future[Any] | None"]:
-        """The outcome of a run, and the thread that still works at it if it could not be stopped."""
+    def run(self, run: Run) -> Coroutine[Any, Any, Ended]:
+        """The outcome of a run, to be awaited, and the thread that still works at it if it could not be stopped."""
+        if run.task.executor == "async" and not (run.job.suspect or run.stop_reason):
+            return self._run_on_loop(run)  # at once: one coroutine less for most jobs
+        return self._look_and_run(run)
+
+    async def _look_and_run(self, run: Run) -> Ended:
+        """A run that may not begin, or not here."""
         task = run.task
         if task.executor == "process":
             return await self._processes.run(run, self._may_begin), None
         if (run.job.suspect and not await self._may_begin(run)) or run.stop_reason:
             return stopped(run), None
-        run.began = True
         if task.executor == "async":
-            return await self._run_on_loop(run), None
+            return await self._run_on_loop(run)
+        run.began = True
         return await self._run_in_thread(run)
 
-    async def _run_on_loop(self, run: Run) -> Outcome:
-        task = run.task
-        slot = asyncio.current_task()
+    async def _run_on_loop(self, run: Run) -> Ended:
+        slot = asyncio.current_task(self._loop)  # without being told the loop, it asks the system for our number
         assert slot is not None  # noqa: S101 - for the type checker
-        run.slot, home = slot, os.getpid()
-        context, work = self._context.copy(), _awaited(run)
+        run.began, run.slot, home = True, slot, _forks
+        context = self._context.copy()
         try:
-            return Completed(await _within(context, work, context.run(work.send, None)))
-        except StopIteration as end:  # it has ended without waiting for anything, which is the quickest way
-            return Completed(end.value)
+            work, found = context.run(_first_step, run)
+            return Completed(found if work is None else await _within(context, work, found)), None
         except asyncio.CancelledError as error:
             if run.stop_reason:
-                return stopped(run)
+                return stopped(run), None
             if self.closing:
                 raise
-            return Failed(describe(error, Category.UNKNOWN))  # the function's own
+            return Failed(describe(error, Category.UNKNOWN)), None  # the function's own
         except BaseException as error:  # noqa: BLE001 - the one place that catches everything: around a function
-            return outcome_of(error, task.retry)
+            return outcome_of(error, run.task.retry), None
         finally:
-            _end_copy(home)
+            if home != _forks:
+                _end_copy()
             run.slot = None
             if slot.cancelling():
                 await self._absorb_cancel(slot)
@@ -110,7 +118,7 @@ class Executor:
             if self.closing:
                 raise
 
-    async def _run_in_thread(self, run: Run) -> tuple[Outcome, "concurrent.futures.Future[Any] | None"]:
+    async def _run_in_thread(self, run: Run) -> Ended:
         work = self._threads.submit(self._context.copy().run, call, run)
         ended: asyncio.Future[Outcome] = self._loop.create_future()
 
@@ -132,18 +140,29 @@ class Executor:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-async def _awaited(run: Run) -> str:
-    """The result of a coroutine function, as JSON."""
+def _first_step(run: Run) -> tuple[Coroutine[Any, Any, Any] | None, Any]:
+    """Call a coroutine function: the coroutine and what it waits for; or None and its result, as JSON."""
     enter_job(run.context)
     parameters = run.task.parameters
     args, kwargs = parameters.unpack(run.job.data)
     if parameters.wants_context:
         args = (run.context(), *args)
-    return result_json(await run.task.function(*args, **kwargs))
+    work = run.task.function(*args, **kwargs)
+    if type(work) is not types.CoroutineType:
+        work = _awaited(work)
+    try:
+        return work, work.send(None)
+    except StopIteration as end:  # it has ended without waiting for anything, which is the quickest way
+        return None, result_json(end.value)
+
+
+async def _awaited(work: Awaitable[Any]) -> Any:
+    """What is no coroutine, though it was declared to be one."""
+    return await work
 
 
 @types.coroutine
-def _within(context: contextvars.Context, work: Coroutine[Any, Any, str], awaited: Any) -> Generator[Any, Any, str]:
+def _within(context: contextvars.Context, work: Coroutine[Any, Any, Any], awaited: Any) -> Generator[Any, Any, str]:
     """Go on with a coroutine that waits, each step in that context: in this task, since one more would cost more."""
     while True:
         step: Any
@@ -154,14 +173,13 @@ def _within(context: contextvars.Context, work: Coroutine[Any, Any, str], awaite
         try:
             awaited = context.run(step, told)
         except StopIteration as end:
-            result: str = end.value
-            return result
+            return context.run(result_json, end.value)
 
 
 def call(run: Run) -> Outcome:
     """Run a plain function in this thread."""
     enter_job(run.context)
-    task, home = run.task, os.getpid()
+    task, home = run.task, _forks
     try:
         args, kwargs = task.parameters.unpack(run.job.data)
         if task.parameters.wants_context:
@@ -173,13 +191,25 @@ def call(run: Run) -> Outcome:
     except BaseException as error:  # noqa: BLE001 - around a function
         return outcome_of(error, task.retry)
     finally:
-        _end_copy(home)
+        if home != _forks:
+            _end_copy()
 
 
-def _end_copy(home: int) -> None:
+_forks = 0  # of which this process is the child; whoever asks the system for its number at each job pays for that
+
+
+def _note_fork() -> None:
+    global _forks  # noqa: PLW0603 - there is one process
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def _end_copy() -> None:
     """A function has forked, and its copy has come to its end as well: that must not speak and work in our name."""
-    if os.getpid() != home:
-        os._exit(0)
+    os._exit(0)
 
 
 def outcome_of(error: BaseException, policy: RetryPolicy) -> Outcome:

@@ -52,11 +52,12 @@ class Outbox:
 
     def put(self, item: Settling, worker_id: str) -> None:
         """One more outcome."""
-        if worker_id in self._items:
-            self._items[worker_id].append(item)
-        else:
+        items = self._items.get(worker_id)
+        if items is None:
             self._items[worker_id] = [item]
-        self._wake()
+            self._wake()  # with the first one: who takes them goes on until none is left
+        else:
+            items.append(item)
 
     def take(self) -> tuple[str, list[Settling]]:
         """The oldest ones of one registration, as many as one call brings, and which one that is."""

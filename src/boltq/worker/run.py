@@ -27,9 +27,18 @@ STUCK_AFTER: Final = 1.0  # seconds beyond all that it was granted, after which 
 class Run:
     """One run of one job: who runs it, until when it may, and why it was stopped if it was."""
 
-    __slots__ = ("_asked_at", "_cleanup", "_context", "_parents_of", "_tell", "began", "deadline", "is_step", "job",
-                 "max_attempts", "partition", "retry", "settled", "shown", "slot", "started", "stop", "stop_reason",
-                 "stuck_at", "task", "tellings", "timeout", "worker")  # fmt: skip
+    # What most runs never change stands here: each attribute that is set costs every job.
+    worker = ""  # the registration that claimed it
+    began = False  # its function was called, or is going to be at once
+    is_step = False  # of a workflow, and its worker asks first what it does
+    stop: Callable[[str], object] | None = None  # interrupts the function, where that can be done
+    slot: asyncio.Task[Any] | None = None  # in which it runs, while that is a coroutine's
+    stop_reason = ""
+    shown = False  # the store was told what a step's data is
+    settled = False  # its outcome is decided; what the function still says is dropped
+    tellings = 0  # progress and log lines that are not sent yet
+    _context: JobContext | None = None
+    _asked_at = 0.0  # when its coroutine was interrupted last; 0: never
 
     def __init__(
         self,
@@ -44,27 +53,16 @@ class Run:
     ) -> None:
         self.partition = partition
         self.job = job
-        self.worker = ""  # the registration that claimed it
         self.task = task
         self.timeout = timeout
         self.max_attempts = max_attempts
         self.retry = task.retry
-        self.began = False  # its function was called, or is going to be at once
-        self.is_step = False  # of a workflow, and its worker asks first what it does
-        self.started = time.monotonic()
-        self.deadline = self.started + timeout
-        self.stuck_at = self.deadline + STUCK_AFTER  # when the lease thread settles it, if nobody else has
-        self.stop: Callable[[str], object] | None = None  # interrupts the function, where that can be done
-        self.slot: asyncio.Task[Any] | None = None  # in which it runs, while that is a coroutine's
-        self.stop_reason = ""
-        self.shown = False  # the store was told what a step's data is
-        self.settled = False  # its outcome is decided; what the function still says is dropped
-        self.tellings = 0  # progress and log lines that are not sent yet
+        self.started = started = time.monotonic()
+        self.deadline = deadline = started + timeout
+        self.stuck_at = deadline + STUCK_AFTER  # when the lease thread settles it, if nobody else has
         self._tell = tell
         self._parents_of = parents_of
-        self._context: JobContext | None = None
         self._cleanup = cleanup
-        self._asked_at = 0.0  # when its coroutine was interrupted last; 0: never
 
     def context(self) -> JobContext:
         """What the function may see of its job."""
@@ -178,6 +176,8 @@ class Beginnings:
         timeout = spec.timeout or task.timeout_seconds or self._settings.job_timeout
         max_attempts = spec.max_attempts or task.retry.max_attempts or self._settings.max_attempts
         run = Run(partition, job, task, timeout, max_attempts, self._tell, self._parents_of, self._settings.cleanup)
-        run.is_step = spec.step
-        run.retry = spec.retry.over(task.retry) if spec.retry else task.retry
+        if spec is not NO_SPEC:
+            run.is_step = spec.step
+            if spec.retry:
+                run.retry = spec.retry.over(task.retry)
         return run

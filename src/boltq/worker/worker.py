@@ -325,9 +325,10 @@ class Worker(FetcherOwner):
             if run is not None:
                 if self._runs.get(job.id) is run:  # else: settled by the lease thread, and claimed again since
                     del self._runs[job.id]
-                self._stuck.discard(run)
-                self._disowned.discard(run)
-                self._given_up.pop(run, None)
+                if self._stuck or self._disowned or self._given_up:
+                    self._stuck.discard(run)
+                    self._disowned.discard(run)
+                    self._given_up.pop(run, None)
             self._buffer.busy -= 1
         if outcome is not None and run is not None:
             self._end(run, outcome)
