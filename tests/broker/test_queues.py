@@ -11,6 +11,11 @@ from boltq.domain.states import JobState
 HOUR = 3_600_000
 
 
+def here(number: int, **fields: str) -> NewJob:
+    """A job of the desk's partition."""
+    return NewJob(**{"type": "x", **fields}, id=f"{number:024d}00")
+
+
 async def names(desk) -> list[str]:
     return [stats.name for stats in await desk.inspector.queues()]
 
@@ -110,7 +115,7 @@ async def test_a_queue_whose_last_worker_has_gone_is_forgotten(desk) -> None:
 
 
 async def test_a_sweep_looks_at_each_queue_and_at_few_a_call(desk) -> None:
-    await desk.broker.submit([NewJob(type="x", queue=f"q{n:03}") for n in range(300)])
+    await desk.broker.submit([here(n, queue=f"q{n:03}") for n in range(300)])
     await desk.worker("lost", queues=" ".join(f"q{n:03}" for n in range(300)))
     assert len(await desk.claim(300, "lost")) == 300
     desk.clock.now += 20_000
@@ -121,8 +126,9 @@ async def test_a_sweep_looks_at_each_queue_and_at_few_a_call(desk) -> None:
 
 
 async def test_one_queue_too_many_is_refused_and_nothing_else(desk) -> None:
-    await desk.broker.redis.hset(desk.key("partition"), "max_queues", 3)
-    answers = await desk.broker.submit([NewJob(type="x", queue=q) for q in ("a", "b", "a", "c", "d", "b", "e")])
+    for partition in range(desk.broker.layout.partitions):
+        await desk.broker.redis.hset(f"{desk.broker.layout.prefix(partition)}partition", "max_queues", 3)
+    answers = await desk.broker.submit([here(n, queue=q) for n, q in enumerate("abacdbe")])
     assert [type(answer) for answer in answers] == [Submitted] * 4 + [TooManyQueues, Submitted, TooManyQueues]
     assert "BOLTQ_MAX_QUEUES" in str(answers[4])
     assert await names(desk) == ["a", "b", "c"]
@@ -135,7 +141,7 @@ async def test_one_queue_too_many_is_refused_and_nothing_else(desk) -> None:
 
 
 async def test_thousands_of_parked_types_are_counted_listed_and_taken(desk) -> None:
-    jobs = [NewJob(type=f"strange-{n}", queue="default") for n in range(3_000)]
+    jobs = [here(n, type=f"strange-{n}") for n in range(3_000)]
     await desk.broker.submit(jobs)
     await desk.worker(types=["known"])
     for _ in range(10):

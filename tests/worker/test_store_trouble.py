@@ -13,6 +13,7 @@ from waiting import eventually
 from boltq import BoltQ, Settings
 from boltq.broker.embedded import EmbeddedStore
 from boltq.broker.outage import STEADY, STILL, Outage
+from boltq.domain.ids import PARTITION_CODES
 
 
 async def test_a_partition_that_hangs_does_not_cost_the_others_their_leases(valkey, namespace, tmp_path, worker):
@@ -56,10 +57,10 @@ async def test_a_letter_that_comes_twice_is_taken_in_once(boltq_app, worker):
         return n
 
     async with worker(slots=1) as one:
-        fetcher = one._fetchers[0]
         first = await slow.submit(1)
         await eventually(lambda: runs == [1])
         second = await slow.submit(2)
+        fetcher = one._fetchers[PARTITION_CODES.index(second.id[-2:])]
         claim = await fetcher.broker.claim(fetcher.partition, fetcher.worker_id, 1)
         [row] = [job for job in claim.jobs if job.id == second.id] or [None]
         if row is None:  # it was claimed ahead already, so it waits here
