@@ -14,6 +14,7 @@ from holes import Holes, Link, holes_before
 from waiting import eventually
 
 from boltq import BoltQ, JobState, Settings, Worker
+from boltq.broker import calls
 from boltq.broker.audit import audit
 from boltq.broker.calls import Settling
 from boltq.domain.ids import new_id
@@ -50,14 +51,17 @@ async def steal(app: BoltQ, worker: Worker, job: NewJob) -> str:
     """A job that the store gives to this worker, which never hears of it: a claim that nobody gave up, unanswered."""
     broker = (await app.line()).broker
     [fetcher] = [one for one in worker._fetchers if one.partition == 0]
-    for _ in range(50):  # a busy worker may be quicker
-        job.queue, job.id = "other", new_id(0)
-        await broker.redis.hdel(f"{broker.layout.prefix(0)}worker:{fetcher.worker_id}", "idle")  # or it comes by mail
-        await broker.submit([job])
-        claim = await broker.claim(0, fetcher.worker_id, 1, 1)  # its queue is the second
-        if claim.jobs:
-            return claim.jobs[0].id
-    raise AssertionError("the worker was quicker each time")
+    job.queue, job.id = "other", new_id(0)
+    submit, claim = calls.submit([job], 0), calls.claim(0, fetcher.worker_id, 1, 1)  # its queue is the second
+    prefix = broker.layout.prefix(0)
+    async with broker.redis.pipeline(transaction=True) as together:  # or else a busy worker may be quicker
+        together.hdel(f"{prefix}worker:{fetcher.worker_id}", "idle")  # or it comes by mail
+        for call in (submit, claim):
+            together.execute_command(*broker.library.call(call.script, prefix, "", call.args))
+        *_, reply = await together.execute()
+    [stolen] = claim.read(reply).jobs
+    assert stolen.id == job.id
+    return stolen.id
 
 
 # Late packets and half-open connections
