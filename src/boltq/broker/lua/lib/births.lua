@@ -39,11 +39,11 @@ local function create(job, route)
     to, at = 'scheduled', due
   end
   if job[4] == '' and expires == 0 then
-    move(id, route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', NOW)
+    move(id, route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', STAMP)
   elseif expires == 0 then
-    move(id, route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', NOW, 'spec', job[4])
+    move(id, route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', STAMP, 'spec', job[4])
   else
-    move(id, route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', NOW, 'spec', job[4], 'expires', expires)
+    move(id, route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', STAMP, 'spec', job[4], 'expires', expires)
   end
   if job[11] and job[11] ~= '' then call('HSET', job_key(id), 'tags', job[11]) end
   if job[12] and job[12] ~= '' then call('HSET', job_key(id), 'by', job[12]) end

@@ -8,6 +8,7 @@ end
 local HOLD_MS = 10000 -- a clock that went back by less is held; by more, it was set, and we follow
 
 local NOW, clock_was_set -- this call's time; whether the clock went back by more than is held
+local STAMP -- NOW as text, for what each job is given: to write a number as text costs more than a field does
 local stored -- clock, event_bytes, patience, max_depth, flows_due, pruned, max_queues, seq, era, alarmed
 
 local function begin_clock()
@@ -17,6 +18,7 @@ local function begin_clock()
   NOW = tonumber(ARGV[1]) or server_ms() -- tests pass the time
   clock_was_set = NOW < last_seen - HOLD_MS
   if NOW < last_seen and not clock_was_set then NOW = last_seen end
+  STAMP = string.format('%.0f', NOW)
 end
 
 -- The server's own name for this run of it; a new one means that it was down, or that it is another server.

@@ -1,21 +1,22 @@
 --@use keys
 -- How many jobs each worker has, as the store sees it: a count in its hash, which it compares with its own.
 local holds
+local held -- by how many the holder's count has changed; move() counts there
 do
   local holder -- on whose behalf jobs begin to run, or run no more
   local changes -- worker -> by how many
   local counts -- worker -> how many, where this call has written it
 
-  holds = {} -- n: by how many the holder's count has changed; move() counts there
+  holds = {}
 
   function holds.begin()
-    holder, changes, counts, holds.n = nil, {}, {}, 0
+    holder, changes, counts = nil, {}, {}
   end
 
   -- From now on, it is this one; without any, no job may begin to run.
   function holds.by(worker)
-    if holds.n ~= 0 then changes[holder] = (changes[holder] or 0) + holds.n end
-    holder, holds.n = worker, 0
+    if held ~= 0 then changes[holder] = (changes[holder] or 0) + held end
+    holder, held = worker, 0
   end
 
   -- Who is gone is not counted for: a job that it held may be swept after it.
@@ -35,4 +36,7 @@ do
   function holds.of(worker) return counts[worker] or holds.read(call('HGET', worker_key(worker), 'holds')) end
 end
 
-local function begin_holds() holds.begin() end
+local function begin_holds()
+  held = 0
+  holds.begin()
+end

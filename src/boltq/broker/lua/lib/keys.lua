@@ -12,8 +12,11 @@ local api_keys_key -- HASH   id of an API key -> msgpack: see domain/api_keys.py
 local audit_key -- STREAM who did what, the newest; in the first partition only
 local ops_key -- ZSET   bulk operation -> when it began; in the first partition only
 
+local last_id, last_key -- of job_key: a job's record is mostly asked for again at once
+
 local function begin_keys(keys, argv)
   ARGV, call, P = argv, redis.call, keys[1]
+  last_id, last_key = nil, nil
   partition_key, queues_key, workers_key = P .. 'partition', P .. 'queues', P .. 'workers'
   types_key, events_key, api_keys_key = P .. 'types', P .. 'events', P .. 'api_keys'
   releases_key, audit_key, ops_key = P .. 'releases', P .. 'audit', P .. 'ops'
@@ -24,7 +27,12 @@ end
 --       submitted it, replay_of, replays: ids | unlogged: lines cut from the log | parked | ghost: the lists in which
 --       its id stands though it waits elsewhere or waits no more | began: since when a step asks, waits, or has begun others
 --       left: of a step whose workflow is paused, how long it still waits, or until when if that is fixed
-local function job_key(id) return P .. 'job:' .. id end
+local function job_key(id)
+  if id ~= last_id then
+    last_id, last_key = id, P .. 'job:' .. id
+  end
+  return last_key
+end
 
 local function log_key(id) return P .. 'log:' .. id end -- LIST   its log lines
 

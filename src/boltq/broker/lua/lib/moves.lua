@@ -113,17 +113,22 @@ end
 -- state's index, or the place in the ready list. `...`: further fields.
 local function move(id, route, from, to, at, ...)
   local path = path_of(route, from, to)
-  call('HSET', job_key(id), 'state', to, 'since', NOW, ...)
-  if path.held then holds.n = holds.n + path.held end
-  if path.leave then push(path.leave, id) end
-  if path.enter then
-    if path.scored then push(path.enter, at) end
-    push(path.enter, id)
-    if path.timed and at < (soonest[path.timed] or math.huge) then soonest[path.timed] = at end
+  call('HSET', job_key(id), 'state', to, 'since', STAMP, ...)
+  local by, leave, enter, ids = path.held, path.leave, path.enter, path.ids
+  if by then held = held + by end
+  if leave then push(leave, id) end
+  if enter then
+    if path.scored then
+      push(enter, at)
+      if path.timed and at < (soonest[path.timed] or math.huge) then soonest[path.timed] = at end
+    end
+    push(enter, id)
   else
     enter_ready(id, route, at, path)
   end
-  push(path.ids, id)
+  local n = ids.n + 1
+  ids.n = n
+  ids[n] = id
 end
 
 local MOST_ARGUMENTS = 4000 -- of one command; unpack() ends at 8,000
