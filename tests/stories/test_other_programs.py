@@ -102,11 +102,14 @@ def test_a_child_that_does_nothing_leaves_nothing_behind(tmp_path):
         app.submit_sync("x")
         store = app._store.embedded
         go, said = os.pipe()
+        there, tell = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(said)
+            os.write(tell, b"x")
             os.read(go, 1)  # until the parent's end of the pipe is closed
             sys.exit(0)
+        os.read(there, 1)  # it runs, so it has let go of what was its parent's
         app.close_sync()
         print(store.running, os.waitpid(child, os.WNOHANG)[0])
         os.close(said)
