@@ -2,12 +2,14 @@
 
 import asyncio
 import itertools
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 
 import httpx
 import pytest
-from apis import running_api
+from apis import PROGRAM, running_api
 from crews import running_crew
 from waiting import eventually
 
@@ -99,3 +101,14 @@ def crew(valkey: str, api: str, api_namespace: str, partitions: int) -> Iterator
     with running_crew(valkey, api_namespace, ["default", "work"], partitions):
         asyncio.run(eventually(is_known))
         yield
+
+
+@pytest.fixture
+def process(valkey: str) -> Iterator[tuple[str, int]]:
+    """An API in a process of its own: its URL and its pid."""
+    command = [sys.executable, "-c", PROGRAM, valkey]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as api:
+        try:
+            yield api.stdout.readline().rsplit(" ", 1)[1].strip(), api.pid
+        finally:
+            api.terminate()

@@ -5,16 +5,12 @@ import contextlib
 import json
 import re
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from apis import PROGRAM, raw
+from apis import memory_of, raw
 
 from boltq.server.protocol import MAX_PIPELINED, UNREAD_PATROLS, BoundedProtocol
 
@@ -100,24 +96,6 @@ def test_more_are_told_to_wait_behind_the_answers_to_those_before(api):
     last = answers.rpartition(b"HTTP/1.1 429")[2]
     assert b"connection: close" in last
     assert json.loads(last.partition(b"\r\n\r\n")[2])["type"] == "urn:boltq:problem:too-many-waiters"
-
-
-@pytest.fixture
-def process(valkey: str) -> Iterator[tuple[str, int]]:
-    """An API in a process of its own: its URL and its pid."""
-    command = [sys.executable, "-c", PROGRAM, valkey]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as api:
-        try:
-            yield api.stdout.readline().rsplit(" ", 1)[1].strip(), api.pid
-        finally:
-            api.terminate()
-
-
-def memory_of(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status")
-    if not status.exists():
-        pytest.skip("this machine has no /proc")
-    return int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1]) << 10
 
 
 @pytest.mark.parametrize("request_", [GET, GET.replace(b"/health", b"/openapi.json"), START + LENGTH + BODY])

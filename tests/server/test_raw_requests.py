@@ -4,17 +4,13 @@ import contextlib
 import json
 import re
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import quote_from_bytes, urlsplit
 
 import httpx
 import pytest
 from api_table import CALLS
-from apis import PROGRAM, raw
+from apis import memory_of, raw
 
 from boltq.domain.outcome import Completed
 from boltq.server.complaints import MOST_LINES, WINDOW_SECONDS, Complaints
@@ -403,24 +399,6 @@ async def test_who_waits_and_shuts_the_sending_half_is_answered_at_once(api, htt
 
 
 # The memory of all
-
-
-@pytest.fixture
-def process(valkey: str) -> Iterator[tuple[str, int]]:
-    """An API in a process of its own: its URL and its pid."""
-    command = [sys.executable, "-c", PROGRAM, valkey]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as api:
-        try:
-            yield api.stdout.readline().rsplit(" ", 1)[1].strip(), api.pid
-        finally:
-            api.terminate()
-
-
-def memory_of(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status")
-    if not status.exists():
-        pytest.skip("this machine has no /proc")
-    return int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1]) << 10
 
 
 def test_trailers_without_end_take_no_memory(process):

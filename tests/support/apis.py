@@ -1,11 +1,15 @@
 """APIs for tests: a real uvicorn, in a thread with a loop of its own."""
 
 import asyncio
+import re
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
+
+import pytest
 
 from boltq.server.serve import serve
 from boltq.settings import Settings
@@ -74,3 +78,11 @@ def raw(url: str, request: bytes) -> bytes:
         except TimeoutError:
             pass
         return answer
+
+
+def memory_of(pid: int) -> int:
+    """Bytes of memory that a process has resident."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        pytest.skip("this machine has no /proc")
+    return int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1]) << 10
