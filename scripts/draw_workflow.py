@@ -15,12 +15,12 @@ from typing import Any, Final
 
 from boltq import BoltQ, JobContext, Settings, Worker, Workflow, item
 from boltq.broker.store import Store
-from boltq.cli import graph
-from boltq.cli.desk import Desk
-from boltq.cli.own_api import own_api
-from boltq.cli.workflow_view import drawn, headline
-from boltq.client import workflow_calls as calls
-from boltq.client.workflow_answers import WorkflowInfo
+from boltq.cli.api import Desk
+from boltq.cli.api_here import own_api
+from boltq.cli.workflows import graph
+from boltq.cli.workflows.view import drawn, headline
+from boltq.client.workflows import calls
+from boltq.client.workflows.answers import WorkflowInfo
 from boltq.domain.outcome import TransientError
 from boltq.domain.retry import Backoff
 from boltq.domain.workflow.states import StepState

@@ -23,7 +23,7 @@ from boltq.domain.workflow.plan import Rule
 from boltq.domain.workflow.states import StepState, WorkflowState
 from boltq.server.app import calls_of
 from boltq.server.backend import Backend
-from boltq.server.openapi import document
+from boltq.server.http.openapi import document
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "reference"
 

@@ -195,7 +195,7 @@ def test_an_address_that_means_nothing_is_a_usage_error(boltq: Run) -> None:
 def test_portions_of_groups_are_made_one() -> None:
     from datetime import UTC, datetime
 
-    from boltq.cli.dead import _merged
+    from boltq.cli.commands.dead import _merged
     from boltq.client.answers import FailureGroup
 
     def group(key: str, count: int, at: int) -> FailureGroup:

@@ -5,7 +5,7 @@ import re
 from hypothesis import given, strategies as st
 from rich.cells import cell_len
 
-from boltq.cli.graph import MOST, SIGNS, Line, Step, draw, texts
+from boltq.cli.workflows.graph import MOST, SIGNS, Line, Step, draw, texts
 from boltq.domain.workflow.plan import Group
 from boltq.domain.workflow.states import StepState as S
 

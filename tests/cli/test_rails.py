@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import example, given, strategies as st
 
-from boltq.cli.rails import Row, lay
+from boltq.cli.workflows.graph_rails import Row, lay
 
 Edges = list[list[int]]
 
@@ -55,7 +55,7 @@ def test_a_long_chain_of_diamonds_stays_at_the_left() -> None:
 
 
 class Reader:
-    """Follows the rails with the eyes of a reader: character by character, by the rules that cli/rails.py states."""
+    """Follows the rails with the eyes of a reader: character by character, by the rules of graph_rails.py."""
 
     def __init__(self, rows: list[Row]) -> None:
         self._rows = rows

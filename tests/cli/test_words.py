@@ -9,13 +9,13 @@ import pytest
 from commands import Run
 
 from boltq import cli
-from boltq.server.token import token_of
+from boltq.server.http.token import token_of
 from boltq.settings import Settings
 
 
 def read(*words: str) -> dict[str, Any]:
     """What a command makes of its words."""
-    module = import_module(f"boltq.cli.{words[0].replace('-', '_')}")
+    module = import_module(f"boltq.cli.commands.{words[0].replace('-', '_')}")
     return vars(cli._parser(words[0], module).words(words[1:]))
 
 

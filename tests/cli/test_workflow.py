@@ -16,7 +16,7 @@ from commands import Run
 from processes import boltq_command, clean_environment, running, wait_until
 
 from boltq import BoltQ
-from boltq.cli.workflow_submit import step_at
+from boltq.cli.workflows.submit import step_at
 
 Work = Callable[[], None]
 ABSENT = "01M80000000000000000000000"

@@ -14,10 +14,9 @@ from boltq.client import (
     calls as described,
     client,
     talk,
-    workflow_calls,
-    workflow_talk,
 )
 from boltq.client.request import CALLS, Request
+from boltq.client.workflows import calls as workflow_calls, talk as workflow_talk
 from boltq.server.app import calls_of
 
 NOT_FOR_CLIENTS = {

@@ -12,7 +12,7 @@ from waiting import eventually
 from boltq import Conflict, InvalidJob, NotFound, WaitTimeout, Workflow, WorkflowCancelled, WorkflowFailed
 from boltq.client import AsyncClient, Client, Forbidden, talk
 from boltq.client.talk import Lost, Reply
-from boltq.client.workflow_answers import StepInfo
+from boltq.client.workflows.answers import StepInfo
 from boltq.domain.workflow.mistakes import InvalidWorkflow
 
 ABSENT = "01M80000000000000000000000"

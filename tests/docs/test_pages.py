@@ -31,7 +31,7 @@ from boltq.broker.scripts import REFUSALS
 from boltq.domain.outcome import Category
 from boltq.domain.states import ENTRIES, MOVES, JobState
 from boltq.server.app import calls_of
-from boltq.server.problems import KINDS
+from boltq.server.http.problems import KINDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")])
@@ -273,7 +273,7 @@ def test_the_command_line_page_has_every_command_and_option():
 
 def _options(command: str) -> Iterator[str]:
     parser = argparse.ArgumentParser()
-    importlib.import_module(f"boltq.cli.{command.replace('-', '_')}").add_arguments(parser)
+    importlib.import_module(f"boltq.cli.commands.{command.replace('-', '_')}").add_arguments(parser)
     waiting = [parser]
     while waiting:
         for action in waiting.pop()._actions:

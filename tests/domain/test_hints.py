@@ -5,7 +5,7 @@ import pytest
 
 from boltq.domain.hints import meant, unknown
 from boltq.domain.workflow.form import MapForm, StepForm, WorkflowForm
-from boltq.server.forms import FirstJobForm, JobForm
+from boltq.server.jobs.forms import FirstJobForm, JobForm
 
 
 def names(form) -> list[str]:

@@ -21,12 +21,12 @@ from boltq.broker.embedded import server_binary
 from boltq.domain.api_keys import ApiKey, new_secret
 from boltq.domain.errors import StoreUnavailable
 from boltq.domain.scopes import Scope
-from boltq.server import auth
-from boltq.server.auth import FRESH_SECONDS, MOST_FAILURES, Failures, Gate
-from boltq.server.caller import LOCAL, NOBODY, TOKEN
-from boltq.server.guard import SECURITY_HEADERS
-from boltq.server.problems import Problem
-from boltq.server.token import asks_for_login, token_of
+from boltq.server.http import auth
+from boltq.server.http.auth import FRESH_SECONDS, MOST_FAILURES, Failures, Gate
+from boltq.server.http.caller import LOCAL, NOBODY, TOKEN
+from boltq.server.http.guard import SECURITY_HEADERS
+from boltq.server.http.problems import Problem
+from boltq.server.http.token import asks_for_login, token_of
 from boltq.settings import OPEN_NETWORK, BadSetting, Settings
 
 T = "t" * 43
@@ -741,7 +741,7 @@ def test_so_has_what_is_no_http(guarded):
 def test_with_too_many_connections_the_next_is_told_to_come_again(valkey, serving, monkeypatch):
     import socket
 
-    from boltq.server import protocol
+    from boltq.server.http import protocol
 
     monkeypatch.setattr(protocol, "MAX_CONNECTIONS", 2)
     with serving(valkey, namespace="crowd") as url:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from boltq.domain import limits
-from boltq.server.batch import MAX_BATCH_BYTES
+from boltq.server.jobs.batch import MAX_BATCH_BYTES
 
 JSON = {"Content-Type": "application/json"}
 

@@ -274,7 +274,7 @@ def test_a_purge(http):
 
 
 def test_a_purge_of_too_many_is_done_in_parts(http, monkeypatch):
-    monkeypatch.setattr("boltq.server.queues.MAX_PURGED", 3)
+    monkeypatch.setattr("boltq.server.queues.reading.MAX_PURGED", 3)
     submit(http, "flooded", 5)
     body = {"states": ["queued"], "confirm": "flooded"}
     parts = [finished(http, http.post("/api/v1/queues/flooded/purge", json=body)) for _ in range(2)]

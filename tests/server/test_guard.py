@@ -11,8 +11,8 @@ import pytest
 from boltq.broker.broker import Broker
 from boltq.server.app import calls_of
 from boltq.server.backend import Backend
-from boltq.server.guard import Guard, is_loopback
-from boltq.server.problems import Problem
+from boltq.server.http.guard import Guard, is_loopback
+from boltq.server.http.problems import Problem
 from boltq.settings import Settings
 
 pytestmark = pytest.mark.any_partitions  # what it looks at never gets as far as a partition

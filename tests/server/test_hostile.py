@@ -14,7 +14,7 @@ from api_table import CALLS
 from hypothesis import given, strategies as st
 
 from boltq.domain.workflow.form import StepForm, WorkflowForm
-from boltq.server.openapi import EXAMPLES
+from boltq.server.http.openapi import EXAMPLES
 
 pytestmark = pytest.mark.any_partitions  # what it looks at never gets as far as a partition
 

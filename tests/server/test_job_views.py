@@ -11,7 +11,7 @@ from boltq.broker.calls import settling
 from boltq.domain.ids import new_id
 from boltq.domain.outcome import Cancelled, Category, Completed, Failed, JobError, Snoozed
 from boltq.domain.states import JobState
-from boltq.server import waiters
+from boltq.server.http import waiters
 
 DATA = Category.DATA
 FAILED = Failed(JobError("OSError", "secret text", Category.TRANSIENT, "f1", "Traceback: secret lines"))

@@ -11,7 +11,7 @@ from boltq.broker.broker import Broker
 from boltq.domain.scopes import Scope
 from boltq.server.app import calls_of
 from boltq.server.backend import Backend
-from boltq.server.guard import SAFE_METHODS, SECURITY_HEADERS
+from boltq.server.http.guard import SAFE_METHODS, SECURITY_HEADERS
 from boltq.settings import Settings
 
 CALLS = {call.id: call for call in calls_of(Backend(Broker("localhost"), Settings()))}

@@ -10,9 +10,9 @@ import schemathesis
 from api_table import CALLS
 
 from boltq.domain.scopes import Scope
-from boltq.server.docs_page import FILES, FOLDER
-from boltq.server.openapi import EXAMPLES, TAGS, document, kinds_of
-from boltq.server.problems import KINDS
+from boltq.server.http.docs_page import FILES, FOLDER
+from boltq.server.http.openapi import EXAMPLES, TAGS, document, kinds_of
+from boltq.server.http.problems import KINDS
 
 pytestmark = pytest.mark.any_partitions  # what it looks at never gets as far as a partition
 

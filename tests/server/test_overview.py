@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from boltq.domain.outcome import Category, Completed, Failed, JobError
-from boltq.server.overview import _percentile
+from boltq.server.queues.overview import _percentile
 
 BOOM = Failed(JobError("Boom", "no", Category.DATA, fingerprint="boom"))
 

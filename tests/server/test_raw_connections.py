@@ -12,7 +12,7 @@ import httpx
 import pytest
 from apis import memory_of, raw
 
-from boltq.server.protocol import MAX_PIPELINED, UNREAD_PATROLS, BoundedProtocol
+from boltq.server.http.protocol import MAX_PIPELINED, UNREAD_PATROLS, BoundedProtocol
 
 START = b"POST /api/v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 BODY = b'{"type":"echo"}'

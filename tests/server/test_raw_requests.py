@@ -13,10 +13,10 @@ from api_table import CALLS
 from apis import memory_of, raw
 
 from boltq.domain.outcome import Completed
-from boltq.server.complaints import MOST_LINES, WINDOW_SECONDS, Complaints
-from boltq.server.held import FREE_BYTES, MAX_HELD_BYTES
-from boltq.server.openapi import EXAMPLES
-from boltq.server.protocol import MAX_HEAD_BYTES
+from boltq.server.http.complaints import MOST_LINES, WINDOW_SECONDS, Complaints
+from boltq.server.http.held import FREE_BYTES, MAX_HELD_BYTES
+from boltq.server.http.openapi import EXAMPLES
+from boltq.server.http.protocol import MAX_HEAD_BYTES
 
 START = b"POST /api/v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 BODY = b'{"type":"echo"}'
@@ -453,7 +453,7 @@ def test_who_sends_what_is_no_http_is_in_the_log_a_few_times_a_minute(valkey, na
     with serving(valkey, namespace=namespace) as url:
         for _ in range(3 * MOST_LINES):
             raw_quick(url, b"\x16\x03\x01\r\n\r\n")
-    lines = [record.getMessage() for record in caplog.records if record.name == "boltq.server.complaints"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "boltq.server.http.complaints"]
     assert len(lines) == MOST_LINES
     assert all("127.0.0.1, port " in line and "400" in line for line in lines)
     assert not [record for record in caplog.records if record.name.startswith("uvicorn")]

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from apis import PROGRAM, raw
 
-from boltq.server.protocol import MAX_HEAD_BYTES, BoundedProtocol
+from boltq.server.http.protocol import MAX_HEAD_BYTES, BoundedProtocol
 from boltq.server.serve import CannotListen, listen
 
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from boltq.server.app import create_app
-from boltq.server.stamps import request_id_of, server_time
+from boltq.server.http.stamps import request_id_of, server_time
 from boltq.settings import Settings
 
 REQUESTS = [("GET", "/"), ("GET", "/health"), ("GET", "/api/v1/jobs"), ("GET", "/docs"), ("GET", "/nowhere")]
@@ -51,7 +51,7 @@ def test_ids_do_not_repeat():
 
 def test_a_second_ends_where_the_next_begins(monkeypatch):
     for nanos, text in ((999_999_999, b"1970-01-01T00:00:00.999Z"), (1_000_000_000, b"1970-01-01T00:00:01.000Z")):
-        monkeypatch.setattr("boltq.server.stamps.time.time_ns", lambda nanos=nanos: nanos)
+        monkeypatch.setattr("boltq.server.http.stamps.time.time_ns", lambda nanos=nanos: nanos)
         assert server_time() == text
 
 
@@ -59,7 +59,7 @@ async def test_the_log_of_what_broke_has_the_id(caplog, monkeypatch):
     async def broken(*_args):
         raise RuntimeError("planted")
 
-    monkeypatch.setattr("boltq.server.health.Health.health", broken)
+    monkeypatch.setattr("boltq.server.system.health.Health.health", broken)
     app = create_app(Settings(), "redis://127.0.0.1:1")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         answer = await client.get("/health", headers={"X-Request-Id": "find-me"})

@@ -10,7 +10,7 @@ import pytest
 
 from boltq.domain import limits
 from boltq.domain.outcome import Completed
-from boltq.server.body import MAX_BYTES
+from boltq.server.http.body import MAX_BYTES
 
 JSON = {"Content-Type": "application/json"}
 

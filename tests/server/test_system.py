@@ -2,7 +2,7 @@
 
 import re
 
-from boltq.server.system import redacted
+from boltq.server.system.system import redacted
 from boltq.settings import Settings
 
 

@@ -13,8 +13,8 @@ from waiting import eventually
 
 from boltq.domain.ids import new_id
 from boltq.domain.workflow.compiler import Examined
-from boltq.server.guard import Headers
-from boltq.server.workflow_forms import read_workflow
+from boltq.server.http.guard import Headers
+from boltq.server.workflows.forms import read_workflow
 
 pytestmark = pytest.mark.usefixtures("crew")
 
@@ -37,7 +37,7 @@ def test_others_are_answered_while_a_large_form_is_compiled(http, api, monkeypat
         assert others.wait(60), "nobody else was answered"
         return read_workflow(body, headers)
 
-    monkeypatch.setattr("boltq.server.workflows.read_workflow", read)
+    monkeypatch.setattr("boltq.server.workflows.reading.read_workflow", read)
     answers: list[httpx.Response] = []
     large = form(step("one"), input={"text": "x" * (32 << 10)})
     url, params = f"{api}{PATH}", {"dry_run": dry_run}

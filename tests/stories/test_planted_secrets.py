@@ -12,7 +12,7 @@ from boltq import BoltQ, DataError, InvalidJob
 from boltq.domain.context import JobContext
 from boltq.domain.parameters import Parameters
 from boltq.domain.workflow.prepare import prepare
-from boltq.server.published import _checker, misfits
+from boltq.server.known_types import _checker, misfits
 from boltq.tasks import add_to
 from boltq.tasks.mail import _addresses, parse_address
 from boltq.tasks.operations import AnyOperation

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import schemathesis
 
-from boltq.server.waiters import MAX_WAIT_SECONDS
+from boltq.server.http.waiters import MAX_WAIT_SECONDS
 
 THERE = json.loads(Path(os.environ["BOLTQ_THERE"]).read_text())
 JOB_ID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")

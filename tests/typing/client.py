@@ -20,7 +20,7 @@ from boltq.client import (
     WorkflowSummary,
 )
 from boltq.client.answers import Operation, QueueInfo, QueueStanding, Standing
-from boltq.client.workflow_answers import (
+from boltq.client.workflows.answers import (
     WorkflowDryRun,
     WorkflowExplanation,
     WorkflowRerun,

@@ -1,4 +1,4 @@
-"""The command line: `boltq COMMAND`. One file a command; a command's file is loaded when it is called."""
+"""The command line: `boltq COMMAND`. The commands are in commands/, one file each."""
 
 import argparse
 import sys
@@ -59,7 +59,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if not words or words[0] not in COMMANDS:
         _overview().parse_args(words)  # says what there is, or what is wrong
         return 2
-    module = import_module(f"boltq.cli.{words[0].replace('-', '_')}")
+    module = import_module(f"boltq.cli.commands.{words[0].replace('-', '_')}")
     parser = _parser(words[0], module)
     if bad := next(filter(SURROGATE.search, words), None):
         parser.error(f"{bad.encode('utf-8', 'replace').decode()!r:.80} is not UTF-8: set the terminal to that encoding")

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from boltq.app import BoltQ
 from boltq.broker.connect import as_url
 from boltq.broker.store import broker_at, check_server, place_of
-from boltq.cli import failures, life
+from boltq.cli import failures, parent_watch as life
 from boltq.cli.find_app import BUILT_IN, find_app
 from boltq.domain.errors import StoreError, StoreFull, StoreUnavailable, StoreUnfit
 from boltq.worker.supervisor import Whereabouts, tell_end, tell_whereabouts

@@ -4,15 +4,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
-from boltq.client import calls, talk, workflow_calls, workflow_talk
+from boltq.client import calls, talk
 from boltq.client.answers import JobSummary, Operation, Page
 from boltq.client.carry import carry_async
 from boltq.client.place import find_place
 from boltq.client.request import Request
 from boltq.client.talk import Talk, ask
 from boltq.client.wire import TIMEOUT, AsyncWire
-from boltq.client.workflow_answers import ApprovalInfo, WorkflowInfo, WorkflowSummary
-from boltq.client.workflow_calls import WhichWorkflows
+from boltq.client.workflows import calls as workflow_calls, talk as workflow_talk
+from boltq.client.workflows.answers import ApprovalInfo, WorkflowInfo, WorkflowSummary
+from boltq.client.workflows.calls import WhichWorkflows
 from boltq.domain.job import NewJob
 from boltq.domain.options import OptionWords
 from boltq.domain.workflow.builder import AnyWorkflow

@@ -17,7 +17,7 @@ MAX_SCOPES: Final = 100  # of a key
 MAX_LIFE_SECONDS: Final = 10 * 365 * 86_400
 KEEP_ENDED_MS: Final = 30 * 86_400_000  # how long a key is listed that is revoked or has run out
 OWNER: Final = "token"  # who holds the server's own token, and may do everything
-OWN_NAMES: Final = frozenset({"local", "token", "nobody"})  # of callers without a key; see server/caller.py
+OWN_NAMES: Final = frozenset({"local", "token", "nobody"})  # of callers without a key; see server/http/caller.py
 
 ID: Final = re.compile(r"[0-9a-z]{10}")
 

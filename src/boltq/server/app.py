@@ -15,36 +15,36 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from boltq.broker.api_keys import ApiKeys
 from boltq.broker.broker import Broker
 from boltq.broker.store import broker_at
-from boltq.server.answers import json_response
-from boltq.server.auth import Gate
 from boltq.server.backend import Backend
-from boltq.server.batch import Batch
-from boltq.server.body import Gone
-from boltq.server.bulk import Bulk
-from boltq.server.caller import caller_of
-from boltq.server.calls import Call
-from boltq.server.cors import answer_preflight, is_preflight, shared
-from boltq.server.dead_letters import DeadLetters
-from boltq.server.docs_page import docs_routes
-from boltq.server.first_version import FirstVersion
-from boltq.server.guard import SECURITY_HEADERS, Guard
-from boltq.server.health import Health
-from boltq.server.held import HELD, give_back
-from boltq.server.job_actions import JobActions
-from boltq.server.job_types import JobTypes
-from boltq.server.jobs import Jobs
-from boltq.server.keys_api import Keys
-from boltq.server.operations import BulkOperations
-from boltq.server.overview import Overview
-from boltq.server.problems import Problem, internal, problem_of
-from boltq.server.queues import Queues
-from boltq.server.stamps import WRITE_WHOLE, Stamped, request_id_of
-from boltq.server.submit import submissions
-from boltq.server.system import System
-from boltq.server.token import Token, asks_for_login, token_of
-from boltq.server.workers import Workers
-from boltq.server.workflow_actions import WorkflowActions
-from boltq.server.workflows import Workflows
+from boltq.server.http.answers import json_response
+from boltq.server.http.auth import Gate
+from boltq.server.http.body import Gone
+from boltq.server.http.caller import caller_of
+from boltq.server.http.calls import Call
+from boltq.server.http.cors import answer_preflight, is_preflight, shared
+from boltq.server.http.docs_page import docs_routes
+from boltq.server.http.guard import SECURITY_HEADERS, Guard
+from boltq.server.http.held import HELD, give_back
+from boltq.server.http.problems import Problem, internal, problem_of
+from boltq.server.http.stamps import WRITE_WHOLE, Stamped, request_id_of
+from boltq.server.http.token import Token, asks_for_login, token_of
+from boltq.server.jobs.actions import JobActions
+from boltq.server.jobs.batch import Batch
+from boltq.server.jobs.bulk import Bulk
+from boltq.server.jobs.dead_letters import DeadLetters
+from boltq.server.jobs.first_version import FirstVersion
+from boltq.server.jobs.job_types import JobTypes
+from boltq.server.jobs.operations import BulkOperations
+from boltq.server.jobs.reading import Jobs
+from boltq.server.jobs.submit import submissions
+from boltq.server.queues.overview import Overview
+from boltq.server.queues.reading import Queues
+from boltq.server.system.api_keys import Keys
+from boltq.server.system.health import Health
+from boltq.server.system.system import System
+from boltq.server.system.workers import Workers
+from boltq.server.workflows.actions import WorkflowActions
+from boltq.server.workflows.reading import Workflows
 from boltq.settings import Settings, listed
 
 log = logging.getLogger(__name__)

@@ -14,11 +14,11 @@ from boltq.broker.submitter import Submitter
 from boltq.broker.workflows import SMALL_BYTES, Workflows, aside
 from boltq.domain.errors import StoreError
 from boltq.domain.job import NewJob, Submitted
+from boltq.server.http.problems import Problem
+from boltq.server.http.waiters import Waiters
+from boltq.server.known_types import PublishedTypes
 from boltq.server.operation_runner import OperationRunner
 from boltq.server.presence import Presence
-from boltq.server.problems import Problem
-from boltq.server.published import PublishedTypes
-from boltq.server.waiters import Waiters
 from boltq.settings import Settings
 
 log = logging.getLogger(__name__)

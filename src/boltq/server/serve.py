@@ -17,11 +17,11 @@ from starlette.types import ASGIApp
 
 from boltq.broker.broker import Broker
 from boltq.server.app import create_app
-from boltq.server.complaints import Complaints
-from boltq.server.guard import is_loopback
-from boltq.server.held import Bodies
-from boltq.server.protocol import PATIENCE_SECONDS, BoundedProtocol, patrol
-from boltq.server.token import Token, token_of
+from boltq.server.http.complaints import Complaints
+from boltq.server.http.guard import is_loopback
+from boltq.server.http.held import Bodies
+from boltq.server.http.protocol import PATIENCE_SECONDS, BoundedProtocol, patrol
+from boltq.server.http.token import Token, token_of
 from boltq.settings import Settings
 
 log = logging.getLogger(__name__)

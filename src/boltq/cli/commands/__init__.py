@@ -1,0 +1,1 @@
+"""One file a command: `boltq COMMAND` loads it when it is called."""

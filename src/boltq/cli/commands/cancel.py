@@ -1,0 +1,27 @@
+"""`boltq cancel`: cancels jobs that wait, and asks the workers of running ones to stop them."""
+
+import argparse
+
+from boltq.cli.options import add_json, add_place
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    parser.epilog = """\
+examples:
+  boltq cancel 01JZX4...
+  boltq cancel 01JZX4... 01JZX5... --reason "sent twice"
+
+A running job is asked to stop; it is "running" until it has."""
+    parser.add_argument("ids", nargs="+", metavar="ID", help="a job's id")
+    parser.add_argument("--reason", default="cancelled", help="what its record will say")
+    add_place(parser)
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Cancel them."""
+    from boltq.cli import result_rows as verdicts
+    from boltq.client import calls
+
+    return verdicts.run(args, lambda job_id: calls.cancel_job(job_id, args.reason), "cancelled")

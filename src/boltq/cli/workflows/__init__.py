@@ -1,0 +1,1 @@
+"""What `boltq workflow` is made of: submitting, acting, and the picture of the graph."""

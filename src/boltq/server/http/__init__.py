@@ -1,0 +1,1 @@
+"""What every call needs between the socket and its answer: bounds, guard, login, bodies, queries, problems."""

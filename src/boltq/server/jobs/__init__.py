@@ -1,0 +1,1 @@
+"""Jobs over HTTP: submit, read, act, many at once, dead letters."""

@@ -1,0 +1,1 @@
+"""Queues over HTTP, and the overview that puts them worst first."""
