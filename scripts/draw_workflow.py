@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from boltq import BoltQ, JobContext, Settings, Worker, Workflow, item
 from boltq.broker.store import Store
-from boltq.cli.api import Desk
+from boltq.cli.api import Api
 from boltq.cli.api_here import own_api
 from boltq.cli.workflows import graph
 from boltq.cli.workflows.view import drawn, headline
@@ -91,7 +91,7 @@ async def look(settings: Settings, address: str) -> tuple[WorkflowInfo, datetime
     running = asyncio.create_task(worker.run())
     run = await app.submit_workflow(flow)
     async with own_api(settings, address, begin=True) as exchange:
-        desk = Desk(exchange)
+        desk = Api(exchange)
         while not _in_the_middle(found := await desk.ask(calls.get_workflow(run.id, wait=0.1))):
             pass
     await run.cancel()
@@ -153,29 +153,29 @@ def svg(workflow: WorkflowInfo, now: datetime) -> str:
     return "\n".join([head, title, *parts, "</svg>", ""])
 
 
-def _rails(lines: list[graph.Line]) -> Iterator[str]:
+def _rails(lines: list[graph.DrawnLine]) -> Iterator[str]:
     for number, line in enumerate(lines):
-        above = lines[number - 1] if number else graph.Line()
+        above = lines[number - 1] if number else graph.DrawnLine()
         for at, character in enumerate(line.rails):
             arms = ARMS.get(character, "")
             if at == line.place:
                 arms = UP if _from_above(line, above) else ""
             if arms:
                 yield _path(_x(at), _y(number), arms)
-        after = lines[number + 1] if number + 1 < len(lines) else graph.Line()
+        after = lines[number + 1] if number + 1 < len(lines) else graph.DrawnLine()
         if line.place >= 0 and (_is_rail(after, line.place) or _goes_on(line, after)):
             yield f'<path d="M{_x(line.place)} {_y(number)}V{_y(number + 1)}"/>'
 
 
-def _from_above(line: graph.Line, above: graph.Line) -> bool:
+def _from_above(line: graph.DrawnLine, above: graph.DrawnLine) -> bool:
     return DOWN in ARMS.get(above.rails[line.place : line.place + 1], "") and line.place != above.place
 
 
-def _is_rail(after: graph.Line, at: int) -> bool:
+def _is_rail(after: graph.DrawnLine, at: int) -> bool:
     return after.place != at and UP in ARMS.get(after.rails[at : at + 1], "")
 
 
-def _goes_on(line: graph.Line, after: graph.Line) -> bool:
+def _goes_on(line: graph.DrawnLine, after: graph.DrawnLine) -> bool:
     """Whether two symbols stand one below the other, the second as what comes after the first."""
     entered = after.rails[: after.place].endswith("─")
     left = set(line.rails[line.place :]) & set("╮┤") and line.rails[line.place + 1 : line.place + 2] == "─"
@@ -192,14 +192,14 @@ def _path(x: float, y: float, arms: str) -> str:
     return "".join(f'<path d="M{x} {y}L{ends[arm][0]} {ends[arm][1]}"/>' for arm in arms)
 
 
-def _symbols(lines: list[graph.Line]) -> Iterator[str]:
+def _symbols(lines: list[graph.DrawnLine]) -> Iterator[str]:
     for number, line in enumerate(lines):
         if shape := SHAPES.get(line.sign.symbol) if line.place >= 0 else None:
             drawing = shape.format(c=COLOURS.get(line.sign.colour, FAINT), p=PAPER)
             yield f'<g transform="translate({_x(line.place)} {_y(number)})">{drawing}</g>'
 
 
-def _words(lines: list[graph.Line]) -> Iterator[str]:
+def _words(lines: list[graph.DrawnLine]) -> Iterator[str]:
     name = LEFT + CELL * (max(len(line.rails) for line in lines) + 1)
     state = name + LETTER * (max(len(line.name) for line in lines) + 3)
     note = state + LETTER * 12

@@ -5,21 +5,21 @@ import re
 from hypothesis import given, strategies as st
 from rich.cells import cell_len
 
-from boltq.cli.workflows.graph import MOST, SIGNS, Line, Step, draw, texts
+from boltq.cli.workflows.graph import MOST, SIGNS, DrawnLine, DrawnStep, draw, texts
 from boltq.domain.workflow.plan import Group
 from boltq.domain.workflow.states import StepState as S
 
 
-def picture(*steps: Step, most: int | None = MOST, width: int | None = None, ascii: bool = False) -> str:
+def picture(*steps: DrawnStep, most: int | None = MOST, width: int | None = None, ascii: bool = False) -> str:
     return "\n" + "\n".join(texts(draw(steps, most=most), width=width, ascii=ascii)) + "\n"
 
 
-def done(id: str, *parents: str) -> Step:
-    return Step(id, S.COMPLETED, parents)
+def done(id: str, *parents: str) -> DrawnStep:
+    return DrawnStep(id, S.COMPLETED, parents)
 
 
 def test_a_chain() -> None:
-    steps = [done("a"), Step("b", S.RUNNING, ["a"], note="12/20 · 3 s"), Step("c", S.PENDING, ["b"])]
+    steps = [done("a"), DrawnStep("b", S.RUNNING, ["a"], note="12/20 · 3 s"), DrawnStep("c", S.PENDING, ["b"])]
     assert (
         picture(*steps)
         == """
@@ -31,7 +31,12 @@ def test_a_chain() -> None:
 
 
 def test_a_diamond() -> None:
-    steps = [done("a"), Step("b", S.FAILED, ["a"], note="data: no rows"), done("c", "a"), Step("d", S.PENDING, "bc")]
+    steps = [
+        done("a"),
+        DrawnStep("b", S.FAILED, ["a"], note="data: no rows"),
+        done("c", "a"),
+        DrawnStep("d", S.PENDING, "bc"),
+    ]
     assert (
         picture(*steps)
         == """
@@ -105,10 +110,10 @@ def test_a_way_around_a_step() -> None:
 
 def test_a_skipped_branch_and_a_step_that_waits() -> None:
     steps = [
-        Step("check", S.WAITING, note="waits for a person's answer: Send it?"),
-        Step("send", S.QUEUED, ["check"]),
-        Step("alarm", S.SKIPPED, ["check"], note="one_failed does not hold"),
-        Step("stop", S.CANCELLED, ["alarm"]),
+        DrawnStep("check", S.WAITING, note="waits for a person's answer: Send it?"),
+        DrawnStep("send", S.QUEUED, ["check"]),
+        DrawnStep("alarm", S.SKIPPED, ["check"], note="one_failed does not hold"),
+        DrawnStep("stop", S.CANCELLED, ["alarm"]),
     ]
     assert (
         picture(*steps)
@@ -124,11 +129,11 @@ def test_a_skipped_branch_and_a_step_that_waits() -> None:
 def test_groups_and_sub_workflows() -> None:
     steps = [
         done("a"),
-        Step("inner", S.RUNNING, ["a"], below="↳ 01M80"),
-        Step("b", S.PENDING, ["inner"]),
-        Step("tell", S.PENDING, ["a"], group=Group.ON_FAILURE),
-        Step("tidy", S.PENDING, group=Group.FINALLY),
-        Step("mop", S.PENDING, ["tidy"], group=Group.FINALLY),
+        DrawnStep("inner", S.RUNNING, ["a"], below="↳ 01M80"),
+        DrawnStep("b", S.PENDING, ["inner"]),
+        DrawnStep("tell", S.PENDING, ["a"], group=Group.ON_FAILURE),
+        DrawnStep("tidy", S.PENDING, group=Group.FINALLY),
+        DrawnStep("mop", S.PENDING, ["tidy"], group=Group.FINALLY),
     ]
     assert (
         picture(*steps)
@@ -149,7 +154,12 @@ finally:
 
 
 def test_where_only_ascii_can_be_written() -> None:
-    steps = [done("a"), Step("b", S.FAILED, ["a"], note="naïve · …"), done("c", "a"), Step("d", S.PENDING, "bc")]
+    steps = [
+        done("a"),
+        DrawnStep("b", S.FAILED, ["a"], note="naïve · …"),
+        done("c", "a"),
+        DrawnStep("d", S.PENDING, "bc"),
+    ]
     assert (
         picture(*steps, ascii=True)
         == """
@@ -163,14 +173,14 @@ o---' d  pending
 
 
 def test_colours_are_added_and_change_nothing() -> None:
-    lines = draw([done("a"), Step("b", S.FAILED, ["a"])])
+    lines = draw([done("a"), DrawnStep("b", S.FAILED, ["a"])])
     coloured = texts(lines, colour=True)
     assert [re.sub(r"\x1b\[\d+m", "", line).rstrip() for line in coloured] == texts(lines)
     assert "\x1b[31m✗\x1b[0m" in coloured[1]
 
 
 def test_names_that_a_terminal_would_obey_are_shown_as_text() -> None:
-    shown = picture(Step("a\x1b[2Jb\nc", S.FAILED, note="\x1b]0;t\x07x\r\ny"), Step("漢字" * 40, S.COMPLETED))
+    shown = picture(DrawnStep("a\x1b[2Jb\nc", S.FAILED, note="\x1b]0;t\x07x\r\ny"), DrawnStep("漢字" * 40, S.COMPLETED))
     assert "ab c" in shown
     assert not set(shown) & set("\x1b\x07\r")
     assert len(shown.splitlines()) == 4  # the first is empty; the two are separate
@@ -181,8 +191,8 @@ def test_names_that_a_terminal_would_obey_are_shown_as_text() -> None:
 
 
 def test_many_alike_are_folded_and_what_went_wrong_is_not() -> None:
-    parts = [Step(f"p{n}", S.FAILED if n in (7, 500) else S.COMPLETED, ["cut"]) for n in range(980)]
-    lines = picture(done("cut"), *parts, Step("join", S.RUNNING, [part.id for part in parts])).splitlines()[1:]
+    parts = [DrawnStep(f"p{n}", S.FAILED if n in (7, 500) else S.COMPLETED, ["cut"]) for n in range(980)]
+    lines = picture(done("cut"), *parts, DrawnStep("join", S.RUNNING, [part.id for part in parts])).splitlines()[1:]
     assert len(lines) == 11
     assert "├─✗─┤ p7    failed" in lines
     assert "├─✗─┤ p500  failed" in lines
@@ -193,7 +203,7 @@ def test_many_alike_are_folded_and_what_went_wrong_is_not() -> None:
 
 def test_a_long_chain_is_told_by_its_levels() -> None:
     states = [S.COMPLETED] * 600 + [S.RUNNING] + [S.PENDING] * 399
-    steps = [Step(f"s{n}", state, [f"s{n - 1}"] if n else []) for n, state in enumerate(states)]
+    steps = [DrawnStep(f"s{n}", state, [f"s{n - 1}"] if n else []) for n, state in enumerate(states)]
     assert (
         picture(*steps)
         == """
@@ -207,8 +217,8 @@ levels 602 to 1000: 399 steps (399 pending)
 
 def test_a_knot_is_told_by_its_levels() -> None:
     """With more rails than anybody could follow."""
-    steps = [Step(f"s{n}", S.PENDING, [f"s{before}" for before in range(n % 3, n, 3)]) for n in range(90)]
-    knot = [Step("z", S.PENDING, [f"s{n}" for n in range(90)]), *steps]
+    steps = [DrawnStep(f"s{n}", S.PENDING, [f"s{before}" for before in range(n % 3, n, 3)]) for n in range(90)]
+    knot = [DrawnStep("z", S.PENDING, [f"s{n}" for n in range(90)]), *steps]
     for most in (MOST, None):
         shown = picture(*knot, most=most)
         assert "after s0, s3, s6, s9, s12, …" in shown
@@ -220,20 +230,22 @@ NAMES = st.text(max_size=60)
 
 
 @st.composite
-def workflows(draw: st.DrawFn) -> list[Step]:
+def workflows(draw: st.DrawFn) -> list[DrawnStep]:
     """Any names, any states, any edges from earlier steps to later ones."""
     names = draw(st.lists(NAMES, unique=True, max_size=40))
-    steps: list[Step] = []
+    steps: list[DrawnStep] = []
     for number, name in enumerate(names):
         parents = draw(st.sets(st.integers(0, number - 1), max_size=5)) if number else set()
         steps.append(
-            Step(name, draw(STATES), [names[parent] for parent in sorted(parents)], group=draw(st.sampled_from(Group)))
+            DrawnStep(
+                name, draw(STATES), [names[parent] for parent in sorted(parents)], group=draw(st.sampled_from(Group))
+            )
         )
     return steps
 
 
 @given(workflows(), st.sampled_from([1, 5, 12, 100]))
-def test_every_step_is_drawn_or_counted_once(steps: list[Step], most: int) -> None:
+def test_every_step_is_drawn_or_counted_once(steps: list[DrawnStep], most: int) -> None:
     for group in Group:
         members = [step for step in steps if step.group is group]
         lines = draw(members, most=most)
@@ -243,13 +255,13 @@ def test_every_step_is_drawn_or_counted_once(steps: list[Step], most: int) -> No
 
 
 @given(workflows(), st.booleans())
-def test_no_line_is_too_long_or_has_what_a_terminal_would_obey(steps: list[Step], ascii: bool) -> None:
+def test_no_line_is_too_long_or_has_what_a_terminal_would_obey(steps: list[DrawnStep], ascii: bool) -> None:
     for text in texts(draw(steps), width=50, ascii=ascii):
         assert cell_len(text) <= 50
         assert not re.search(r"[\x00-\x1f\x7f-\x9f]", text)
 
 
-def _counted(line: Line) -> int:
+def _counted(line: DrawnLine) -> int:
     """The sum of what stands in the brackets: (960 completed, 10 failed)."""
     inside = re.search(r"\((.*)\)$", line.note)
     return sum(map(int, re.findall(r"\d+", inside[1]))) if inside and not line.state else 0

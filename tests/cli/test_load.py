@@ -13,7 +13,7 @@ from commands import Run
 from crews import running_crew
 from processes import boltq_command, clean_environment, running, wait_until
 
-from boltq.bench.load import Load, Plan, Report, check, spread
+from boltq.bench.load import Load, LoadPlan, LoadReport, check, spread
 from boltq.bench.raw_wire import RawWire
 from boltq.client import AsyncClient, Client
 from boltq.client.async_client import AsyncJob
@@ -134,7 +134,7 @@ def test_a_token_that_is_wrong_or_missing_is_said(boltq: Run, valkey: str, names
 
 async def test_a_thousand_jobs_need_as_many_connections_as_there_are_callers(site: str):
     wire = RawWire(Place(site), 15)
-    plan = Plan(type="echo", data="{}", queue="default", jobs=1_000, concurrency=10, timeout=60)
+    plan = LoadPlan(type="echo", data="{}", queue="default", jobs=1_000, concurrency=10, timeout=60)
     await check(plan, wire.exchange)
     report = await Load(plan, wire.exchange).run()
     await wire.close()
@@ -145,11 +145,11 @@ async def test_a_thousand_jobs_need_as_many_connections_as_there_are_callers(sit
 async def test_a_run_that_is_cancelled_tells_what_is_known(site: str):
     wire = RawWire(Place(site), 15)
     seen = asyncio.Event()
-    plan = Plan(type="echo", data="{}", queue="default", jobs=100_000, concurrency=3, timeout=60)
+    plan = LoadPlan(type="echo", data="{}", queue="default", jobs=100_000, concurrency=3, timeout=60)
     running = asyncio.create_task(Load(plan, wire.exchange, seen.set).run())
     await seen.wait()
     running.cancel()
-    report: Report = await running
+    report: LoadReport = await running
     await wire.close()
     assert report.interrupted
     assert 1 <= report.completed <= report.submitted < 100_000

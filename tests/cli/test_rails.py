@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import example, given, strategies as st
 
-from boltq.cli.workflows.graph_rails import Row, lay
+from boltq.cli.workflows.graph_rails import RailRow, lay
 
 Edges = list[list[int]]
 
@@ -57,7 +57,7 @@ def test_a_long_chain_of_diamonds_stays_at_the_left() -> None:
 class Reader:
     """Follows the rails with the eyes of a reader: character by character, by the rules of graph_rails.py."""
 
-    def __init__(self, rows: list[Row]) -> None:
+    def __init__(self, rows: list[RailRow]) -> None:
         self._rows = rows
         width = max((len(row.rails) for row in rows), default=0) + 2
         self._lines = [row.rails.ljust(width) for row in rows]

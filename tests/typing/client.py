@@ -19,7 +19,7 @@ from boltq.client import (
     WorkflowRun,
     WorkflowSummary,
 )
-from boltq.client.answers import Operation, QueueInfo, QueueStanding, Standing
+from boltq.client.answers import JobAfter, OperationInfo, QueueInfo, QueueStanding
 from boltq.client.workflows.answers import (
     WorkflowDryRun,
     WorkflowExplanation,
@@ -36,11 +36,11 @@ def the_plain_client() -> None:
         assert_type(job, Job)
         assert_type(job.result(timeout=3), Any)
         assert_type(job.info(), JobInfo)
-        assert_type(job.cancel("no need"), Standing)
-        assert_type(job.replay(data={"to": "b@example.com"}, priority="high"), Standing)
+        assert_type(job.cancel("no need"), JobAfter)
+        assert_type(job.replay(data={"to": "b@example.com"}, priority="high"), JobAfter)
         assert_type(client.pause("mail", "no provider"), QueueStanding)
         assert_type(client.queue("mail"), QueueInfo)
-        assert_type(client.bulk("cancel", queue="mail", expect_count=3), Operation)
+        assert_type(client.bulk("cancel", queue="mail", expect_count=3), OperationInfo)
         assert_type(list(client.jobs(state=[JobState.DEAD], type="email")), list[JobSummary])
 
         client.submit("email", dealy=5)  # type: ignore[call-arg]
@@ -60,7 +60,7 @@ async def the_asynchronous_client() -> None:
         assert_type(await job.info(wait=3), JobInfo)
         assert_type(await client.queue("mail"), QueueInfo)
         assert_type([found async for found in client.jobs(tag="new")], list[JobSummary])
-        assert_type(await client.finished("op_…", timeout=60), Operation)
+        assert_type(await client.finished("op_…", timeout=60), OperationInfo)
 
         await client.queue()  # type: ignore[call-arg]
         print(client.queue("mail").name)  # type: ignore[attr-defined]

@@ -23,7 +23,7 @@ MAX_REASONS = 50  # different ones that are kept apart
 AWAY = 5.0  # seconds without an answer, after which the run ends with what is known
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What to load the API with. `timeout`: seconds for which the end of one job is waited for."""
 
     type: str
@@ -43,7 +43,7 @@ class Spread(msgspec.Struct, frozen=True):
     max: float
 
 
-class Report(msgspec.Struct, kw_only=True):
+class LoadReport(msgspec.Struct, kw_only=True):
     """What a load came to. Times in milliseconds are None when there is nothing to tell of."""
 
     jobs: int
@@ -65,7 +65,7 @@ class NobodyWorks(BoltQError):
     """No live worker would run these jobs."""
 
 
-async def check(plan: Plan, exchange: AsyncExchange) -> None:
+async def check(plan: LoadPlan, exchange: AsyncExchange) -> None:
     """Ask the API whether it would take such a job, and whether a worker would run it; nothing is submitted.
 
     Raises ServerUnavailable, Unauthorized, Forbidden, InvalidJob, NobodyWorks.
@@ -82,7 +82,7 @@ async def check(plan: Plan, exchange: AsyncExchange) -> None:
 class Load:
     """One run. `progress` is called after each job."""
 
-    def __init__(self, plan: Plan, exchange: AsyncExchange, progress: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, plan: LoadPlan, exchange: AsyncExchange, progress: Callable[[], object] = lambda: None) -> None:
         self._plan = plan
         self._exchange = exchange
         self._progress = progress
@@ -91,7 +91,7 @@ class Load:
         self._failures: Counter[str] = Counter()
         self._stopped: str | None = None
 
-    async def run(self) -> Report:
+    async def run(self) -> LoadReport:
         """Carry it out. When it is cancelled, what is known until then is reported."""
         began, interrupted = time.perf_counter(), False
         left = iter(range(self._plan.jobs))
@@ -137,9 +137,9 @@ class Load:
         known = reason in self._failures or len(self._failures) < MAX_REASONS
         self._failures[reason if known else "others"] += 1
 
-    def _report(self, seconds: float, *, interrupted: bool) -> Report:
+    def _report(self, seconds: float, *, interrupted: bool) -> LoadReport:
         completed, failed = len(self._ends), self._failures.total()
-        return Report(
+        return LoadReport(
             jobs=self._plan.jobs,
             concurrency=self._plan.concurrency,
             seconds=round(seconds, 3),
@@ -168,5 +168,5 @@ def spread(seconds: Sequence[float]) -> Spread | None:
     return Spread(rank(0.5), rank(0.95), rank(0.99), rank(1))
 
 
-def _job(plan: Plan) -> NewJob:
+def _job(plan: LoadPlan) -> NewJob:
     return NewJob(type=plan.type, data=plan.data, queue=plan.queue)

@@ -12,14 +12,14 @@ import msgspec
 
 from boltq.bench.meter import Meter, Spent
 from boltq.bench.scale_calls import Users, calls_of
-from boltq.bench.scale_fill import Filling, Size
+from boltq.bench.scale_fill import Filling, StoreSize
 
 GOAL_MS: Final = 10.0
 
-Say = Callable[[str], None]
+Tell = Callable[[str], None]
 
 
-class Row(msgspec.Struct):
+class ScaleRow(msgspec.Struct):
     """What the calls of one script have cost."""
 
     script: str
@@ -29,7 +29,7 @@ class Row(msgspec.Struct):
     most_what: str  # what the most expensive one was used for
 
 
-def rows_of(spent: Sequence[Spent]) -> list[Row]:
+def rows_of(spent: Sequence[Spent]) -> list[ScaleRow]:
     """By script, the most expensive call first."""
     by_script: dict[str, list[Spent]] = {}
     for one in spent:
@@ -38,11 +38,11 @@ def rows_of(spent: Sequence[Spent]) -> list[Row]:
     for script, all_of_it in by_script.items():
         ordered = sorted(all_of_it, key=lambda one: one.ms)
         most = ordered[-1]
-        rows.append(Row(script, len(ordered), ordered[len(ordered) // 2].ms, most.ms, most.what))
+        rows.append(ScaleRow(script, len(ordered), ordered[len(ordered) // 2].ms, most.ms, most.what))
     return sorted(rows, key=lambda row: -row.most_ms)
 
 
-async def measure(meter: Meter, size: Size, say: Say) -> list[Row]:
+async def measure(meter: Meter, size: StoreSize, say: Tell) -> list[ScaleRow]:
     """Fill the store, and make every call on it."""
     await meter.calibrate()
     fill = Filling(meter, size)

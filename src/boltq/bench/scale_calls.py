@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 
 from boltq.bench.meter import Meter
-from boltq.bench.scale_fill import BATCH, LEASE_MS, TAKER, Size, completed, dead, queue_name, retrying
+from boltq.bench.scale_fill import BATCH, LEASE_MS, TAKER, StoreSize, completed, dead, queue_name, retrying
 from boltq.broker.api_keys import ApiKeys
 from boltq.broker.audit import LONG_PAGE
 from boltq.broker.inspector import Inspector
@@ -23,7 +23,7 @@ from boltq.domain.workflow.rerun import RerunMode
 class Users:
     """Whoever uses the store."""
 
-    def __init__(self, meter: Meter, size: Size) -> None:
+    def __init__(self, meter: Meter, size: StoreSize) -> None:
         self.meter, self.size = meter, size
         self.inspector, self.workflows, self.queue = Inspector(meter), Workflows(meter), queue_name(0)
 

@@ -20,7 +20,7 @@ HISTORY: Final = 10_000
 TAKER: Final = "scale-taker"  # a worker of many queues
 
 
-class Size(msgspec.Struct, frozen=True):
+class StoreSize(msgspec.Struct, frozen=True):
     """How full the store is made."""
 
     jobs: int = 1_000_000
@@ -48,7 +48,7 @@ def queue_name(number: int) -> str:
 class Filling:
     """What fills the store."""
 
-    def __init__(self, meter: Meter, size: Size) -> None:
+    def __init__(self, meter: Meter, size: StoreSize) -> None:
         self.meter, self.size = meter, size
 
     async def queued(self) -> None:

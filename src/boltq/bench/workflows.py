@@ -23,7 +23,7 @@ TURNS: Final = 2  # in which jobs and steps alternate, so that both have the sam
 DIAMOND: Final = 4  # steps
 
 
-class Spent(msgspec.Struct):
+class StepsSpent(msgspec.Struct):
     """What some jobs or steps have taken, until all of them had ended. Seconds."""
 
     count: int = 0
@@ -44,7 +44,7 @@ class Spent(msgspec.Struct):
 async def workflow_diamond(bench: Bench) -> list[Figure]:
     """Diamonds of four steps, and as many plain jobs in turn with them: one worker, submits of four."""
     n = max(bench.jobs // 100, TURNS)
-    plain, steps, referring = Spent(), Spent(), Spent()
+    plain, steps, referring = StepsSpent(), StepsSpent(), StepsSpent()
     async with _worker(bench) as drain:
         for _ in range(TURNS):
             await drain(plain, n // TURNS, DIAMOND, _jobs)
@@ -65,7 +65,7 @@ async def workflow_diamond(bench: Bench) -> list[Figure]:
 
 async def workflow_chain(bench: Bench) -> list[Figure]:
     """Steps of which each waits for the one before: what counts is the way from an end to the next beginning."""
-    n, spent = min(max(bench.jobs // 100, 2), MAX_STEPS), Spent()
+    n, spent = min(max(bench.jobs // 100, 2), MAX_STEPS), StepsSpent()
     async with _worker(bench) as drain:
         await drain(spent, 1, n, _workflows(chain(n)))
     what = f"a chain of {n:,} steps, one after the other"
@@ -77,7 +77,7 @@ async def workflow_chain(bench: Bench) -> list[Figure]:
 
 async def workflow_map(bench: Bench) -> list[Figure]:
     """One step, done once for each item of a list."""
-    n, spent = min(max(bench.jobs // 10, 2), MAX_MAP_ITEMS), Spent()
+    n, spent = min(max(bench.jobs // 10, 2), MAX_MAP_ITEMS), StepsSpent()
     async with _worker(bench) as drain:
         await drain(spent, 1, n, _workflows(spread(n)), control_jobs=1)
     what = f"a map of {n:,} items, until its results are gathered"
@@ -121,7 +121,7 @@ async def _worker(bench: Bench) -> AsyncIterator[Drain]:
     """One worker process, and what has it do a number of jobs that were put into a paused queue."""
     broker, ended = bench.broker, 0
 
-    async def drain(spent: Spent, n: int, size: int, submit: Submit, control_jobs: int = 0) -> None:
+    async def drain(spent: StepsSpent, n: int, size: int, submit: Submit, control_jobs: int = 0) -> None:
         nonlocal ended
         ended += n * size + control_jobs
         await broker.pause("default")

@@ -22,7 +22,7 @@ from boltq.settings import Settings
 T = TypeVar("T")
 
 
-class Desk:
+class Api:
     """Answers a command's questions."""
 
     def __init__(self, exchange: AsyncExchange) -> None:
@@ -67,10 +67,10 @@ class Desk:
         return reply
 
 
-Work = Callable[[Desk], Awaitable[int]]
+ApiWork = Callable[[Api], Awaitable[int]]
 
 
-def with_desk(args: argparse.Namespace, work: Work, *, start: bool = False) -> int:
+def with_desk(args: argparse.Namespace, work: ApiWork, *, start: bool = False) -> int:
     """Carry out a command's work; its exit code. `start`: with an embedded store that nobody runs, run it meanwhile."""
     from boltq.cli.session import check_runs
 
@@ -88,26 +88,26 @@ def with_desk(args: argparse.Namespace, work: Work, *, start: bool = False) -> i
         return asyncio.run(_at(_here(settings, store.address, begin=start), work))
 
 
-async def _at(place: AbstractAsyncContextManager[Desk], work: Work) -> int:
+async def _at(place: AbstractAsyncContextManager[Api], work: ApiWork) -> int:
     async with place as desk:
         return await work(desk)
 
 
 @asynccontextmanager
-async def _far(args: argparse.Namespace) -> AsyncIterator[Desk]:
+async def _far(args: argparse.Namespace) -> AsyncIterator[Api]:
     from boltq.client.place import find_place
     from boltq.client.wire import AsyncWire
 
     wire = AsyncWire(find_place(args.url, args.token))
     try:
-        yield Desk(wire.exchange)
+        yield Api(wire.exchange)
     finally:
         await wire.close()
 
 
 @asynccontextmanager
-async def _here(settings: Settings, address: str, *, begin: bool) -> AsyncIterator[Desk]:
+async def _here(settings: Settings, address: str, *, begin: bool) -> AsyncIterator[Api]:
     from boltq.cli.api_here import own_api
 
     async with own_api(settings, address, begin=begin) as exchange:
-        yield Desk(exchange)
+        yield Api(exchange)

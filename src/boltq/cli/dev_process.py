@@ -7,15 +7,15 @@ import signal
 import subprocess
 from collections.abc import Callable, Sequence
 
-Say = Callable[[str, str], None]  # who, which line
+SayLine = Callable[[str, str], None]  # who, which line
 
 _LONGEST_LINE = 1 << 20
 
 
-class Part:
+class DevProcess:
     """One process, in a session of its own: Ctrl-C is for `boltq dev`, which stops its parts in order."""
 
-    def __init__(self, name: str, command: Sequence[str], environment: dict[str, str], say: Say) -> None:
+    def __init__(self, name: str, command: Sequence[str], environment: dict[str, str], say: SayLine) -> None:
         self.name = name
         self._command = list(command)
         self._environment = environment

@@ -22,7 +22,7 @@ def set_up(settings: Settings, handler: logging.Handler | None = None) -> None:
     if level is None:
         raise BadSetting(f"BOLTQ_LOG_LEVEL={settings.log_level}: one of {', '.join(_LEVELS)}")
     handler = handler or logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLine() if settings.in_production else Line())
+    handler.setFormatter(JsonLine() if settings.in_production else LineFormatter())
     handler.addFilter(Redaction())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     sys.excepthook = _say_last_words
@@ -47,7 +47,7 @@ class Redaction(logging.Filter):
         return True
 
 
-class Line(logging.Formatter):
+class LineFormatter(logging.Formatter):
     """For people: time, level, who, what, and what else is known of it."""
 
     def format(self, record: logging.LogRecord) -> str:

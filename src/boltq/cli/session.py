@@ -22,10 +22,10 @@ class Session:
     inspector: Inspector
 
 
-Work = Callable[[Session], Awaitable[int]]
+StoreWork = Callable[[Session], Awaitable[int]]
 
 
-def with_store(work: Work, *, start: bool = False) -> int:
+def with_store(work: StoreWork, *, start: bool = False) -> int:
     """Carry out a command's work; its exit code. `start`: with an embedded store that nobody runs, run it meanwhile.
 
     Writes no settings into a namespace that is there: an operator's environment is not the workers'.
@@ -50,7 +50,7 @@ def check_runs(settings: Settings) -> None:
     )
 
 
-async def _work(work: Work, settings: Settings, store: Store, *, begin: bool) -> int:
+async def _work(work: StoreWork, settings: Settings, store: Store, *, begin: bool) -> int:
     broker = store.broker()
     try:
         there = await broker.look_in()

@@ -13,7 +13,7 @@ T = TypeVar("T")
 _NULL: Final = msgspec.Raw(b"null")
 
 
-class Submitted(msgspec.Struct, kw_only=True):
+class SubmittedJob(msgspec.Struct, kw_only=True):
     """The answer to a submission. `created` is false when the job was there already; `warnings`: why it may wait."""
 
     id: str
@@ -66,7 +66,7 @@ class Action(msgspec.Struct, kw_only=True):
     reason: str | None = None
 
 
-class Standing(msgspec.Struct, kw_only=True):
+class JobAfter(msgspec.Struct, kw_only=True):
     """Where a job stands after something was done to it."""
 
     id: str
@@ -125,7 +125,7 @@ class JobSummary(msgspec.Struct, kw_only=True):
         return self.state in TERMINAL
 
 
-class Run(msgspec.Struct, kw_only=True):
+class RunInfo(msgspec.Struct, kw_only=True):
     """A past run that did not complete its job."""
 
     attempt: int
@@ -154,7 +154,7 @@ class JobInfo(JobSummary, kw_only=True):
     created_by: str | None = None
     replay_of: str | None = None  # the job that this one was made from
     replays: list[str] = []  # jobs that were made from this one
-    runs: list[Run] = []  # past runs that did not complete it, the newest last
+    runs: list[RunInfo] = []  # past runs that did not complete it, the newest last
     why: Why | None = None  # why it stands where it stands
 
     @property
@@ -272,7 +272,7 @@ class ItemError(msgspec.Struct, kw_only=True):
     message: str = ""
 
 
-class Operation(msgspec.Struct, kw_only=True):
+class OperationInfo(msgspec.Struct, kw_only=True):
     """A bulk operation. `done` is `ok`, `failed` and `skipped` together."""
 
     id: str
@@ -411,7 +411,7 @@ class System(msgspec.Struct, kw_only=True):
     settings: dict[str, Any]
 
 
-class Check(msgspec.Struct, kw_only=True):
+class CheckInfo(msgspec.Struct, kw_only=True):
     """What was looked at, how it is (ok, warning or failed), and what to do about it."""
 
     name: str
@@ -424,7 +424,7 @@ class Checks(msgspec.Struct, kw_only=True):
     """What the doctor says."""
 
     ok: bool
-    items: list[Check]
+    items: list[CheckInfo]
 
 
 class JournalEntry(msgspec.Struct, kw_only=True):

@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from boltq.client import calls, talk
-from boltq.client.answers import JobSummary, Operation, Page
+from boltq.client.answers import JobSummary, OperationInfo, Page
 from boltq.client.carry import carry_async
 from boltq.client.place import find_place
 from boltq.client.request import Request
@@ -225,7 +225,7 @@ class AsyncClient:
     stop_operation = _Way(calls.stop_operation)
     continue_operation = _Way(calls.continue_operation)
 
-    async def finished(self, operation_id: str, timeout: float | None = None) -> Operation:
+    async def finished(self, operation_id: str, timeout: float | None = None) -> OperationInfo:
         """A bulk operation once nothing more is done of it, or its canary waits. Raises NotFound, WaitTimeout."""
         return await self.carry(talk.end_of_operation(operation_id, timeout))
 

@@ -16,6 +16,7 @@ from boltq.client.answers import (
     Counts,
     DryRun,
     Groups,
+    JobAfter,
     JobInfo,
     JobSummary,
     JobType,
@@ -24,13 +25,12 @@ from boltq.client.answers import (
     Log,
     Meta,
     NewKey,
-    Operation,
+    OperationInfo,
     Page,
     QueueInfo,
     QueueStanding,
     Ready,
-    Standing,
-    Submitted,
+    SubmittedJob,
     System,
     WhoAmI,
     WorkerInfo,
@@ -46,9 +46,9 @@ from boltq.domain.values import as_json
 
 
 @call("POST", "/api/v1/jobs", "submitJob", repeat=True)  # it has a key, so a repeat is the same job
-def submit_job(job: NewJob, key: str | None = None) -> Ask[Submitted]:
+def submit_job(job: NewJob, key: str | None = None) -> Ask[SubmittedJob]:
     """Submit one job; `key`: an idempotency key for one that has none of its own."""
-    return Ask(Submitted, body=form_of(job), headers=given(**{"idempotency-key": key}, **_trace(job)))
+    return Ask(SubmittedJob, body=form_of(job), headers=given(**{"idempotency-key": key}, **_trace(job)))
 
 
 @call("POST", "/api/v1/jobs", "submitJob", repeat=True)
@@ -110,21 +110,21 @@ def get_log(job_id: str, *, after: int = 0, limit: int = 1_000) -> Ask[Log]:
 
 
 @call("POST", "/api/v1/jobs/{id}/cancel", "cancelJob", repeat=True)
-def cancel_job(job_id: str, reason: str | None = None) -> Ask[Standing]:
+def cancel_job(job_id: str, reason: str | None = None) -> Ask[JobAfter]:
     """Cancel it; a running job is asked to stop, and is "running" until it has. Raises NotFound, Conflict."""
-    return Ask(Standing, {"id": job_id}, body=given(reason=reason))
+    return Ask(JobAfter, {"id": job_id}, body=given(reason=reason))
 
 
 @call("POST", "/api/v1/jobs/{id}/retry", "retryJob")
-def retry_job(job_id: str, reason: str | None = None) -> Ask[Standing]:
+def retry_job(job_id: str, reason: str | None = None) -> Ask[JobAfter]:
     """Queue a dead, cancelled or retrying job now. Raises NotFound, Conflict."""
-    return Ask(Standing, {"id": job_id}, body=given(reason=reason))
+    return Ask(JobAfter, {"id": job_id}, body=given(reason=reason))
 
 
 @call("POST", "/api/v1/jobs/{id}/run-now", "runJobNow")
-def run_job_now(job_id: str, reason: str | None = None) -> Ask[Standing]:
+def run_job_now(job_id: str, reason: str | None = None) -> Ask[JobAfter]:
     """Queue a scheduled or retrying job before its time. Raises NotFound, Conflict."""
-    return Ask(Standing, {"id": job_id}, body=given(reason=reason))
+    return Ask(JobAfter, {"id": job_id}, body=given(reason=reason))
 
 
 class Edits(TypedDict, total=False):
@@ -147,20 +147,20 @@ class ReplayEdits(Edits, total=False):
 
 
 @call("PATCH", "/api/v1/jobs/{id}", "amendJob", repeat=True)
-def edit_job(job_id: str, *, reason: str | None = None, **edits: Unpack[Edits]) -> Ask[Standing]:
+def edit_job(job_id: str, *, reason: str | None = None, **edits: Unpack[Edits]) -> Ask[JobAfter]:
     """Change a scheduled, queued or retrying job; what is left out stays. Raises InvalidJob, NotFound, Conflict."""
-    return Ask(Standing, {"id": job_id}, body=given(reason=reason, **_in_its_words(edits)))
+    return Ask(JobAfter, {"id": job_id}, body=given(reason=reason, **_in_its_words(edits)))
 
 
 @call("POST", "/api/v1/jobs/{id}/replay", "replayJob")
 def replay_job(
     job_id: str, *, as_new: bool = False, reason: str | None = None, **edits: Unpack[ReplayEdits]
-) -> Ask[Standing]:
+) -> Ask[JobAfter]:
     """Queue a dead or cancelled job again, with all its attempts before it. Raises NotFound, Conflict.
 
     With edits, or `as_new`, a new job is made from one that has ended; the answer's `id` is the new one's.
     """
-    return Ask(Standing, {"id": job_id}, body=given(reason=reason, as_new=as_new, **_in_its_words(edits)))
+    return Ask(JobAfter, {"id": job_id}, body=given(reason=reason, as_new=as_new, **_in_its_words(edits)))
 
 
 @call("DELETE", "/api/v1/jobs/{id}", "deleteJob")
@@ -228,10 +228,10 @@ def resume_queue(queue: str, reason: str | None = None) -> Ask[QueueStanding]:
 
 
 @call("POST", "/api/v1/queues/{queue}/purge", "purgeQueue")
-def purge_queue(queue: str, states: Sequence[JobState | str], *, reason: str | None = None) -> Ask[Operation]:
+def purge_queue(queue: str, states: Sequence[JobState | str], *, reason: str | None = None) -> Ask[OperationInfo]:
     """Delete a queue's jobs that are in these states, for ever: all but running. See `finished`."""
     body = given(states=list(states), confirm=queue, reason=reason)
-    return Ask(Operation, {"queue": queue}, body=body)
+    return Ask(OperationInfo, {"queue": queue}, body=body)
 
 
 # Many jobs at once
@@ -250,9 +250,9 @@ class BulkWords(Which, total=False):
 
 
 @call("POST", "/api/v1/bulk", "bulk")
-def bulk(action: str, **words: Unpack[BulkWords]) -> Ask[Operation]:
+def bulk(action: str, **words: Unpack[BulkWords]) -> Ask[OperationInfo]:
     """Cancel, replay, run_now or delete many jobs, in the background: see `finished`. Raises InvalidJob, Conflict."""
-    return Ask(Operation, body=_bulk_form(action, words))
+    return Ask(OperationInfo, body=_bulk_form(action, words))
 
 
 @call("POST", "/api/v1/bulk/preview", "previewBulk", repeat=True)
@@ -262,27 +262,29 @@ def preview_bulk(action: str, **words: Unpack[BulkWords]) -> Ask[BulkPreview]:
 
 
 @call("GET", "/api/v1/operations", "listOperations")
-def list_operations(*, state: str | None = None, limit: int = 50, cursor: str | None = None) -> Ask[Page[Operation]]:
+def list_operations(
+    *, state: str | None = None, limit: int = 50, cursor: str | None = None
+) -> Ask[Page[OperationInfo]]:
     """A page of the bulk operations of the last day, the newest first."""
-    return Ask(Page[Operation], query={"state": state, "limit": limit, "cursor": cursor})
+    return Ask(Page[OperationInfo], query={"state": state, "limit": limit, "cursor": cursor})
 
 
 @call("GET", "/api/v1/operations/{id}", "getOperation")
-def get_operation(operation_id: str) -> Ask[Operation]:
+def get_operation(operation_id: str) -> Ask[OperationInfo]:
     """How far a bulk operation is. Raises NotFound."""
-    return Ask(Operation, {"id": operation_id})
+    return Ask(OperationInfo, {"id": operation_id})
 
 
 @call("POST", "/api/v1/operations/{id}/stop", "stopOperation")
-def stop_operation(operation_id: str, reason: str | None = None) -> Ask[Operation]:
+def stop_operation(operation_id: str, reason: str | None = None) -> Ask[OperationInfo]:
     """Do no more of a bulk operation. Raises NotFound, Conflict."""
-    return Ask(Operation, {"id": operation_id}, body=given(reason=reason))
+    return Ask(OperationInfo, {"id": operation_id}, body=given(reason=reason))
 
 
 @call("POST", "/api/v1/operations/{id}/continue", "continueOperation")
-def continue_operation(operation_id: str, reason: str | None = None) -> Ask[Operation]:
+def continue_operation(operation_id: str, reason: str | None = None) -> Ask[OperationInfo]:
     """The canary was fine: do the rest. Raises NotFound, Conflict."""
-    return Ask(Operation, {"id": operation_id}, body=given(reason=reason))
+    return Ask(OperationInfo, {"id": operation_id}, body=given(reason=reason))
 
 
 # Workers and job types

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from typing import Any, Final, NamedTuple, TypeVar, Unpack
 
 from boltq.client import calls
-from boltq.client.answers import BatchItem, JobInfo, Operation, Submitted
+from boltq.client.answers import BatchItem, JobInfo, OperationInfo, SubmittedJob
 from boltq.client.errors import BadAnswer, ServerUnavailable, error_of, of_kind
 from boltq.client.request import Request
 from boltq.domain import limits
@@ -83,7 +83,7 @@ def job_of(type: str, data: Mapping[str, Any] | None = None, **options: Unpack[O
     return Options(**options).new_job(type, calls.data_json({} if data is None else data), data_is_json=True)
 
 
-def submit(job: NewJob) -> Talk[Submitted]:
+def submit(job: NewJob) -> Talk[SubmittedJob]:
     """Submit a job. One without an idempotency key gets one, so that a repeat after a lost answer is the same job."""
     answer = yield from ask(calls.submit_job(job, None if job.idempotency_key else new_id()))
     if not job.idempotency_key:
@@ -91,9 +91,9 @@ def submit(job: NewJob) -> Talk[Submitted]:
     return answer
 
 
-def submit_many(jobs: Sequence[NewJob]) -> Talk[list[Submitted]]:
+def submit_many(jobs: Sequence[NewJob]) -> Talk[list[SubmittedJob]]:
     """Submit many jobs. Raises the first refusal; all others that were in a call with it, or before, are submitted."""
-    answers: list[Submitted] = []
+    answers: list[SubmittedJob] = []
     for start, batch in batches(jobs):
         for answer in (yield from submit_batch(batch, start)):
             if isinstance(answer, BoltQError):
@@ -102,13 +102,13 @@ def submit_many(jobs: Sequence[NewJob]) -> Talk[list[Submitted]]:
     return answers
 
 
-def submit_batch(batch: Sequence[NewJob], start: int = 0) -> Talk[list[Submitted | BoltQError]]:
+def submit_batch(batch: Sequence[NewJob], start: int = 0) -> Talk[list[SubmittedJob | BoltQError]]:
     """Submit up to 1,000 jobs with one call; for each what became of it. Pointers count from `start`."""
     answer = yield from ask(calls.submit_jobs(batch, new_id()))
     if len(answer.items) != len(batch):
         raise BadAnswer(f"the server answered {len(answer.items)} of {len(batch)} jobs: is it of another version?")
     return [
-        Submitted(id=item.id, created=item.created or not job.idempotency_key) if item.id else _refusal(item, start)
+        SubmittedJob(id=item.id, created=item.created or not job.idempotency_key) if item.id else _refusal(item, start)
         for job, item in zip(batch, answer.items, strict=True)
     ]
 
@@ -163,7 +163,7 @@ def until_ended(
 
 def end_of_operation(
     operation_id: str, timeout: float | None = None, clock: Callable[[], float] = time.monotonic
-) -> Talk[Operation]:
+) -> Talk[OperationInfo]:
     """A bulk operation once nothing more is done of it, or it waits for somebody. Raises NotFound, WaitTimeout."""
     timeout = patience(timeout)
     end = None if timeout is None else clock() + timeout

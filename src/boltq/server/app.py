@@ -20,7 +20,7 @@ from boltq.server.http.answers import json_response
 from boltq.server.http.auth import Gate
 from boltq.server.http.body import Gone
 from boltq.server.http.caller import caller_of
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.cors import answer_preflight, is_preflight, shared
 from boltq.server.http.docs_page import docs_routes
 from boltq.server.http.guard import SECURITY_HEADERS, Guard
@@ -28,48 +28,48 @@ from boltq.server.http.held import HELD, give_back
 from boltq.server.http.problems import Problem, internal, problem_of
 from boltq.server.http.stamps import WRITE_WHOLE, Stamped, request_id_of
 from boltq.server.http.token import Token, asks_for_login, token_of
-from boltq.server.jobs.actions import JobActions
-from boltq.server.jobs.batch import Batch
-from boltq.server.jobs.bulk import Bulk
-from boltq.server.jobs.dead_letters import DeadLetters
-from boltq.server.jobs.first_version import FirstVersion
-from boltq.server.jobs.job_types import JobTypes
-from boltq.server.jobs.operations import BulkOperations
-from boltq.server.jobs.reading import Jobs
+from boltq.server.jobs.actions import JobActionCalls
+from boltq.server.jobs.batch import BatchCalls
+from boltq.server.jobs.bulk import BulkCalls
+from boltq.server.jobs.dead_letters import DeadLetterCalls
+from boltq.server.jobs.first_version import FirstVersionCalls
+from boltq.server.jobs.job_types import JobTypeCalls
+from boltq.server.jobs.operations import OperationCalls
+from boltq.server.jobs.reading import JobCalls
 from boltq.server.jobs.submit import submissions
-from boltq.server.queues.overview import Overview
-from boltq.server.queues.reading import Queues
-from boltq.server.system.api_keys import Keys
-from boltq.server.system.health import Health
-from boltq.server.system.system import System
-from boltq.server.system.workers import Workers
-from boltq.server.workflows.actions import WorkflowActions
-from boltq.server.workflows.reading import Workflows
+from boltq.server.queues.overview import OverviewCalls
+from boltq.server.queues.reading import QueueCalls
+from boltq.server.system.api_keys import ApiKeyCalls
+from boltq.server.system.health import HealthCalls
+from boltq.server.system.system import SystemCalls
+from boltq.server.system.workers import WorkerCalls
+from boltq.server.workflows.actions import WorkflowActionCalls
+from boltq.server.workflows.reading import WorkflowCalls
 from boltq.settings import Settings, listed
 
 log = logging.getLogger(__name__)
 
 
-def calls_of(backend: Backend) -> list[Call]:
+def calls_of(backend: Backend) -> list[ApiCall]:
     """The API: every call that it has, in one list."""
     return [
         *submissions(backend),
-        *Batch(backend).calls(),
-        *Jobs(backend).calls(),
-        *JobActions(backend).calls(),
-        *Workflows(backend).calls(),
-        *WorkflowActions(backend).calls(),
-        *Queues(backend).calls(),
-        *Workers(backend).calls(),
-        *JobTypes(backend).calls(),
-        *DeadLetters(backend).calls(),
-        *Bulk(backend).calls(),
-        *BulkOperations(backend).calls(),
-        *Keys(backend).calls(),
-        *Overview(backend).calls(),
-        *System(backend).calls(),
-        *Health(backend).calls(),
-        *FirstVersion(backend).calls(),
+        *BatchCalls(backend).calls(),
+        *JobCalls(backend).calls(),
+        *JobActionCalls(backend).calls(),
+        *WorkflowCalls(backend).calls(),
+        *WorkflowActionCalls(backend).calls(),
+        *QueueCalls(backend).calls(),
+        *WorkerCalls(backend).calls(),
+        *JobTypeCalls(backend).calls(),
+        *DeadLetterCalls(backend).calls(),
+        *BulkCalls(backend).calls(),
+        *OperationCalls(backend).calls(),
+        *ApiKeyCalls(backend).calls(),
+        *OverviewCalls(backend).calls(),
+        *SystemCalls(backend).calls(),
+        *HealthCalls(backend).calls(),
+        *FirstVersionCalls(backend).calls(),
     ]
 
 
@@ -101,7 +101,7 @@ class Front:
     """What every request meets first: the guard, the gate, then the quick calls, then Starlette's router."""
 
     def __init__(
-        self, guard: Guard, gate: Gate, calls: Sequence[Call], router: ASGIApp, closing: asyncio.Event
+        self, guard: Guard, gate: Gate, calls: Sequence[ApiCall], router: ASGIApp, closing: asyncio.Event
     ) -> None:
         self.closing = closing  # set it when the server is about to end: requests that wait are answered then
         self._guard = guard
@@ -160,9 +160,9 @@ def _guard(settings: Settings) -> Guard:
     return Guard.of_bind(settings.api_host, names, origins, login=asks_for_login(settings))
 
 
-def _routes(calls: Sequence[Call]) -> Iterator[Route]:
+def _routes(calls: Sequence[ApiCall]) -> Iterator[Route]:
     """One route for each path, which takes every method: what it has no call for, no other path that fits may take."""
-    paths: dict[str, dict[str, Call]] = {}
+    paths: dict[str, dict[str, ApiCall]] = {}
     for call in calls:
         paths.setdefault(call.path, {})[call.method] = call
     for path, by_method in paths.items():
@@ -172,7 +172,7 @@ def _routes(calls: Sequence[Call]) -> Iterator[Route]:
 class _OfPath:
     """The calls of one path. A class, since a route with a function has to name its methods."""
 
-    def __init__(self, calls: Mapping[str, Call]) -> None:
+    def __init__(self, calls: Mapping[str, ApiCall]) -> None:
         self._calls = calls
         self._app = request_response(self._answer)
 
@@ -208,7 +208,7 @@ async def _nothing_here(scope: Scope, _receive: Receive, _send: Send) -> None:
     raise Problem("not-found", f"there is no {scope['path']:.200}; GET / lists what there is")
 
 
-def _index(calls: Sequence[Call]) -> Route:
+def _index(calls: Sequence[ApiCall]) -> Route:
     about = {
         "name": "BoltQ",
         "about": "a distributed task queue on Valkey and Redis",

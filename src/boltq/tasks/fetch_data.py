@@ -12,7 +12,7 @@ from boltq.tasks.addresses import Reach
 from boltq.tasks.reading import Format, format_of, json_of, rows_of, text_of
 
 if TYPE_CHECKING:
-    from boltq.tasks.http_get import Answer
+    from boltq.tasks.http_get import HttpReply
 
 Url = Annotated[
     str,
@@ -79,7 +79,9 @@ def add_fetch_data(app: BoltQ) -> None:
         }
 
 
-def _read(answer: "Answer", wanted: Format, delimiter: str, encoding: str | None, *, numbers: bool) -> dict[str, Any]:
+def _read(
+    answer: "HttpReply", wanted: Format, delimiter: str, encoding: str | None, *, numbers: bool
+) -> dict[str, Any]:
     text = text_of(answer.body, answer.content_type, encoding)
     if wanted == "json":
         return {"json": json_of(text)}

@@ -34,7 +34,7 @@ logging.getLogger("httpcore").setLevel(logging.WARNING)  # its debug lines have 
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpReply:
     """What came back with a status of 2xx."""
 
     status: int
@@ -54,7 +54,7 @@ async def lookup(host: str, port: int) -> Sequence[str]:
 
 async def get(
     url: str, headers: Mapping[str, str], *, reach: Reach, max_bytes: int, resolve: Resolve = lookup, tls: Any = None
-) -> Answer:
+) -> HttpReply:
     """The answer to a GET, after at most three redirects. `tls`: an SSLContext, by default one that checks.
 
     Raises DataError, RateLimited, RetryLater, TransientError. No message has a query or a header in it.
@@ -64,7 +64,7 @@ async def get(
     async with httpcore.AsyncConnectionPool(ssl_context=tls, max_connections=1, network_backend=backend) as pool:
         for _ in range(MAX_REDIRECTS + 1):
             found = await _ask(pool, target, sent, max_bytes)
-            if isinstance(found, Answer):
+            if isinstance(found, HttpReply):
                 return found
             following = parse_url(_joined(target.shown, found), reach)
             if following.origin != target.origin:
@@ -228,7 +228,7 @@ _CONNECT_SECONDS = 10.0
 
 async def _ask(
     pool: httpcore.AsyncConnectionPool, target: Target, headers: Mapping[str, str], max_bytes: int
-) -> Answer | str:
+) -> HttpReply | str:
     """The answer, or where it is to be found."""
     where = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.asked)
     sent = [("Host", target.netloc), *headers.items()]
@@ -239,7 +239,7 @@ async def _ask(
                 return found["location"]
             _check_status(target, response.status, found)
             body = await _read(response, found, max_bytes)
-            return Answer(response.status, target, found.get("content-type", ""), body)
+            return HttpReply(response.status, target, found.get("content-type", ""), body)
     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
         raise TransientError(f"{target.site}: {type(error).__name__}: {error}") from None
 

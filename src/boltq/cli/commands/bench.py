@@ -17,8 +17,8 @@ from boltq.bench.figure import Bench, Figure
 from boltq.bench.figures import FIGURES
 from boltq.bench.meter import LOOP, Meter
 from boltq.bench.processes import run_loop
-from boltq.bench.scale import GOAL_MS, Row, measure
-from boltq.bench.scale_fill import Size
+from boltq.bench.scale import GOAL_MS, ScaleRow, measure
+from boltq.bench.scale_fill import StoreSize
 from boltq.bench.store import clear
 from boltq.broker.embedded import EmbeddedStore
 from boltq.broker.inspector import Server, inspect_server
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="fill the store, and show how long each kind of call holds it up: its own processor time",
     )
-    full = Size()
+    full = StoreSize()
     for name in ("queues", "types", "dead", "workflows"):
         about = f"of the full store (default {getattr(full, name)}); for --scale"
         parser.add_argument(f"--{name}", type=int, default=getattr(full, name), metavar="N", help=about)
@@ -67,14 +67,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _scale(settings: Settings, args: argparse.Namespace) -> int:
     """Fill a store, and show what each call costs it."""
-    size = Size(args.jobs or Size().jobs, args.queues, args.types, args.dead, args.workflows)
+    size = StoreSize(args.jobs or StoreSize().jobs, args.queues, args.types, args.dead, args.workflows)
     with _store(settings) as address:
         server, rows = run_loop(_scaled(address, settings, size))
     print(_scale_document(server, size, rows) if args.json else _scale_table(server, size, rows))
     return 0
 
 
-async def _scaled(address: str, settings: Settings, size: Size) -> tuple[Server, list[Row]]:
+async def _scaled(address: str, settings: Settings, size: StoreSize) -> tuple[Server, list[ScaleRow]]:
     knobs = msgspec.structs.replace(knobs_of(settings), keep_dead=10 * size.dead, max_queues=0)
     meter = Meter(address, namespace=settings.namespace, knobs=knobs)
     try:
@@ -86,7 +86,7 @@ async def _scaled(address: str, settings: Settings, size: Size) -> tuple[Server,
         await meter.close()
 
 
-def _scale_document(server: Server, size: Size, rows: Sequence[Row]) -> str:
+def _scale_document(server: Server, size: StoreSize, rows: Sequence[ScaleRow]) -> str:
     where = {"server": {"flavour": server.flavour, "version": server.version}, "cores": os.cpu_count()}
     calls = [
         {k: round(v, 3) if isinstance(v, float) else v for k, v in msgspec.structs.asdict(r).items()} for r in rows
@@ -97,7 +97,7 @@ def _scale_document(server: Server, size: Size, rows: Sequence[Row]) -> str:
     )
 
 
-def _scale_table(server: Server, size: Size, rows: Sequence[Row]) -> str:
+def _scale_table(server: Server, size: StoreSize, rows: Sequence[ScaleRow]) -> str:
     full = ", ".join(f"{number:,} {name}" for name, number in msgspec.structs.asdict(size).items())
     head = f"{server.flavour} {server.version}, {os.cpu_count()} cores: {full}"
     title = (
@@ -111,7 +111,7 @@ def _scale_table(server: Server, size: Size, rows: Sequence[Row]) -> str:
     return "\n".join([head, "", title, *lines, *filter(None, map(_noise, rows))])
 
 
-def _noise(row: Row) -> str:
+def _noise(row: ScaleRow) -> str:
     """What other work of the machine did to work that is always the same; empty for all other rows."""
     if row.script != LOOP:
         return ""

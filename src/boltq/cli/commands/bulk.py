@@ -8,8 +8,8 @@ from boltq.cli.commands.jobs import add_filters
 from boltq.cli.options import add_json, add_place, count
 
 if TYPE_CHECKING:
-    from boltq.cli.api import Desk
-    from boltq.client.answers import Operation
+    from boltq.cli.api import Api
+    from boltq.client.answers import OperationInfo
 
 _EXAMPLES = """\
 examples:
@@ -70,7 +70,7 @@ def carry_out(args: argparse.Namespace, action: str, words: "dict[str, Any]", *,
     return with_desk(args, lambda desk: _work(desk, action, words, as_json=args.json))
 
 
-async def _preview(desk: "Desk", action: str, words: "dict[str, Any]", *, as_json: bool) -> int:
+async def _preview(desk: "Api", action: str, words: "dict[str, Any]", *, as_json: bool) -> int:
     from boltq.cli import show
     from boltq.client import calls
 
@@ -87,13 +87,13 @@ async def _preview(desk: "Desk", action: str, words: "dict[str, Any]", *, as_jso
     return 0
 
 
-async def _work(desk: "Desk", action: str, words: "dict[str, Any]", *, as_json: bool) -> int:
+async def _work(desk: "Api", action: str, words: "dict[str, Any]", *, as_json: bool) -> int:
     from boltq.client import calls
 
     return await finish(desk, await desk.ask(calls.bulk(action, **words)), as_json=as_json)
 
 
-async def finish(desk: "Desk", operation: "Operation", *, as_json: bool) -> int:
+async def finish(desk: "Api", operation: "OperationInfo", *, as_json: bool) -> int:
     """Wait for the end of a bulk operation, and say what became of it; the exit code."""
     from boltq.cli import show
     from boltq.cli.failures import FAILED
@@ -110,7 +110,7 @@ async def finish(desk: "Desk", operation: "Operation", *, as_json: bool) -> int:
     return 0 if operation.state == "done" and not operation.failed else FAILED
 
 
-def _tell(operation: "Operation") -> None:
+def _tell(operation: "OperationInfo") -> None:
     from boltq.cli import show
     from boltq.cli.failures import complain
 

@@ -10,7 +10,7 @@ from boltq.cli.options import add_json, add_place, count
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from boltq.cli.api import Desk
+    from boltq.cli.api import Api
     from boltq.client.answers import FailureGroup, Groups
     from boltq.client.request import Request
 
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
             return with_desk(args, lambda desk: _list(desk, args))
 
 
-async def _list(desk: "Desk", args: argparse.Namespace) -> int:
+async def _list(desk: "Api", args: argparse.Namespace) -> int:
     import msgspec
 
     from boltq.cli import job_view, show
@@ -108,7 +108,7 @@ async def _list(desk: "Desk", args: argparse.Namespace) -> int:
     return 0
 
 
-async def _groups(desk: "Desk", args: argparse.Namespace) -> int:
+async def _groups(desk: "Api", args: argparse.Namespace) -> int:
     from boltq.cli import show
     from boltq.cli.commands.jobs import chosen
     from boltq.client import calls
@@ -129,7 +129,7 @@ async def _groups(desk: "Desk", args: argparse.Namespace) -> int:
     return 0
 
 
-async def _all_groups(desk: "Desk", call: "Callable[[str | None], Request[Groups]]") -> "Groups":
+async def _all_groups(desk: "Api", call: "Callable[[str | None], Request[Groups]]") -> "Groups":
     """Portion after portion, with those of one key made one."""
     from boltq.cli import show
     from boltq.client.answers import Groups

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from boltq.broker.store import Store
-    from boltq.cli.dev_process import Part
+    from boltq.cli.dev_process import DevProcess
     from boltq.settings import Settings
 
 _EXAMPLES = """\
@@ -111,14 +111,14 @@ class Dev:
             self._api.kill()
         return self._exit_code
 
-    def _part(self, name: str, *words: str) -> "Part":
-        from boltq.cli.dev_process import Part
+    def _part(self, name: str, *words: str) -> "DevProcess":
+        from boltq.cli.dev_process import DevProcess
         from boltq.settings import inherited_environment
         from boltq.worker.supervisor import child_command
 
         # Each part attaches to the embedded store by itself: should this process be killed, the last one out ends it.
         environment = inherited_environment(PYTHONUNBUFFERED="1")
-        return Part(name, child_command(name, *words), environment, self._hear)
+        return DevProcess(name, child_command(name, *words), environment, self._hear)
 
     def _told_to_stop(self) -> None:
         if self._notice.again():

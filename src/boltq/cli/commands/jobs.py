@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from boltq.cli.options import add_json, add_place, count, past
 
 if TYPE_CHECKING:
-    from boltq.cli.api import Desk
+    from boltq.cli.api import Api
     from boltq.client.answers import Page
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     return with_desk(args, lambda desk: _list(desk, which, args))
 
 
-async def _list(desk: "Desk", which: "dict[str, Any]", args: argparse.Namespace) -> int:
+async def _list(desk: "Api", which: "dict[str, Any]", args: argparse.Namespace) -> int:
     import msgspec
 
     from boltq.cli import job_view, show
@@ -84,7 +84,7 @@ async def _list(desk: "Desk", which: "dict[str, Any]", args: argparse.Namespace)
     return 0
 
 
-async def read(desk: "Desk", which: "dict[str, Any]", kind: type[T], most: int, cursor: str | None = None) -> "Page[T]":
+async def read(desk: "Api", which: "dict[str, Any]", kind: type[T], most: int, cursor: str | None = None) -> "Page[T]":
     """As many jobs as are wanted, each as `kind`."""
     from boltq.client import calls
 

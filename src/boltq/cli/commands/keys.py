@@ -8,7 +8,7 @@ from boltq.cli.options import add_json, add_place, seconds
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from boltq.cli.api import Desk
+    from boltq.cli.api import Api
     from boltq.client.answers import KeyInfo
 
 _EXAMPLES = """\
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
             return with_desk(args, lambda desk: _list(desk, args))
 
 
-async def _create(desk: "Desk", args: argparse.Namespace) -> int:
+async def _create(desk: "Api", args: argparse.Namespace) -> int:
     from boltq.cli import show
     from boltq.client import calls
 
@@ -78,7 +78,7 @@ async def _create(desk: "Desk", args: argparse.Namespace) -> int:
     return 0
 
 
-async def _list(desk: "Desk", args: argparse.Namespace) -> int:
+async def _list(desk: "Api", args: argparse.Namespace) -> int:
     from boltq.cli import show
     from boltq.client import calls
 
@@ -100,7 +100,7 @@ async def _list(desk: "Desk", args: argparse.Namespace) -> int:
     return 0
 
 
-async def _revoke(desk: "Desk", args: argparse.Namespace) -> int:
+async def _revoke(desk: "Api", args: argparse.Namespace) -> int:
     import msgspec
 
     from boltq.cli import show

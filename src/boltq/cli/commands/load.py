@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from boltq.cli.options import add_json, count, seconds
 
 if TYPE_CHECKING:
-    from boltq.bench.load import Plan, Report, Spread
+    from boltq.bench.load import LoadPlan, LoadReport, Spread
 
 _EXAMPLES = """\
 examples:
@@ -58,15 +58,15 @@ def run(args: argparse.Namespace) -> int:
     return FAILED if report.failed else 0
 
 
-def _plan(args: argparse.Namespace) -> "Plan":
-    from boltq.bench.load import Plan
+def _plan(args: argparse.Namespace) -> "LoadPlan":
+    from boltq.bench.load import LoadPlan
     from boltq.cli.commands.submit import read_object
     from boltq.settings import BadSetting
 
     for name, most in (("jobs", _MOST_JOBS), ("concurrency", _MOST_CALLERS)):
         if not 1 <= getattr(args, name) <= most:
             raise BadSetting(f"--{name} {getattr(args, name)}: from 1 to {most}")
-    return Plan(
+    return LoadPlan(
         type=args.type,
         data='{"message":"Hello World"}' if args.data is None else read_object(args.data, "--data"),
         queue=args.queue,
@@ -76,7 +76,7 @@ def _plan(args: argparse.Namespace) -> "Plan":
     )
 
 
-async def _loaded(args: argparse.Namespace, plan: "Plan") -> "Report":
+async def _loaded(args: argparse.Namespace, plan: "LoadPlan") -> "LoadReport":
     from boltq.bench.load import Load, check
     from boltq.bench.raw_wire import RawWire
     from boltq.client.place import find_place
@@ -109,7 +109,7 @@ def _bar(total: int) -> Iterator[Callable[[], object]]:
         yield lambda: progress.advance(task)
 
 
-def _print(report: "Report") -> None:
+def _print(report: "LoadReport") -> None:
     from boltq.cli import show
 
     told = f"{report.completed:,} of {report.jobs:,} jobs completed in {report.seconds:.1f} s"

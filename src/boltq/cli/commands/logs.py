@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from boltq.cli.options import add_json, add_place
 
 if TYPE_CHECKING:
-    from boltq.cli.api import Desk
+    from boltq.cli.api import Api
 
 _LOOK_AGAIN = 1.0  # seconds
 
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     return with_desk(args, lambda desk: _print(desk, args))
 
 
-async def _print(desk: "Desk", args: argparse.Namespace) -> int:
+async def _print(desk: "Api", args: argparse.Namespace) -> int:
     import asyncio
 
     from boltq.cli import show
@@ -48,7 +48,7 @@ async def _print(desk: "Desk", args: argparse.Namespace) -> int:
         await asyncio.sleep(_LOOK_AGAIN)
 
 
-async def _print_after(desk: "Desk", job_id: str, after: int) -> int:
+async def _print_after(desk: "Api", job_id: str, after: int) -> int:
     """Print the lines after that one; the number of the last."""
     from boltq.cli import show
     from boltq.client import calls

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from boltq.cli.options import add_json, add_place, count
 
 if TYPE_CHECKING:
-    from boltq.cli.api import Desk
+    from boltq.cli.api import Api
     from boltq.client.answers import QueueInfo
     from boltq.client.request import Request
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     return with_desk(args, lambda desk: _work(desk, args))
 
 
-async def _work(desk: "Desk", args: argparse.Namespace) -> int:
+async def _work(desk: "Api", args: argparse.Namespace) -> int:
     if args.action == "purge":
         return await _purge(desk, args)
     if args.action:
@@ -72,7 +72,7 @@ def _change(args: argparse.Namespace) -> "Request[Any]":
     return (calls.pause_queue if args.action == "pause" else calls.resume_queue)(args.queue, args.reason)
 
 
-async def _purge(desk: "Desk", args: argparse.Namespace) -> int:
+async def _purge(desk: "Api", args: argparse.Namespace) -> int:
     from boltq.cli.commands import bulk
     from boltq.cli.failures import USAGE, CommandFailed
     from boltq.client import calls
@@ -86,7 +86,7 @@ async def _purge(desk: "Desk", args: argparse.Namespace) -> int:
             return code
 
 
-async def _show(desk: "Desk", queue: str | None, *, as_json: bool) -> int:
+async def _show(desk: "Api", queue: str | None, *, as_json: bool) -> int:
     import msgspec
 
     from boltq.cli import show

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from boltq.cli.options import add_json, add_place
 
 if TYPE_CHECKING:
-    from boltq.cli.api import Desk
+    from boltq.cli.api import Api
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     return with_desk(args, lambda desk: show_job(desk, args.id, as_json=args.json))
 
 
-async def show_job(desk: "Desk", job_id: str, *, as_json: bool) -> int:
+async def show_job(desk: "Api", job_id: str, *, as_json: bool) -> int:
     """Show one job; the exit code. Raises NotFound."""
     from boltq.cli import job_view, show
     from boltq.client import calls

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from boltq.cli.options import add_json, add_place, moment, seconds
 
 if TYPE_CHECKING:
-    from boltq.cli.api import Desk
-    from boltq.client.answers import Submitted
+    from boltq.cli.api import Api
+    from boltq.client.answers import SubmittedJob
     from boltq.domain.job import NewJob
 
 _EXAMPLES = """\
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidJob([(_OPTION_OF.get(pointer, pointer), why) for pointer, why in error.errors]) from None
 
 
-async def _submit(desk: "Desk", job: "NewJob", args: argparse.Namespace) -> int:
+async def _submit(desk: "Api", job: "NewJob", args: argparse.Namespace) -> int:
     from boltq.cli import show
     from boltq.client import talk
 
@@ -93,7 +93,7 @@ async def _submit(desk: "Desk", job: "NewJob", args: argparse.Namespace) -> int:
     return 0
 
 
-def _note_warnings(answer: "Submitted", args: argparse.Namespace) -> None:
+def _note_warnings(answer: "SubmittedJob", args: argparse.Namespace) -> None:
     """Why the job may wait; and in which store, since its worker may use another one."""
     from boltq.broker.store import place_of
     from boltq.cli import show
@@ -106,7 +106,7 @@ def _note_warnings(answer: "Submitted", args: argparse.Namespace) -> None:
         show.note(f"{place_of(settings)}; start a worker on it with `boltq worker` or `boltq dev`")
 
 
-async def _wait(desk: "Desk", submitted: "Submitted", args: argparse.Namespace) -> int:
+async def _wait(desk: "Api", submitted: "SubmittedJob", args: argparse.Namespace) -> int:
     """Wait for the end; 0 when it was completed."""
     from boltq.cli import job_view, show
     from boltq.cli.failures import FAILED, STILL_WAITING, CommandFailed
@@ -144,7 +144,7 @@ def _check_many(args: argparse.Namespace) -> None:
         raise CommandFailed("--many goes neither with --key nor with --wait", USAGE)
 
 
-async def _submit_many(desk: "Desk", args: argparse.Namespace) -> int:
+async def _submit_many(desk: "Api", args: argparse.Namespace) -> int:
     from boltq.cli import show
     from boltq.cli.failures import FAILED, CommandFailed, known
     from boltq.client import talk

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from boltq.cli.options import add_json, add_place
 
 if TYPE_CHECKING:
-    from boltq.cli.api import Desk
+    from boltq.cli.api import Api
     from boltq.client.answers import WorkerInfo
 
 
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     return with_desk(args, lambda desk: (_tell if args.action else _list)(desk, args))
 
 
-async def _list(desk: "Desk", args: argparse.Namespace) -> int:
+async def _list(desk: "Api", args: argparse.Namespace) -> int:
     from boltq.cli import show
     from boltq.client import calls
 
@@ -54,7 +54,7 @@ async def _list(desk: "Desk", args: argparse.Namespace) -> int:
     return 0
 
 
-async def _tell(desk: "Desk", args: argparse.Namespace) -> int:
+async def _tell(desk: "Api", args: argparse.Namespace) -> int:
     from boltq.cli import show
     from boltq.client import calls
 
@@ -67,7 +67,7 @@ async def _tell(desk: "Desk", args: argparse.Namespace) -> int:
     return 0
 
 
-def _table(desk: "Desk", workers: "list[WorkerInfo]") -> None:
+def _table(desk: "Api", workers: "list[WorkerInfo]") -> None:
     from boltq.cli import show
 
     columns = ("id", "state", "host", "pid", "queues", "slots", "running", "held", "done", "up", "lease")

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from boltq.cli import result_rows as verdicts, show
-from boltq.cli.api import Desk, with_desk
+from boltq.cli.api import Api, with_desk
 from boltq.cli.commands.submit import read_object
 from boltq.cli.failures import OK, USAGE, CommandFailed
 from boltq.client.request import Request
@@ -52,7 +52,7 @@ def _params(word: str) -> tuple[str, Any]:
     return step, msgspec.Raw(read_object(text, f"--params {step}").encode())
 
 
-async def _again(desk: Desk, request: Request[WorkflowRerun], *, as_json: bool) -> int:
+async def _again(desk: Api, request: Request[WorkflowRerun], *, as_json: bool) -> int:
     if as_json:
         show.document(await desk.document(request))
         return OK
@@ -76,7 +76,7 @@ def _json(text: str) -> str:
     return text
 
 
-async def _say(desk: Desk, request: Request[WorkflowSignal], args: argparse.Namespace) -> int:
+async def _say(desk: Api, request: Request[WorkflowSignal], args: argparse.Namespace) -> int:
     if args.json:
         show.document(await desk.document(request))
         return OK

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 from rich.cells import cell_len, chop_cells
 
 from boltq.cli.show import clean
-from boltq.cli.workflows.graph_folds import Node, nodes_of
-from boltq.cli.workflows.graph_rails import Row, lay
+from boltq.cli.workflows.graph_folds import GraphNode, nodes_of
+from boltq.cli.workflows.graph_rails import RailRow, lay
 from boltq.domain.workflow.graph import Edges, levels_of
 from boltq.domain.workflow.plan import Group
 from boltq.domain.workflow.states import StepState
@@ -53,7 +53,7 @@ _ASCII: Final = str.maketrans({**dict(zip("│─├┤┴┼╮╭╰╯↳·",
 
 
 @dataclass(frozen=True)
-class Step:
+class DrawnStep:
     """A step, as much of it as is drawn. `parents` are ids; those of other groups are not drawn."""
 
     id: str
@@ -65,7 +65,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Line:
+class DrawnLine:
     """A line of the picture: rails with a symbol in them, a name, a state in words, a note."""
 
     rails: str = ""
@@ -76,18 +76,20 @@ class Line:
     note: str = ""
 
 
-def draw(steps: Sequence[Step], *, most: int | None = MOST) -> list[Line]:
+def draw(steps: Sequence[DrawnStep], *, most: int | None = MOST) -> list[DrawnLine]:
     """The picture, the groups one below the other. `most`: fold a group that has more steps."""
-    lines: list[Line] = []
+    lines: list[DrawnLine] = []
     for group in Group:
         if members := [step for step in steps if step.group == group]:
             if group is not Group.STEPS:
-                lines += [Line(), Line(note=f"{group.replace('_', ' ')}:")]
+                lines += [DrawnLine(), DrawnLine(note=f"{group.replace('_', ' ')}:")]
             lines += _group(members, most)
     return lines
 
 
-def texts(lines: Sequence[Line], *, width: int | None = None, colour: bool = False, ascii: bool = False) -> list[str]:
+def texts(
+    lines: Sequence[DrawnLine], *, width: int | None = None, colour: bool = False, ascii: bool = False
+) -> list[str]:
     """The lines as text, in columns; `width`: cut to so many cells."""
     if ascii:
         lines = [_in_ascii(line) for line in lines]
@@ -107,7 +109,7 @@ def counts(states: Iterable[StepState]) -> str:
 # A group
 
 
-def _group(steps: list[Step], most: int | None) -> list[Line]:
+def _group(steps: list[DrawnStep], most: int | None) -> list[DrawnLine]:
     parents = _edges(steps)
     nodes = nodes_of(parents, [_URGENCY[step.state] for step in steps], len(steps) if most is None else most)
     if most is None or len(nodes) <= most:
@@ -117,23 +119,23 @@ def _group(steps: list[Step], most: int | None) -> list[Line]:
     return _by_level(steps, parents, most)
 
 
-def _edges(steps: Sequence[Step]) -> list[list[int]]:
+def _edges(steps: Sequence[DrawnStep]) -> list[list[int]]:
     numbers = {step.id: number for number, step in enumerate(steps)}
     return [sorted({numbers[parent] for parent in step.parents if parent in numbers}) for step in steps]
 
 
-def _lines_of(row: Row, nodes: Sequence[Node], steps: Sequence[Step]) -> list[Line]:
+def _lines_of(row: RailRow, nodes: Sequence[GraphNode], steps: Sequence[DrawnStep]) -> list[DrawnLine]:
     if row.step is None:
-        return [Line(row.rails)]
+        return [DrawnLine(row.rails)]
     inside = [steps[number] for number in nodes[row.step].steps]
     if len(inside) > 1:
-        return [Line(row.rails, row.column * 2, note=_more(inside))]
+        return [DrawnLine(row.rails, row.column * 2, note=_more(inside))]
     return _step(inside[0], row.rails, row.column * 2, row.below)
 
 
-def _step(step: Step, rails: str, place: int, below: str) -> list[Line]:
-    line = Line(rails, place, SIGNS[step.state], _name(step.id), step.state, clean(step.note))
-    return [line, Line(below or " ", note=clean(step.below))] if step.below else [line]
+def _step(step: DrawnStep, rails: str, place: int, below: str) -> list[DrawnLine]:
+    line = DrawnLine(rails, place, SIGNS[step.state], _name(step.id), step.state, clean(step.note))
+    return [line, DrawnLine(below or " ", note=clean(step.below))] if step.below else [line]
 
 
 def _name(text: str) -> str:
@@ -142,21 +144,21 @@ def _name(text: str) -> str:
     return text if cell_len(text) <= _NAME else f"{chop_cells(text, _NAME - 1)[0]}…"
 
 
-def _more(steps: Sequence[Step]) -> str:
+def _more(steps: Sequence[DrawnStep]) -> str:
     return f"… and {len(steps)} more ({counts(step.state for step in steps)})"
 
 
 # Where rails would be too many or too long
 
 
-def _by_level(steps: Sequence[Step], parents: Edges, most: int | None) -> list[Line]:
+def _by_level(steps: Sequence[DrawnStep], parents: Edges, most: int | None) -> list[DrawnLine]:
     """A line for each level, or for a few of them together, and below it steps with the names of those before them."""
     many = most is not None and len(steps) > most
     shown = set(_urgent(steps) if many else range(len(steps)))
     levels: list[list[int]] = [[] for _ in steps]
     for number, level in enumerate(levels_of(parents)):
         levels[level or 0].append(number)
-    lines: list[Line] = []
+    lines: list[DrawnLine] = []
     first = 1
     for band in _bands([level for level in levels if level], steps) if many else [[level] for level in levels if level]:
         numbers = [number for level in band for number in level]
@@ -166,7 +168,7 @@ def _by_level(steps: Sequence[Step], parents: Edges, most: int | None) -> list[L
     return lines
 
 
-def _bands(levels: list[list[int]], steps: Sequence[Step]) -> list[list[list[int]]]:
+def _bands(levels: list[list[int]], steps: Sequence[DrawnStep]) -> list[list[list[int]]]:
     """Levels together of which all steps stand alike; or so many together that the lines are not too many."""
     states = [{steps[number].state for number in level} for level in levels]
     marks = [(min(found), -1) if len(found) == 1 else ("", at) for at, found in enumerate(states)]
@@ -177,19 +179,19 @@ def _bands(levels: list[list[int]], steps: Sequence[Step]) -> list[list[list[int
     return [levels[at : at + high] for at in range(0, len(levels), high)]
 
 
-def _urgent(steps: Sequence[Step]) -> list[int]:
+def _urgent(steps: Sequence[DrawnStep]) -> list[int]:
     """The numbers of the first that one wants to see."""
     found = [number for number, step in enumerate(steps) if step.state in _URGENT]
     return sorted(found, key=lambda number: _URGENCY[steps[number].state])[:_SHOWN]
 
 
-def _heading(first: int, last: int, steps: Sequence[Step]) -> Line:
+def _heading(first: int, last: int, steps: Sequence[DrawnStep]) -> DrawnLine:
     name = f"level {first}" if first == last else f"levels {first} to {last}"
     one = "1 step" if len(steps) == 1 else f"{len(steps)} steps"
-    return Line(note=f"{name}: {one} ({counts(step.state for step in steps)})")
+    return DrawnLine(note=f"{name}: {one} ({counts(step.state for step in steps)})")
 
 
-def _alone(step: Step) -> list[Line]:
+def _alone(step: DrawnStep) -> list[DrawnLine]:
     """A step without rails."""
     before = [_name(parent) for parent in step.parents[:_NAMED]]
     after = f"after {', '.join(before)}{', …' if len(step.parents) > _NAMED else ''}" if before else ""
@@ -200,10 +202,10 @@ def _alone(step: Step) -> list[Line]:
 # Text
 
 
-Part = tuple[str, str]  # a text, and its colour
+ColouredText = tuple[str, str]  # a text, and its colour
 
 
-def _parts(line: Line, rails: int, name: int) -> list[Part]:
+def _parts(line: DrawnLine, rails: int, name: int) -> list[ColouredText]:
     """The texts of a line, with the space between them."""
     if line.place < 0 and not line.rails:
         return [(line.note, _HEAD)]
@@ -218,7 +220,7 @@ def _parts(line: Line, rails: int, name: int) -> list[Part]:
     return [*parts, (line.name + room, ""), (f"{line.state:<{_STATE}}  ", line.sign.colour), (line.note, "")]
 
 
-def _in_ascii(line: Line) -> Line:
+def _in_ascii(line: DrawnLine) -> DrawnLine:
     sign = Sign(line.sign.plain, line.sign.plain, line.sign.colour)
     return replace(line, rails=_plain(line.rails), sign=sign, name=_plain(line.name), note=_plain(line.note))
 
@@ -227,9 +229,9 @@ def _plain(text: str) -> str:
     return text.translate(_ASCII).encode("ascii", "replace").decode()
 
 
-def _cut(parts: Iterable[Part], width: int, end: str) -> list[Part]:
+def _cut(parts: Iterable[ColouredText], width: int, end: str) -> list[ColouredText]:
     """As much of a line as there is room for."""
-    found: list[Part] = []
+    found: list[ColouredText] = []
     for text, colour in parts:
         if cell_len(text.rstrip()) > width:
             kept = chop_cells(text, width - 1)[0] if width > 1 else ""

@@ -8,20 +8,20 @@ from boltq.domain.workflow.graph import Edges, dependents_of
 _ALIKE: Final = 8  # of many steps alike, so many are drawn
 
 
-class Node(NamedTuple):
+class GraphNode(NamedTuple):
     """What has a line of its own: one step, or several that are folded; and the nodes before it, by number."""
 
     steps: list[int]
     parents: list[int]
 
 
-def nodes_of(parents: Edges, urgency: Sequence[int], most: int) -> list[Node]:
+def nodes_of(parents: Edges, urgency: Sequence[int], most: int) -> list[GraphNode]:
     """The nodes in an order for drawing. `urgency`: those of the lowest are not folded; `most`: fold if more steps."""
-    nodes = [Node([step], list(before)) for step, before in enumerate(parents)]
+    nodes = [GraphNode([step], list(before)) for step, before in enumerate(parents)]
     return _in_order(nodes if len(nodes) <= most else _folded(parents, urgency))
 
 
-def _in_order(nodes: Sequence[Node]) -> list[Node]:
+def _in_order(nodes: Sequence[GraphNode]) -> list[GraphNode]:
     """Each as soon as possible after those before it: that keeps the rails short."""
     parents = [node.parents for node in nodes]
     following = dependents_of(parents)
@@ -35,17 +35,17 @@ def _in_order(nodes: Sequence[Node]) -> list[Node]:
             missing[dependent] -= 1
             if not missing[dependent]:
                 ready.append(dependent)
-    return [Node(nodes[number].steps, sorted(place[one] for one in parents[number])) for number in place]
+    return [GraphNode(nodes[number].steps, sorted(place[one] for one in parents[number])) for number in place]
 
 
-def _folded(parents: Edges, urgency: Sequence[int]) -> list[Node]:
+def _folded(parents: Edges, urgency: Sequence[int]) -> list[GraphNode]:
     """A few of those that have the same steps before and after them, and one node for their others."""
     alike: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
     for step, after in enumerate(dependents_of(parents)):
         alike.setdefault((tuple(parents[step]), tuple(after)), []).append(step)
     inside = sorted((part for steps in alike.values() for part in _parts(steps, urgency)), key=max)
     node_of = {step: number for number, steps in enumerate(inside) for step in steps}
-    return [Node(steps, sorted({node_of[parent] for parent in parents[steps[0]]})) for steps in inside]
+    return [GraphNode(steps, sorted({node_of[parent] for parent in parents[steps[0]]})) for steps in inside]
 
 
 def _parts(steps: list[int], urgency: Sequence[int]) -> list[list[int]]:

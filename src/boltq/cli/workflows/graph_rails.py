@@ -16,7 +16,7 @@ _GLYPHS: Final = dict(enumerate("  │││╯╮┤│╰╭├─┴┬┼"))
 _FAR: Final = 2  # columns that a rail is moved to the left for, where there is nothing
 
 
-class Row(NamedTuple):
+class RailRow(NamedTuple):
     """A row of the picture. The step stands in `column`; the character of a column is the one at twice its number."""
 
     rails: str
@@ -25,7 +25,7 @@ class Row(NamedTuple):
     below: str  # the rails that go on under it, for more rows of the same step
 
 
-def lay(parents: Edges) -> list[Row]:
+def lay(parents: Edges) -> list[RailRow]:
     """The rows, from the top; what comes before a step must have a lower number."""
     layout = _Layout(parents)
     for step in range(len(parents)):
@@ -44,7 +44,7 @@ class _Rail:
 
 class _Layout:
     def __init__(self, parents: Edges) -> None:
-        self.rows: list[Row] = []
+        self.rows: list[RailRow] = []
         self._children = [frozenset(children) for children in dependents_of(parents)]
         self._alike = Counter(self._children)  # of the steps that are not placed yet: how many lead to the same ones
         self._rails: list[_Rail | None] = []  # by column
@@ -148,7 +148,7 @@ class _Layout:
         below = " ".join("│" if rail else " " for rail in self._rails).rstrip()
         rails = "".join(cells).rstrip() if cells else below
         room = 0 if step is None else 2 * column + 1
-        self.rows.append(Row(rails.ljust(room), step, column, below))
+        self.rows.append(RailRow(rails.ljust(room), step, column, below))
 
 
 class _Drawing:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from boltq.cli import show
-from boltq.cli.api import Desk, with_desk
+from boltq.cli.api import Api, with_desk
 from boltq.cli.failures import FAILED, OK, STILL_WAITING, USAGE, CommandFailed, complain
 from boltq.cli.job_view import pretty
 from boltq.cli.workflows.find import find_workflow, with_input
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     return with_desk(args, lambda desk: _submit(desk, form, args), start=True)
 
 
-async def _submit(desk: Desk, form: str, args: argparse.Namespace) -> int:
+async def _submit(desk: Api, form: str, args: argparse.Namespace) -> int:
     try:
         answer = await desk.carry(talk.submit_workflow(form, args.key))
     except InvalidJob as error:
@@ -50,7 +50,7 @@ async def _submit(desk: Desk, form: str, args: argparse.Namespace) -> int:
     return OK
 
 
-async def _wait(desk: Desk, workflow_id: str, args: argparse.Namespace) -> int:
+async def _wait(desk: Api, workflow_id: str, args: argparse.Namespace) -> int:
     """Wait for the end; 0 when it has completed."""
     if not args.json:
         show.note(workflow_id)
@@ -73,7 +73,7 @@ async def _wait(desk: Desk, workflow_id: str, args: argparse.Namespace) -> int:
 # What would become of it
 
 
-async def _dry_run(desk: Desk, form: str, *, as_json: bool) -> int:
+async def _dry_run(desk: Api, form: str, *, as_json: bool) -> int:
     request = calls.dry_run_workflow(form)
     if as_json:
         document = await desk.document(request)

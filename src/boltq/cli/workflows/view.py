@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from boltq.cli import show
-from boltq.cli.api import Desk, with_desk
+from boltq.cli.api import Api, with_desk
 from boltq.cli.failures import OK, USAGE, CommandFailed
 from boltq.cli.job_view import one_line, pretty
 from boltq.cli.workflows import graph
@@ -63,7 +63,7 @@ def _check_states(words: str | None) -> None:
             raise InvalidJob([("--state", f"no state {word!r}: one of {', '.join(WorkflowState)}")])
 
 
-async def _list(desk: Desk, args: argparse.Namespace) -> int:
+async def _list(desk: Api, args: argparse.Namespace) -> int:
     def call(limit: int, cursor: str | None) -> Request[Any]:
         return calls.list_workflows(
             limit=limit,
@@ -89,7 +89,7 @@ async def _list(desk: Desk, args: argparse.Namespace) -> int:
     return OK
 
 
-async def _list_approvals(desk: Desk, args: argparse.Namespace) -> int:
+async def _list_approvals(desk: Api, args: argparse.Namespace) -> int:
     def call(limit: int, cursor: str | None) -> Request[Any]:
         return calls.list_approvals(limit=limit, cursor=cursor)
 
@@ -119,7 +119,7 @@ def state_of(workflow: WorkflowHead) -> str:
 # One workflow
 
 
-async def _show(desk: Desk, args: argparse.Namespace) -> int:
+async def _show(desk: Api, args: argparse.Namespace) -> int:
     if args.step:
         return await _show_step(desk, args)
     request = calls.get_workflow(args.id, generation=args.generation)
@@ -132,7 +132,7 @@ async def _show(desk: Desk, args: argparse.Namespace) -> int:
     return OK
 
 
-def picture(workflow: WorkflowInfo, desk: Desk, *, most: int | None = graph.MOST) -> list[str]:
+def picture(workflow: WorkflowInfo, desk: Api, *, most: int | None = graph.MOST) -> list[str]:
     """A workflow as lines of text, as standard output can show them."""
     lines = graph.draw([drawn(step) for step in workflow.steps], most=most)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -170,9 +170,9 @@ def _has_signs(encoding: str | None) -> bool:
     return True
 
 
-def drawn(step: StepInfo) -> graph.Step:
+def drawn(step: StepInfo) -> graph.DrawnStep:
     """A step as it is drawn."""
-    return graph.Step(
+    return graph.DrawnStep(
         step.id,
         step.state,
         step.depends_on,
@@ -211,7 +211,7 @@ def _said(step: StepInfo) -> str:
 # Following a run
 
 
-async def _watch(desk: Desk, args: argparse.Namespace) -> int:
+async def _watch(desk: Api, args: argparse.Namespace) -> int:
     """Draw it until it has ended: in a terminal again and again in one place, elsewhere once for each change."""
     if args.step:
         raise CommandFailed("--watch draws the whole workflow: leave the step out", USAGE)
@@ -271,7 +271,7 @@ class _Screen:
 # One step
 
 
-async def _show_step(desk: Desk, args: argparse.Namespace) -> int:
+async def _show_step(desk: Api, args: argparse.Namespace) -> int:
     states = await _wanted_items(desk, args)
 
     def call(limit: int, cursor: str | None) -> Request[Any]:
@@ -294,7 +294,7 @@ async def _show_step(desk: Desk, args: argparse.Namespace) -> int:
     return OK
 
 
-async def _wanted_items(desk: Desk, args: argparse.Namespace) -> list[str]:
+async def _wanted_items(desk: Api, args: argparse.Namespace) -> list[str]:
     """The states of the items that are shown; none: all."""
     words = [word for word in (args.state or "").split(",") if word]
     for word in words:
@@ -352,7 +352,7 @@ def _facts(step: StepInfo) -> Iterable[tuple[str, object]]:
 # Why
 
 
-async def _explain(desk: Desk, args: argparse.Namespace) -> int:
+async def _explain(desk: Api, args: argparse.Namespace) -> int:
     request = calls.explain_workflow(args.id)
     if args.json:
         show.document(await desk.document(request))

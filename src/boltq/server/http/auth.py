@@ -36,8 +36,8 @@ MOST_FAILURES: Final = 10  # of one address ...
 FAILURE_SECONDS: Final = 60.0  # ... in this time
 MOST_ADDRESSES: Final = 10_000  # that are remembered
 
-Clock = Callable[[], float]
-Client = tuple[str, int] | None  # who is at the other end of the line
+SecondsClock = Callable[[], float]
+Peer = tuple[str, int] | None  # who is at the other end of the line
 
 
 class KeyStore(Protocol):
@@ -56,7 +56,7 @@ class KeyStore(Protocol):
 class Gate:
     """Names the caller of each request. `token` None: nobody has to log in."""
 
-    def __init__(self, keys: Callable[[], KeyStore], token: str | None, clock: Clock = time.monotonic) -> None:
+    def __init__(self, keys: Callable[[], KeyStore], token: str | None, clock: SecondsClock = time.monotonic) -> None:
         self._token = hashlib.sha256(token.encode()).digest() if token else None
         self._stranger = NOBODY if token else LOCAL
         self._ring = KeyRing(keys, clock)
@@ -76,7 +76,7 @@ class Gate:
         # Where nobody has to log in, a header that is not for us (of a proxy with a login of its own) is no mistake.
         return LOCAL if self._stranger is LOCAL else None
 
-    async def admit(self, headers: Headers, client: Client) -> Caller:
+    async def admit(self, headers: Headers, client: Peer) -> Caller:
         """The caller of a request that `known` could not name. Raises Problem, such as unauthorized."""
         address = _address(client)
         try:
@@ -109,7 +109,7 @@ class LoginFailed(Exception):
 class KeyRing:
     """The keys that were used lately."""
 
-    def __init__(self, keys: Callable[[], KeyStore], clock: Clock) -> None:
+    def __init__(self, keys: Callable[[], KeyStore], clock: SecondsClock) -> None:
         self._keys = keys
         self._clock = clock
         self._held: dict[str, _Held] = {}
@@ -200,7 +200,7 @@ class KeyRing:
 class Failures:
     """Counts failed logins by address, and says when there were too many. The oldest addresses are forgotten first."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: SecondsClock) -> None:
         self._clock = clock
         self._counts: dict[str, tuple[int, float]] = {}  # address -> how many, and when they are forgotten
 
@@ -251,7 +251,7 @@ def _bearer(stated: bytes) -> bytes:
     return found[1] if found else b""
 
 
-def _address(client: Client) -> str:
+def _address(client: Peer) -> str:
     """Whose failures are counted together."""
     host = client[0] if client else "a socket"
     try:

@@ -24,7 +24,7 @@ class QuickEndpoint(Protocol):
         """Answer one request. Checks the caller's rights itself, since its body names the queue."""
 
 
-class Call(NamedTuple):
+class ApiCall(NamedTuple):
     """One call of the API."""
 
     method: str

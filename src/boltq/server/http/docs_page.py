@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from boltq.server.http.answers import as_json
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.openapi import document
 
 FOLDER: Final = Path(__file__).parents[1] / "_docs"
@@ -46,7 +46,7 @@ class Served(NamedTuple):
         return cls(packed, gzip.decompress(packed), kind, f'"{hashlib.sha256(packed).hexdigest()[:32]}"')
 
 
-def docs_routes(calls: Sequence[Call]) -> list[Route]:
+def docs_routes(calls: Sequence[ApiCall]) -> list[Route]:
     """What is served here: /openapi.json, /docs and the files of the page."""
 
     @cache

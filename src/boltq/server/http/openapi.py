@@ -11,7 +11,7 @@ import msgspec
 from boltq.domain import limits
 from boltq.domain.scopes import Scope
 from boltq.domain.workflow.bounds import STEP_ID
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.examples import JOB, VALUES, example_of
 from boltq.server.http.guard import SAFE_METHODS
 from boltq.server.http.problems import KINDS, RETRY_AFTER
@@ -87,7 +87,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
 """A body for each call that has one, by operation id."""
 
 
-def document(calls: Sequence[Call]) -> Json:
+def document(calls: Sequence[ApiCall]) -> Json:
     """The whole document."""
     schemas = _Schemas(calls)
     paths: Json = {}
@@ -117,12 +117,12 @@ def document(calls: Sequence[Call]) -> Json:
     }
 
 
-def kinds_of(call: Call) -> list[str]:
+def kinds_of(call: ApiCall) -> list[str]:
     """Every kind of problem that a call may answer, in the order of problems.KINDS."""
     return [kind for kind in KINDS if kind in {*call.problems, *_common(call)}]
 
 
-def _operation(call: Call, schemas: "_Schemas") -> Json:
+def _operation(call: ApiCall, schemas: "_Schemas") -> Json:
     more: Json = {"requestBody": _body(call, schemas)} if call.body else {}
     if call.scope:
         more |= {"security": [{"bearer": []}, {}], "x-scope": str(call.scope)}
@@ -144,7 +144,7 @@ def _sentence(text: str) -> str:
 # What goes in
 
 
-def _in_path(call: Call) -> Iterator[Json]:
+def _in_path(call: ApiCall) -> Iterator[Json]:
     for piece in call.path.split("/"):
         if piece.startswith("{"):
             name = piece.strip("{}")
@@ -173,7 +173,7 @@ def _path_schema(path: str, name: str) -> Json:
     return {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[^/]+$"}
 
 
-def _in_headers(call: Call) -> Iterator[Json]:
+def _in_headers(call: ApiCall) -> Iterator[Json]:
     if "idempotency_key" in getattr(call.body, "__struct_fields__", ()):
         yield {"$ref": "#/components/parameters/Idempotency-Key"}
     if call.method not in SAFE_METHODS and call.scope in _TOLD_WHY:
@@ -181,7 +181,7 @@ def _in_headers(call: Call) -> Iterator[Json]:
     yield {"$ref": "#/components/parameters/X-Request-Id"}
 
 
-def _body(call: Call, schemas: "_Schemas") -> Json:
+def _body(call: ApiCall, schemas: "_Schemas") -> Json:
     required = bool(getattr(call.body, "__struct_config__", None) and _has_required(call.body))
     content = {"schema": schemas.of(call.body), "example": EXAMPLES[call.id]}
     return {"required": required, "content": {"application/json": content}}
@@ -194,11 +194,11 @@ def _has_required(struct: Any) -> bool:
 # What comes out
 
 
-def _answers(call: Call, schemas: "_Schemas") -> Json:
+def _answers(call: ApiCall, schemas: "_Schemas") -> Json:
     return {str(status): _answer(call, status, _each(kinds), schemas) for status, kinds in call.answers.items()}
 
 
-def _answer(call: Call, status: int, kinds: Sequence[Any], schemas: "_Schemas") -> Json:
+def _answer(call: ApiCall, status: int, kinds: Sequence[Any], schemas: "_Schemas") -> Json:
     headers = dict(_STAMPS)
     if call.scope is Scope.SUBMIT and status in _WITH_LOCATION:
         headers["Location"] = {"$ref": "#/components/headers/Location"}
@@ -213,18 +213,18 @@ def _answer(call: Call, status: int, kinds: Sequence[Any], schemas: "_Schemas") 
     return answer | ({"content": content} if content else {})
 
 
-def _references(call: Call) -> Json:
+def _references(call: ApiCall) -> Json:
     """The call's refusals: those of one status are one response."""
     names = {str(status): _refusal_name(kinds) for status, kinds in _by_status(call).items()}
     return {status: {"$ref": f"#/components/responses/{name}"} for status, name in names.items()}
 
 
-def _refusals(calls: Sequence[Call]) -> Json:
+def _refusals(calls: Sequence[ApiCall]) -> Json:
     groups = {(status, tuple(kinds)) for call in calls for status, kinds in _by_status(call).items()}
     return {_refusal_name(kinds): _refusal(status, kinds) for status, kinds in groups}
 
 
-def _by_status(call: Call) -> dict[int, list[str]]:
+def _by_status(call: ApiCall) -> dict[int, list[str]]:
     by_status: dict[int, list[str]] = {}
     for kind in kinds_of(call):
         by_status.setdefault(KINDS[kind][0], []).append(kind)
@@ -250,7 +250,7 @@ def _refusal(status: int, kinds: Sequence[str]) -> Json:
     }
 
 
-def _common(call: Call) -> Iterator[str]:
+def _common(call: ApiCall) -> Iterator[str]:
     """The kinds that need not be listed with each call."""
     yield from ("bad-request", "unauthorized", "wrong-host", "head-too-large")
     yield from ("too-many-failures", "too-many-connections", "internal", "store-unavailable")
@@ -270,7 +270,7 @@ def _common(call: Call) -> Iterator[str]:
 class _Schemas:
     """The structs of all calls as schemas: the bodies and answers by name, the queries as parameters."""
 
-    def __init__(self, calls: Sequence[Call]) -> None:
+    def __init__(self, calls: Sequence[ApiCall]) -> None:
         answers = {kind for call in calls for answer in call.answers.values() for kind in _each(answer)}
         kinds = {kind for call in calls for kind in (call.query, call.body) if kind} | answers
         ordered = sorted(kinds, key=repr)
@@ -298,7 +298,7 @@ class _Schemas:
         schema: Json = _plain(self._found[kind])
         return schema
 
-    def parameters(self, call: Call) -> Iterator[Json]:
+    def parameters(self, call: ApiCall) -> Iterator[Json]:
         """The parameters that a call's query struct makes."""
         query = self._queries[call.query or NoQuery] if call.query else {"properties": {}}
         for name, schema in query["properties"].items():

@@ -12,7 +12,7 @@ from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.body import MAX_BYTES, read_form
 from boltq.server.http.caller import caller_of
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.problems import Problem
 from boltq.server.http.query import NoQuery, read_query
 from boltq.server.jobs import views
@@ -23,40 +23,40 @@ from boltq.server.journal import ReasonForm, note, read_reason, reason_of
 STANDS = {200: views.StandingView}
 
 
-class JobActions:
+class JobActionCalls:
     """The calls that change one job. Each is noted in the journal."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """What is served here."""
         operate, conflict = Scope.OPERATE, ("conflict",)
         return [
-            Call(
+            ApiCall(
                 "PATCH", "/api/v1/jobs/{id}", "amendJob", "change data, priority, time or tags of a job that waits",
                 self.amend, scope=operate, body=AmendForm, answers=STANDS, problems=conflict,
             ),
-            Call(
+            ApiCall(
                 "DELETE", "/api/v1/jobs/{id}", "deleteJob", "delete a job that does not run, for ever", self.delete,
                 scope=operate, answers={204: None}, problems=conflict,
             ),
-            Call(
+            ApiCall(
                 "POST", "/api/v1/jobs/{id}/cancel", "cancelJob", "cancel a job, or ask its worker to stop it",
                 self.cancel, scope=operate, body=ReasonForm, problems=conflict,
                 answers={200: views.StandingView, 202: views.StandingView},
             ),
-            Call(
+            ApiCall(
                 "POST", "/api/v1/jobs/{id}/replay", "replayJob", "queue an ended job again, or make a new one from it",
                 self.replay, scope=operate, body=ReplayForm,
                 answers={200: views.StandingView, 201: views.StandingView},
                 problems=("conflict", "queue-full", "store-full"),
             ),
-            Call(
+            ApiCall(
                 "POST", "/api/v1/jobs/{id}/retry", "retryJob", "queue a dead, cancelled or retrying job now",
                 self.retry, scope=operate, body=ReasonForm, answers=STANDS, problems=conflict,
             ),
-            Call(
+            ApiCall(
                 "POST", "/api/v1/jobs/{id}/run-now", "runJobNow", "queue a scheduled or retrying job before its time",
                 self.run_now, scope=operate, body=ReasonForm, answers=STANDS, problems=conflict,
             ),

@@ -20,7 +20,7 @@ from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.body import BOM, MAX_BYTES, malformed, pointed, read_body, repeated_key
 from boltq.server.http.caller import Caller, caller_of
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.guard import Headers
 from boltq.server.http.problems import UNKNOWN_OUTCOME, Problem, problem_of
 from boltq.server.jobs.forms import FormReader, JobForm, stated_key
@@ -28,7 +28,7 @@ from boltq.server.jobs.submit import first_state, warnings_of
 from boltq.server.jobs.views import MistakeView
 
 T = TypeVar("T")
-Buffer = bytes | msgspec.Raw  # the text of a job
+JobText = bytes | msgspec.Raw  # the text of a job
 
 MAX_BATCH_BYTES: Final = limits.MAX_BATCH_BYTES
 AT_A_TIME: Final = 50  # jobs that are read before others have their turn
@@ -62,17 +62,17 @@ class BatchView(msgspec.Struct):
     items: list[BatchItem]
 
 
-class Batch:
+class BatchCalls:
     """The call that submits many jobs."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._reader = FormReader()
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """What is served here."""
         return [
-            Call(
+            ApiCall(
                 "POST", "/api/v1/jobs/batch", "submitJobs", "submit many jobs, each with its own verdict", self.submit,
                 scope=Scope.SUBMIT, body=BatchForm, answers={200: BatchView}, problems=("store-full",),
             ),
@@ -157,7 +157,7 @@ _ESCAPE: Final = re.compile(
 """A whole character of two escapes, half of one, or any other escape."""
 
 
-def _pieces(body: bytes) -> Sequence[Buffer]:
+def _pieces(body: bytes) -> Sequence[JobText]:
     """The jobs of a batch, unread. Raises Problem and InvalidJob when it is none."""
     body = body.removeprefix(BOM)
     try:
@@ -175,7 +175,7 @@ def _pieces(body: bytes) -> Sequence[Buffer]:
     return pieces
 
 
-def _taken_apart(body: bytes) -> Sequence[Buffer]:
+def _taken_apart(body: bytes) -> Sequence[JobText]:
     """The jobs. One whose escapes are half of a character keeps the decoder from all: it sees whole ones instead."""
     try:
         return _DECODER.decode(body).jobs
@@ -188,7 +188,7 @@ def _taken_apart(body: bytes) -> Sequence[Buffer]:
         return [body[begin:end] for begin, end in _places(whole, _DECODER.decode(whole).jobs)]
 
 
-def _around(body: bytes, pieces: Sequence[Buffer]) -> bytes:
+def _around(body: bytes, pieces: Sequence[JobText]) -> bytes:
     """The body with a number for each job."""
     gaps, at = [], 0
     for begin, end in _places(body, pieces):
@@ -197,7 +197,7 @@ def _around(body: bytes, pieces: Sequence[Buffer]) -> bytes:
     return b"0".join([*gaps, body[at:]])
 
 
-def _places(body: bytes, pieces: Sequence[Buffer]) -> Iterator[tuple[int, int]]:
+def _places(body: bytes, pieces: Sequence[JobText]) -> Iterator[tuple[int, int]]:
     """Where the jobs stand."""
     at = body.index(b"[") + 1 if pieces else 0
     for piece in map(bytes, pieces):

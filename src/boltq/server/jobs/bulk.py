@@ -22,7 +22,7 @@ from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.body import MAX_BYTES, read_form
 from boltq.server.http.caller import caller_of
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.problems import Problem
 from boltq.server.jobs.forms import Mistakes
 from boltq.server.jobs.operations import OperationView, begin
@@ -122,21 +122,21 @@ class Chosen(msgspec.Struct):
     records: list[JobRecord] = []  # without data; of ids only
 
 
-class Bulk:
+class BulkCalls:
     """The call that acts on many jobs."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """What is served here."""
         return [
-            Call(
+            ApiCall(
                 "POST", "/api/v1/bulk", "bulk", "cancel, replay, run or delete many jobs",
                 self.bulk, scope=Scope.OPERATE, body=BulkForm, answers={202: OperationView},
                 problems=("conflict", "count-changed", "store-full"), tag="bulk",
             ),
-            Call(
+            ApiCall(
                 "POST", "/api/v1/bulk/preview", "previewBulk", "what a bulk operation would do; nothing is done",
                 self.preview, scope=Scope.OPERATE, body=BulkForm, answers={200: BulkPreview}, tag="bulk",
             ),

@@ -13,7 +13,7 @@ from boltq.domain.states import JobState
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.caller import caller_of
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import Cursor, Limit, read_query
 from boltq.server.jobs import views
 from boltq.server.jobs.forms import Mistakes
@@ -65,20 +65,20 @@ class GroupsView(msgspec.Struct, kw_only=True):
     examined: Annotated[int, msgspec.Meta(description=f"dead jobs that were looked at, about {MAX_GROUPED:,} at most")]
 
 
-class DeadLetters:
+class DeadLetterCalls:
     """The calls about dead letters."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """What is served here."""
         return [
-            Call(
+            ApiCall(
                 "GET", "/api/v1/dead-letters", "listDeadLetters", "list dead jobs, without their data", self.page,
                 scope=Scope.READ, query=DeadLettersQuery, answers={200: views.PageView}, tag="dead letters",
             ),
-            Call(
+            ApiCall(
                 "GET", "/api/v1/dead-letters/groups", "groupDeadLetters", "what went wrong, and how often", self.groups,
                 scope=Scope.READ, query=GroupsQuery, answers={200: GroupsView}, tag="dead letters",
             ),

@@ -14,11 +14,11 @@ from boltq.server.jobs.forms import (
     Delay,
     Expiry,
     Mistakes,
-    Moment,
+    MomentText,
     PriorityWord,
-    Tags,
+    TagsList,
     Timeout,
-    Word,
+    WordText,
     read_data,
     read_moment,
     read_priority,
@@ -32,9 +32,9 @@ class AmendForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     data: Data | UnsetType = UNSET
     priority: PriorityWord | UnsetType = UNSET
-    run_at: Moment | UnsetType = UNSET
+    run_at: MomentText | UnsetType = UNSET
     delay_seconds: Delay | UnsetType = UNSET
-    tags: Tags | UnsetType = UNSET
+    tags: TagsList | UnsetType = UNSET
     reason: Reason | None = None
 
 
@@ -42,14 +42,14 @@ class ReplayForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The body of a replay. Without an edit the same job is queued again; with one, a new job is made from it."""
 
     data: Data | UnsetType = UNSET
-    queue: Word | UnsetType = UNSET
+    queue: WordText | UnsetType = UNSET
     priority: PriorityWord | UnsetType = UNSET
-    run_at: Moment | UnsetType = UNSET
+    run_at: MomentText | UnsetType = UNSET
     delay_seconds: Delay | UnsetType = UNSET
     expires_in_seconds: Expiry | UnsetType = UNSET
     max_attempts: Attempts | UnsetType = UNSET
     timeout_seconds: Timeout | UnsetType = UNSET
-    tags: Tags | UnsetType = UNSET
+    tags: TagsList | UnsetType = UNSET
     as_new: bool = False
     reason: Reason | None = None
 

@@ -14,7 +14,7 @@ from boltq.domain.states import JobState
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.caller import caller_of
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import read_query
 from boltq.server.jobs import views
 from boltq.server.why import explain
@@ -41,16 +41,16 @@ class StatusQuery(msgspec.Struct):
     id: str
 
 
-class FirstVersion:
+class FirstVersionCalls:
     """GET /status; POST /submit is a SubmitJob with other words."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """What is served here."""
         return [
-            Call(
+            ApiCall(
                 "GET", "/status", "firstStatus", "a job, in the first version's words", self.status,
                 scope=Scope.READ, query=StatusQuery, answers={200: views.FirstJobView}, problems=("not-found",),
                 tag="first version",

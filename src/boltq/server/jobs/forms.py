@@ -19,7 +19,7 @@ from boltq.server.http.problems import escaped
 Mistakes = list[tuple[str, str]]  # (JSON pointer, what is wrong)
 
 # The schemas say what is checked elsewhere, in better words and all mistakes at once.
-Word = Annotated[
+WordText = Annotated[
     str, msgspec.Meta(description=limits.NAME_RULE, extra_json_schema={"pattern": f"^{limits.NAME.pattern}$"})
 ]
 Delay = Annotated[
@@ -42,7 +42,7 @@ Timeout = Annotated[
 Attempts = Annotated[
     int, msgspec.Meta(description="runs", extra_json_schema={"minimum": 1, "maximum": limits.MAX_ATTEMPTS})
 ]
-Moment = Annotated[
+MomentText = Annotated[
     int | float | str,
     msgspec.Meta(
         description="RFC 3339 with a zone, or unix seconds",
@@ -66,8 +66,8 @@ Data = Annotated[
     msgspec.Raw,
     msgspec.Meta(description="a JSON object, kept as it was written", extra_json_schema={"type": "object"}),
 ]
-Tags = Annotated[
-    list[Word],
+TagsList = Annotated[
+    list[WordText],
     msgspec.Meta(
         description="names to find the job by", extra_json_schema={"maxItems": limits.MAX_TAGS, "uniqueItems": True}
     ),
@@ -82,18 +82,18 @@ MAX_ITEMS: Final = 10_000  # of one array, and keys of one object, in the data
 class JobForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The body of POST /api/v1/jobs. `data` is kept as it was written: key order and big numbers survive."""
 
-    type: Word
+    type: WordText
     data: Data = msgspec.field(default_factory=lambda: NO_DATA)  # a default that OpenAPI can show
-    queue: Word = "default"
+    queue: WordText = "default"
     priority: PriorityWord = 1  # Priority.NORMAL
     delay_seconds: Delay | None = None
-    run_at: Moment | None = None
+    run_at: MomentText | None = None
     expires_in_seconds: Expiry | None = None
-    expires_at: Moment | None = None
+    expires_at: MomentText | None = None
     max_attempts: Attempts | None = None
     timeout_seconds: Timeout | None = None
     idempotency_key: Key | None = None
-    tags: Tags = []
+    tags: TagsList = []
 
 
 class FirstJobForm(JobForm, kw_only=True):
@@ -102,7 +102,7 @@ class FirstJobForm(JobForm, kw_only=True):
     data: Data = msgspec.field(default_factory=lambda: NO_DATA, name="payload")
 
 
-class Asked(NamedTuple):
+class StatedKey(NamedTuple):
     """What a body asks for: the job, and its data as values."""
 
     job: NewJob
@@ -120,7 +120,7 @@ class FormReader:
         self.data_name = next(field.encode_name for field in fields if field.name == "data")
         self._names: set[str] = set()  # that were found good; bounded
 
-    def read(self, body: bytes, headers: Headers) -> Asked:
+    def read(self, body: bytes, headers: Headers) -> StatedKey:
         """The job that is asked for. Raises InvalidJob, or Problem for what is no JSON."""
         body = body.removeprefix(BOM)
         check_readable(body)
@@ -132,7 +132,7 @@ class FormReader:
         if of_data:
             mistakes += self._named(of_data)
         if not mistakes and (plain := self._plain(form, data, headers)):
-            return Asked(plain, values)
+            return StatedKey(plain, values)
         job = self._job(form, data, headers, mistakes)
         try:
             job.check(data_is_json=True)
@@ -142,7 +142,7 @@ class FormReader:
         if mistakes:
             raise InvalidJob(mistakes)
         self._remember(job)
-        return Asked(job, values)
+        return StatedKey(job, values)
 
     def _named(self, mistakes: Iterable[tuple[str, str]]) -> Mistakes:
         """Mistakes of a job, at the place where its data stand in this form."""
@@ -274,7 +274,7 @@ def read_span(seconds: float | None, pointer: str, mistakes: Mistakes, least: in
     return max(millis, 1) if seconds > 0 else millis
 
 
-def read_moment(value: Moment | None, pointer: str, mistakes: Mistakes) -> int:
+def read_moment(value: MomentText | None, pointer: str, mistakes: Mistakes) -> int:
     """A moment as milliseconds since 1970."""
     if value is None:
         return 0

@@ -11,7 +11,7 @@ from boltq.domain.errors import NotFound
 from boltq.domain.scopes import Scope
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import NoQuery, read_query
 
 Schema = Annotated[dict[str, Any], msgspec.Meta(description="the JSON Schema (2020-12) of the data")]
@@ -44,20 +44,20 @@ class JobTypesView(msgspec.Struct, kw_only=True):
     next_cursor: None = None
 
 
-class JobTypes:
+class JobTypeCalls:
     """The calls about job types."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """What is served here."""
         return [
-            Call(
+            ApiCall(
                 "GET", "/api/v1/job-types", "listJobTypes", "the job types that workers have published", self.all,
                 scope=Scope.READ, answers={200: JobTypesView}, tag="job types",
             ),
-            Call(
+            ApiCall(
                 "GET", "/api/v1/job-types/{name}", "getJobType", "a job type, with the JSON Schema of its data",
                 self.one, scope=Scope.READ, answers={200: JobTypeView}, tag="job types",
             ),

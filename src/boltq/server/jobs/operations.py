@@ -16,7 +16,7 @@ from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.body import read_form
 from boltq.server.http.caller import caller_of
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import Cursor, Limit, NoQuery, read_query
 from boltq.server.jobs import views
 from boltq.server.journal import ReasonForm, note, reason_of
@@ -78,29 +78,29 @@ class OperationsView(msgspec.Struct, kw_only=True):
     next_cursor: str | None
 
 
-class BulkOperations:
+class OperationCalls:
     """The calls about bulk operations that have begun."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """What is served here."""
         path, tag = "/api/v1/operations", "bulk"
         return [
-            Call(
+            ApiCall(
                 "GET", path, "listOperations", "the bulk operations of the last day", self.all,
                 scope=Scope.READ, query=OperationsQuery, answers={200: OperationsView}, tag=tag,
             ),
-            Call(
+            ApiCall(
                 "GET", f"{path}/{{id}}", "getOperation", "how far a bulk operation is", self.one,
                 scope=Scope.READ, answers={200: OperationView}, tag=tag,
             ),
-            Call(
+            ApiCall(
                 "POST", f"{path}/{{id}}/stop", "stopOperation", "do no more of a bulk operation", self.stop,
                 scope=Scope.OPERATE, body=ReasonForm, answers={200: OperationView}, problems=("conflict",), tag=tag,
             ),
-            Call(
+            ApiCall(
                 "POST", f"{path}/{{id}}/continue", "continueOperation", "the canary was fine: do the rest", self.go_on,
                 scope=Scope.OPERATE, body=ReasonForm, answers={202: OperationView}, problems=("conflict",), tag=tag,
             ),

@@ -17,24 +17,24 @@ from boltq.domain.states import JobState
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.caller import caller_of
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import Cursor, Limit, Name, NoQuery, WorkflowId, read_query
 from boltq.server.http.waiters import Wait
 from boltq.server.jobs import views
 from boltq.server.jobs.forms import Mistakes, read_moment
 from boltq.server.why import explain
 
-Names = Annotated[list[Name], msgspec.Meta(max_length=MAX_CHOICES, description="any of these")]
-Tags = Annotated[list[Name], msgspec.Meta(max_length=MAX_CHOICES, description="all of these")]
+AnyNames = Annotated[list[Name], msgspec.Meta(max_length=MAX_CHOICES, description="any of these")]
+AllTags = Annotated[list[Name], msgspec.Meta(max_length=MAX_CHOICES, description="all of these")]
 Since = Annotated[str, msgspec.Meta(max_length=40, description="RFC 3339 with a zone, or unix seconds")]
 
 
 class CountsQuery(msgspec.Struct, kw_only=True):
     """Which jobs: every parameter that is given must fit."""
 
-    type: Names = []
-    queue: Names = []
-    tag: Tags = []
+    type: AnyNames = []
+    queue: AnyNames = []
+    tag: AllTags = []
     created_after: Since | None = None
     created_before: Since | None = None
     fingerprint: Annotated[str, msgspec.Meta(max_length=100, description="of the last error")] | None = None
@@ -69,32 +69,32 @@ class LogQuery(msgspec.Struct):
     format: Annotated[Literal["json", "text"], msgspec.Meta(description="text: all lines, as a file")] = "json"
 
 
-class Jobs:
+class JobCalls:
     """The calls that only look at jobs."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """What is served here."""
         return [
-            Call(
+            ApiCall(
                 "GET", "/api/v1/jobs", "listJobs", "list jobs, without their data", self.page,
                 scope=Scope.READ, query=JobsQuery, answers={200: views.PageView}, problems=("not-found",),
             ),
-            Call(
+            ApiCall(
                 "GET", "/api/v1/jobs/counts", "countJobs", "how many jobs fit a filter, by state", self.counts,
                 scope=Scope.READ, query=CountsQuery, answers={200: views.CountsView},
             ),
-            Call(
+            ApiCall(
                 "GET", "/api/v1/jobs/{id}", "getJob", "a job with everything; with wait, once it has ended", self.one,
                 scope=Scope.READ, query=JobQuery, answers={200: views.JobView}, problems=("too-many-waiters",),
             ),
-            Call(
+            ApiCall(
                 "GET", "/api/v1/jobs/{id}/logs", "getJobLog", "the lines that a job has written", self.log,
                 scope=Scope.PAYLOAD, query=LogQuery, answers={200: views.LogView},
             ),
-            Call(
+            ApiCall(
                 "GET", "/api/v1/jobs/{id}/logs/file", "getJobLogFile", "the same lines, all of them as a file",
                 self.log_file, scope=Scope.PAYLOAD, answers={200: str},
             ),

@@ -17,7 +17,7 @@ from boltq.server.backend import Backend
 from boltq.server.http.answers import as_json, json_response, send_json
 from boltq.server.http.body import read_body
 from boltq.server.http.caller import Caller, caller_of
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.guard import Headers
 from boltq.server.http.problems import UNKNOWN_OUTCOME, Problem
 from boltq.server.http.query import NoQuery, read_params, read_query
@@ -25,7 +25,9 @@ from boltq.server.jobs import first_version, views
 from boltq.server.jobs.dry_run import DryRunView, accepted, refused
 from boltq.server.jobs.forms import FirstJobForm, FormReader, JobForm
 
-Answer = Callable[[NewJob, str, JobState | None, bool, list[str]], msgspec.Struct]  # job, id, state, created, warnings
+ShapeAnswer = Callable[
+    [NewJob, str, JobState | None, bool, list[str]], msgspec.Struct
+]  # job, id, state, created, warnings
 
 PROBLEMS = ("too-large", "conflict", "queue-full", "store-full")
 
@@ -38,21 +40,21 @@ class SubmitQuery(msgspec.Struct):
     dry_run: Annotated[bool, msgspec.Meta(description="only say what would become of it")] = False
 
 
-def submissions(backend: Backend) -> list[Call]:
+def submissions(backend: Backend) -> list[ApiCall]:
     """What is served here."""
     ours = SubmitJob(backend, JobForm, submitted)
     first = SubmitJob(backend, FirstJobForm, first_version.submitted)
     view, first_view = views.SubmittedView, views.FirstSubmittedView
     return [
-        Call(
+        ApiCall(
             "POST", "/api/v1/jobs", "submitJob", "submit a job", quick=ours,
             scope=Scope.SUBMIT, query=SubmitQuery, body=JobForm, answers={201: view, 200: view}, problems=PROBLEMS,
         ),
-        Call(
+        ApiCall(
             "POST", "/api/v1/jobs/dry-run", "dryRunJob", "what would become of a job; nothing is written", ours.dry_run,
             scope=Scope.SUBMIT, body=JobForm, answers={200: DryRunView}, problems=("too-large",),
         ),
-        Call(
+        ApiCall(
             "POST", "/submit", "firstSubmit", "submit a job, in the first version's words", quick=first,
             scope=Scope.SUBMIT, query=SubmitQuery, body=FirstJobForm,
             answers={201: first_view, 200: first_view}, problems=PROBLEMS, tag="first version",
@@ -63,7 +65,7 @@ def submissions(backend: Backend) -> list[Call]:
 class SubmitJob:
     """POST of one job. A bare ASGI endpoint, with nothing between it and the server: this is where speed counts."""
 
-    def __init__(self, backend: Backend, form: type[JobForm], answer: Answer) -> None:
+    def __init__(self, backend: Backend, form: type[JobForm], answer: ShapeAnswer) -> None:
         self._backend = backend
         self._reader = FormReader(form)
         self._answer = answer

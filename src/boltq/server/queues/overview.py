@@ -15,7 +15,7 @@ from boltq.domain.scopes import Scope
 from boltq.domain.states import JobState
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import read_query
 from boltq.server.jobs import views
 from boltq.server.queues.reading import QueueRow, World, look, serving_by_queue
@@ -98,16 +98,16 @@ class OverviewView(msgspec.Struct, kw_only=True):
     first_run: FirstRunView
 
 
-class Overview:
+class OverviewCalls:
     """The call for the first page of a dashboard."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """What is served here."""
         return [
-            Call(
+            ApiCall(
                 "GET", "/api/v1/overview", "overview", "totals, rates, times, worst queues and workers", self.overview,
                 scope=Scope.READ, query=OverviewQuery, answers={200: OverviewView}, tag="system",
             ),

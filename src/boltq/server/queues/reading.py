@@ -20,12 +20,12 @@ from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.body import read_form
 from boltq.server.http.caller import caller_of
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import Cursor, Limit, NoQuery, read_query
 from boltq.server.jobs import views
 from boltq.server.jobs.operations import OperationView, begin
 from boltq.server.journal import Reason, ReasonForm, note, reason_of
-from boltq.server.system.workers import State
+from boltq.server.system.workers import StateText
 
 MAX_PURGED = MAX_ITEMS  # jobs of one purge
 HEAD: Final = 5  # jobs that are shown of what comes next
@@ -171,7 +171,7 @@ class ServingView(msgspec.Struct, kw_only=True):
     """A worker that serves a queue."""
 
     id: str
-    state: State
+    state: StateText
     slots: int | None
     running: int | None
 
@@ -191,41 +191,41 @@ class PausedView(msgspec.Struct, kw_only=True):
     paused: bool
 
 
-class Queues:
+class QueueCalls:
     """The calls about queues."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """What is served here."""
         path, tag = "/api/v1/queues", "queues"
         return [
-            Call(
+            ApiCall(
                 "GET", path, "listQueues", "the queues: what waits, how fast it goes, who serves them", self.all,
                 scope=Scope.READ, query=QueuesQuery, answers={200: QueuesView}, tag=tag,
             ),
-            Call(
+            ApiCall(
                 "GET", f"{path}/stats", "queueStats", "how many jobs stand where", self.stats,
                 scope=Scope.READ, answers={200: StatsView}, tag=tag,
             ),
-            Call(
+            ApiCall(
                 "GET", f"{path}/{{queue}}", "getQueue", "a queue, what waits in it, and who serves it", self.one,
                 scope=Scope.READ, answers={200: QueueDetail}, tag=tag,
             ),
-            Call(
+            ApiCall(
                 "PATCH", f"{path}/{{queue}}", "limitQueue", "bound how many jobs may wait in a queue", self.limit,
                 scope=Scope.OPERATE, body=LimitForm, answers={200: QueueRow}, tag=tag,
             ),
-            Call(
+            ApiCall(
                 "POST", f"{path}/{{queue}}/pause", "pauseQueue", "start no more jobs of a queue", self.pause,
                 scope=Scope.OPERATE, body=ReasonForm, answers={200: PausedView}, tag=tag,
             ),
-            Call(
+            ApiCall(
                 "POST", f"{path}/{{queue}}/resume", "resumeQueue", "serve a paused queue again", self.resume,
                 scope=Scope.OPERATE, body=ReasonForm, answers={200: PausedView}, tag=tag,
             ),
-            Call(
+            ApiCall(
                 "POST", f"{path}/{{queue}}/purge", "purgeQueue", "delete jobs of a queue for ever", self.purge,
                 scope=Scope.OPERATE, body=PurgeForm, answers={202: OperationView}, problems=("conflict",), tag=tag,
             ),

@@ -16,7 +16,7 @@ from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.body import read_form
 from boltq.server.http.caller import caller_of
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import NoQuery, read_query
 from boltq.server.jobs.views import rfc3339
 from boltq.server.journal import note, reason_of
@@ -85,29 +85,29 @@ class WhoView(msgspec.Struct, kw_only=True):
     expires_at: str | None
 
 
-class Keys:
+class ApiKeyCalls:
     """The calls about API keys."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """What is served here."""
         return [
-            Call(
+            ApiCall(
                 "GET", "/api/v1/keys", "listKeys", "the API keys, without their secrets", self.list,
                 scope=Scope.ADMIN, query=NoQuery, answers={200: KeyList}, tag="keys",
             ),
-            Call(
+            ApiCall(
                 "POST", "/api/v1/keys", "createKey", "make an API key; it is shown once", self.create,
                 scope=Scope.ADMIN, query=NoQuery, body=KeyForm, answers={201: NewKeyView},
                 problems=("conflict", "store-full"), tag="keys",
             ),
-            Call(
+            ApiCall(
                 "DELETE", "/api/v1/keys/{id}", "revokeKey", "revoke an API key; it counts no more within 5 s",
                 self.revoke, scope=Scope.ADMIN, query=NoQuery, answers={200: KeyView}, tag="keys",
             ),
-            Call(
+            ApiCall(
                 "GET", "/api/v1/whoami", "whoami", "who this request's caller is, and what they may do", self.whoami,
                 query=NoQuery, answers={200: WhoView}, problems=("unauthorized",), tag="keys",
             ),

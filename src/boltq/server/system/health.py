@@ -14,7 +14,7 @@ from boltq.domain.scopes import Scope
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.caller import caller_of
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.problems import Problem
 
 ANSWER_SECONDS = 3.0  # a probe does not wait longer
@@ -48,20 +48,20 @@ class ReadyView(msgspec.Struct, kw_only=True):
     warnings: list[WarningView] | UnsetType = UNSET
 
 
-class Health:
+class HealthCalls:
     """The calls of probes."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """What is served here."""
         return [
-            Call(
+            ApiCall(
                 "GET", "/health", "health", "whether the API's process is alive", self.health,
                 answers={200: HealthView}, tag="system",
             ),
-            Call(
+            ApiCall(
                 "GET", "/ready", "ready", "whether the store answers, and what is wrong with its settings", self.ready,
                 answers={200: ReadyView}, problems=("store-unfit",), tag="system",
             ),

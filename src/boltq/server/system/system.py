@@ -25,7 +25,7 @@ from boltq.domain.workflow import bounds
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.caller import caller_of
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import Limit, NoQuery, read_query
 from boltq.server.jobs import views
 from boltq.settings import Settings
@@ -169,7 +169,7 @@ class JournalView(msgspec.Struct, kw_only=True):
     next_cursor: str | None
 
 
-class System:
+class SystemCalls:
     """The calls about the system."""
 
     def __init__(self, backend: Backend) -> None:
@@ -177,22 +177,22 @@ class System:
         self._started = time.monotonic()
         self._checking = asyncio.Lock()
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """What is served here."""
         return [
-            Call(
+            ApiCall(
                 "GET", "/api/v1/meta", "meta", "what this API is, who asks, and what may be asked", self.meta,
                 scope=Scope.READ, answers={200: MetaView}, tag="system",
             ),
-            Call(
+            ApiCall(
                 "GET", "/api/v1/system", "getSystem", "this process, the store behind it, and the settings",
                 self.system, scope=Scope.READ, answers={200: SystemView}, tag="system",
             ),
-            Call(
+            ApiCall(
                 "GET", "/api/v1/system/checks", "checkSystem", "check the store and who works, as boltq doctor does",
                 self.checks, scope=Scope.READ, answers={200: ChecksView}, tag="system",
             ),
-            Call(
+            ApiCall(
                 "GET", "/api/v1/audit", "listAudit", "who changed what, and why", self.audit,
                 scope=Scope.ADMIN, query=JournalQuery, answers={200: JournalView}, tag="system",
             ),

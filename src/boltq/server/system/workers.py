@@ -17,12 +17,12 @@ from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.body import read_form
 from boltq.server.http.caller import caller_of
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import NoQuery, read_query
 from boltq.server.jobs import views
 from boltq.server.journal import ReasonForm, note, reason_of
 
-State = Annotated[
+StateText = Annotated[
     WorkerState,
     msgspec.Meta(
         description="draining: claims nothing more. stopping: was told to end."
@@ -39,7 +39,7 @@ class WorkerView(msgspec.Struct, kw_only=True):
     """A worker. What it did not say of itself is null."""
 
     id: str
-    state: State
+    state: StateText
     since: Annotated[str, msgspec.Meta(description="when it registered")]
     lease_ends_at: Annotated[str, msgspec.Meta(description="when it is believed dead unless it is heard of before")]
     queues: list[str]
@@ -71,13 +71,13 @@ class WorkersView(msgspec.Struct, kw_only=True):
     next_cursor: None = None
 
 
-class Workers:
+class WorkerCalls:
     """The calls about workers."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """What is served here."""
         path = "/api/v1/workers"
         change: dict[str, Any] = {
@@ -85,23 +85,23 @@ class Workers:
             "tag": "workers",
         }  # fmt: skip
         return [
-            Call(
+            ApiCall(
                 "GET", path, "listWorkers", "the workers, and their last signs of life", self.all,
                 scope=Scope.READ, answers={200: WorkersView}, tag="workers",
             ),
-            Call(
+            ApiCall(
                 "GET", f"{path}/{{id}}", "getWorker", "a worker, and the jobs that it runs", self.one,
                 scope=Scope.READ, answers={200: WorkerDetail}, tag="workers",
             ),
-            Call(
+            ApiCall(
                 "POST", f"{path}/{{id}}/drain", "drainWorker", "have a worker claim nothing more, and stay",
                 self.drain, **change,
             ),
-            Call(
+            ApiCall(
                 "POST", f"{path}/{{id}}/resume", "resumeWorker", "have a draining worker claim jobs again",
                 self.resume, **change,
             ),
-            Call(
+            ApiCall(
                 "POST", f"{path}/{{id}}/stop", "stopWorker",
                 "have a worker finish what it runs, and end; nobody takes its place", self.stop, **change,
             ),

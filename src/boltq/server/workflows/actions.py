@@ -23,7 +23,7 @@ from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.body import read_form
 from boltq.server.http.caller import caller_of
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.problems import Problem
 from boltq.server.http.query import NoQuery, read_query
 from boltq.server.jobs.views import Rights
@@ -67,38 +67,38 @@ class SignalForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     reason: Reason | None = None
 
 
-class WorkflowActions:
+class WorkflowActionCalls:
     """The calls that change one workflow. Each is noted in the journal."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """What is served here."""
         path, stands = f"{PATH}/{{id}}", views.WorkflowStandingView
         usual: dict[str, Any] = {"scope": Scope.OPERATE, "problems": ("conflict",), "tag": "workflows"}
         return [
-            Call(
+            ApiCall(
                 "POST", f"{path}/cancel", "cancelWorkflow", "cancel what waits of a workflow, and stop what runs",
                 self.cancel, body=ReasonForm, answers={200: stands, 202: stands}, **usual,
             ),
-            Call(
+            ApiCall(
                 "POST", f"{path}/pause", "pauseWorkflow", "begin no more steps of a workflow", self.pause,
                 body=ReasonForm, answers={200: stands}, **usual,
             ),
-            Call(
+            ApiCall(
                 "POST", f"{path}/resume", "resumeWorkflow", "go on with a paused workflow", self.resume,
                 body=ReasonForm, answers={200: stands}, **usual,
             ),
-            Call(
+            ApiCall(
                 "POST", f"{path}/rerun", "rerunWorkflow", "run an ended workflow again, or a part of it", self.rerun,
                 body=RerunForm, answers={200: views.RerunView}, **usual | {"problems": ("conflict", "store-full")},
             ),
-            Call(
+            ApiCall(
                 "POST", f"{path}/signals/{{step}}", "signalWorkflow", "approve or reject a step that asks a person",
                 self.signal, body=SignalForm, answers={200: views.SignalledView}, **usual,
             ),
-            Call(
+            ApiCall(
                 "DELETE", path, "deleteWorkflow", "delete a workflow that has ended, for ever", self.delete,
                 answers={204: None}, **usual,
             ),

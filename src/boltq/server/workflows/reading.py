@@ -21,7 +21,7 @@ from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.body import BOM, read_body
 from boltq.server.http.caller import Caller, caller_of
-from boltq.server.http.calls import Call
+from boltq.server.http.calls import ApiCall
 from boltq.server.http.problems import UNKNOWN_OUTCOME, Problem
 from boltq.server.http.query import Cursor, Limit, NoQuery, WorkflowId, read_query
 from boltq.server.http.waiters import Wait
@@ -91,47 +91,47 @@ class StepQuery(msgspec.Struct, kw_only=True):
     cursor: Cursor | None = None
 
 
-class Workflows:
+class WorkflowCalls:
     """The calls that submit workflows and look at them."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[ApiCall]:
         """What is served here."""
         tag = "workflows"
         submitted = views.WorkflowSubmittedView
         return [
-            Call(
+            ApiCall(
                 "POST", PATH, "submitWorkflow", "submit a workflow",
                 self.submit, scope=Scope.SUBMIT, query=SubmitQuery, body=WorkflowForm,
                 answers={201: submitted, 200: submitted}, problems=PROBLEMS, tag=tag,
             ),
-            Call(
+            ApiCall(
                 "POST", f"{PATH}/dry-run", "dryRunWorkflow", "what would become of a workflow; nothing is written",
                 self.dry_run, scope=Scope.SUBMIT, body=WorkflowForm, answers={200: WorkflowDryRunView},
                 problems=("too-large",), tag=tag,
             ),
-            Call(
+            ApiCall(
                 "GET", PATH, "listWorkflows", "list workflows, without their steps", self.page,
                 scope=Scope.READ, query=WorkflowsQuery, answers={200: views.WorkflowsView}, problems=("not-found",),
                 tag=tag,
             ),
-            Call(
+            ApiCall(
                 "GET", "/api/v1/approvals", "listApprovals", "steps of all workflows that wait for a person",
                 self.approvals, scope=Scope.READ, query=ApprovalsQuery, answers={200: views.ApprovalsView}, tag=tag,
             ),
-            Call(
+            ApiCall(
                 "GET", f"{PATH}/{{id}}", "getWorkflow", "a workflow with all its steps; with wait, once it has ended",
                 self.one, scope=Scope.READ, query=WorkflowQuery, answers={200: views.WorkflowView},
                 problems=("too-many-waiters",), tag=tag,
             ),
-            Call(
+            ApiCall(
                 "GET", f"{PATH}/{{id}}/steps/{{step}}", "getWorkflowStep",
                 "a step of a workflow, with the items of its map", self.step,
                 scope=Scope.READ, query=StepQuery, answers={200: views.StepPageView}, tag=tag,
             ),
-            Call(
+            ApiCall(
                 "GET", f"{PATH}/{{id}}/explain", "explainWorkflow", "why a workflow and its steps stand where they do",
                 self.explain, scope=Scope.READ, answers={200: WorkflowWhyView}, tag=tag,
             ),

@@ -24,7 +24,7 @@ from boltq.domain.workflow.states import ENDED, StepState, WorkflowState
 from boltq.domain.workflow.uses import Use, uses_in, value_of
 from boltq.server.jobs.views import NO_RIGHT, ActionView, Rights, raw_or_none, rfc3339
 
-Ending = Annotated[
+EndingText = Annotated[
     Literal["cancelled", "timed_out"] | None, msgspec.Meta(description="why it ends, or ended, before its time")
 ]
 
@@ -48,7 +48,7 @@ class WorkflowHeadView(msgspec.Struct, kw_only=True):
     id: str
     name: str
     state: WorkflowState
-    ending: Ending
+    ending: EndingText
     paused: bool
     created_at: str
     since: Annotated[str, msgspec.Meta(description="when it began, or ended")]
@@ -224,7 +224,7 @@ class WorkflowStandingView(msgspec.Struct, kw_only=True):
 
     id: str
     state: WorkflowState
-    ending: Ending
+    ending: EndingText
     paused: bool
     actions: list[ActionView]
 
