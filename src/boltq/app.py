@@ -15,12 +15,12 @@ import msgspec
 
 from boltq.broker.broker import Broker, raise_if_refused, repeated
 from boltq.broker.events import Watch
-from boltq.broker.flows import ItemRecord, WorkflowRecord
 from boltq.broker.inspector import Inspector
 from boltq.broker.store import Store
 from boltq.broker.submitter import Submitter
 from boltq.broker.waiting import Waiting, quiet
-from boltq.broker.workflows import OwnId, Workflows
+from boltq.broker.workflows.rows import ItemRecord, WorkflowRecord
+from boltq.broker.workflows.workflows import OwnId, Workflows
 from boltq.domain.context import JobContext
 from boltq.domain.errors import InvalidJob, JobCancelled, JobFailed, WaitTimeout, WorkflowCancelled
 from boltq.domain.functions import home_of, is_coroutine_function, plain_function, replaces

@@ -30,8 +30,8 @@ from boltq.app import BoltQ, Line, Lines
 from boltq.broker import calls
 from boltq.broker.broker import Broker
 from boltq.broker.embedded import EmbeddedStore
-from boltq.broker.flows import CONTROL_TYPE, WorkflowRecord
 from boltq.broker.store import Store, knobs_of
+from boltq.broker.workflows.rows import CONTROL_TYPE, WorkflowRecord
 from boltq.domain.job import ClaimedJob, JobRecord
 from boltq.domain.outcome import Failed, Outcome
 from boltq.domain.states import JobState

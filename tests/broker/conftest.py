@@ -89,7 +89,7 @@ def knobs() -> Knobs:
 @pytest.fixture
 async def desk(valkey: str, namespace: str, partitions: int, clock: Clock, knobs: Knobs) -> AsyncIterator[Desk]:
     """An open broker in virtual time; at the end, nothing may be wrong in its namespace."""
-    from boltq.broker.audit import audit
+    from boltq.broker.consistency import audit
 
     async with Broker(valkey, namespace=namespace, partitions=partitions, knobs=knobs, now=clock) as broker:
         yield Desk(broker, clock)

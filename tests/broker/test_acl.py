@@ -12,8 +12,8 @@ from servers import running_server
 
 from boltq import BoltQ, Settings, Worker
 from boltq.broker.api_keys import ApiKeys
-from boltq.broker.audit import audit
 from boltq.broker.broker import Broker
+from boltq.broker.consistency import audit
 from boltq.broker.embedded import server_binary
 from boltq.broker.inspector import Inspector, inspect_server
 from boltq.domain.job import NewJob

@@ -5,10 +5,10 @@ import logging
 import pytest
 from waiting import eventually
 
-from boltq.broker.audit import audit
 from boltq.broker.broker import Broker
 from boltq.broker.calls import NO_MARK, Mark
 from boltq.broker.checks import alarms
+from boltq.broker.consistency import audit
 from boltq.broker.history import UNKNOWN_WORKER, WENT_BACK, History
 from boltq.domain.job import NewJob
 

@@ -15,8 +15,8 @@ from servers import running_server
 from waiting import eventually
 
 from boltq import BoltQ, Settings, StoreError, StoreFault, StoreFull, StoreUnavailable, StoreUnfit
-from boltq.broker.audit import audit
 from boltq.broker.broker import Broker
+from boltq.broker.consistency import audit
 from boltq.broker.embedded import server_binary
 from boltq.broker.error_words import WORDS, Kind
 from boltq.broker.events import last_cursor

@@ -8,7 +8,7 @@ from flows import form_of, plan_of, step
 
 from boltq.broker.broker import Broker, Knobs
 from boltq.broker.calls import Settling
-from boltq.broker.workflows import OwnId, Workflows
+from boltq.broker.workflows.workflows import OwnId, Workflows
 from boltq.domain.errors import NotFound, UnknownOutcome
 from boltq.domain.ids import ALPHABET, PARTITION_CODES, IdMaker, catch_up, new_id
 from boltq.domain.job import NewJob, Submitted
@@ -26,7 +26,7 @@ def own_ids(monkeypatch):
     maker = IdMaker()
     monkeypatch.setattr("boltq.broker.broker.new_id", maker.make)
     monkeypatch.setattr("boltq.broker.broker.catch_up", maker.catch_up)
-    monkeypatch.setattr("boltq.broker.workflows.new_id", maker.make)
+    monkeypatch.setattr("boltq.broker.workflows.workflows.new_id", maker.make)
 
 
 def id_at(ms: int, number: int = 0, home: int = 0) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from boltq.broker.calls import Call, Settling
-from boltq.broker.workflows import Workflows
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.job import NewJob
 from boltq.domain.limits import MAX_CALL, MAX_CALL_BYTES
 from boltq.domain.workflow.builder import Workflow

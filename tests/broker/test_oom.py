@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from servers import running_server
 
-from boltq.broker.audit import audit
 from boltq.broker.broker import Broker
 from boltq.broker.calls import Settling
+from boltq.broker.consistency import audit
 from boltq.broker.embedded import server_binary
 from boltq.broker.inspector import Inspector
 from boltq.domain.errors import StoreFull

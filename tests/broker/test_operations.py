@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from boltq.broker import operations as module
-from boltq.broker.audit import audit
 from boltq.broker.broker import Broker
+from boltq.broker.consistency import audit
 from boltq.broker.inspector import Inspector
 from boltq.broker.operations import LEASE_MS, Action, Operation, Operations, OperationState
 from boltq.domain.errors import Conflict, InvalidJob, LeaseLost, NotFound

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from flows import Played, form_of, plan_of, random_form, step
 
-from boltq.broker.audit import audit
 from boltq.broker.broker import Broker, Knobs
+from boltq.broker.consistency import audit
 from boltq.broker.inspector import Inspector
-from boltq.broker.workflows import Workflows
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict, NotFound
 from boltq.domain.workflow.approvals import Answer
 from boltq.domain.workflow.rerun import RerunMode

@@ -6,9 +6,9 @@ import pytest
 from flows import form_of, plan_of, step
 from hands import Hands, all_keys, begin
 
-from boltq.broker.audit import audit
 from boltq.broker.broker import Broker, Knobs
-from boltq.broker.workflows import Workflows
+from boltq.broker.consistency import audit
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict, NotFound
 from boltq.domain.ids import new_id
 from boltq.domain.outcome import DataError

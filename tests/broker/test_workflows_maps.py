@@ -8,11 +8,11 @@ import pytest
 from flows import form_of, plan_of, step
 from hands import Hands, all_keys, begin
 
-from boltq.broker.audit import audit
 from boltq.broker.broker import Broker, Knobs
-from boltq.broker.flows import WorkflowSummary
+from boltq.broker.consistency import audit
 from boltq.broker.search import Search
-from boltq.broker.workflows import Workflows
+from boltq.broker.workflows.rows import WorkflowSummary
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict, NotFound, QueueFull
 from boltq.domain.filters import JobFilter
 from boltq.domain.outcome import DataError

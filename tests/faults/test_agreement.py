@@ -15,8 +15,8 @@ from waiting import eventually
 
 from boltq import BoltQ, JobState, Settings, Worker
 from boltq.broker import calls
-from boltq.broker.audit import audit
 from boltq.broker.calls import Settling
+from boltq.broker.consistency import audit
 from boltq.domain.ids import new_id
 from boltq.domain.job import JobRecord, NewJob
 

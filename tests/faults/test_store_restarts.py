@@ -13,7 +13,7 @@ from mortal_store import MortalBroker
 
 from boltq.broker.broker import Broker
 from boltq.broker.embedded import EmbeddedStore
-from boltq.broker.workflows import Workflows
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import StoreUnavailable
 
 LONGEST = 120  # scripts in one life

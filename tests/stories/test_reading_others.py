@@ -7,7 +7,7 @@ from built_in import with_tasks
 from waiting import eventually
 
 from boltq import BoltQ, JobFailed, Workflow
-from boltq.broker.workflows import Workflows
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.job import NewJob
 
 ROWS = '{"rows":[{"city":"Ghent"}]}'

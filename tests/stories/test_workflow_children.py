@@ -6,7 +6,7 @@ import pytest
 
 import boltq.testing
 from boltq import BoltQ, Conflict, DataError, NotFound, Settings, Workflow, WorkflowRun, item
-from boltq.broker.audit import audit
+from boltq.broker.consistency import audit
 from boltq.domain.workflow.rerun import RerunMode
 
 app = BoltQ(settings=Settings(redis_addr="unix:///nowhere/in/production"))

@@ -14,10 +14,10 @@ from hands import Hands, begin
 from waiting import eventually
 
 from boltq import BoltQ
-from boltq.broker.audit import audit
 from boltq.broker.broker import Broker, Knobs
 from boltq.broker.calls import Settling
-from boltq.broker.workflows import Workflows
+from boltq.broker.consistency import audit
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict
 from boltq.domain.ids import new_id
 from boltq.domain.limits import MAX_RESULT_BYTES

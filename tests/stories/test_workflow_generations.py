@@ -6,8 +6,8 @@ from hands import all_keys, begin
 
 import boltq.testing
 from boltq import BoltQ, DataError, NotFound, Settings, Workflow, item
-from boltq.broker.audit import audit
 from boltq.broker.broker import Broker
+from boltq.broker.consistency import audit
 from boltq.domain.outcome import error_of
 from boltq.domain.workflow.rerun import RerunMode
 

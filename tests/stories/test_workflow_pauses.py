@@ -6,7 +6,7 @@ import pytest
 
 import boltq.testing
 from boltq import BoltQ, Settings, Workflow, WorkflowFailed, WorkflowRun
-from boltq.broker.audit import audit
+from boltq.broker.consistency import audit
 from boltq.domain.workflow.states import StepState
 
 app = BoltQ(settings=Settings(redis_addr="unix:///nowhere/in/production"))

@@ -7,9 +7,9 @@ import pytest
 from waiting import eventually
 
 from boltq import BoltQ, JobContext, WorkflowRun
-from boltq.broker.audit import audit
-from boltq.broker.flows import StepRecord
-from boltq.broker.workflows import Workflows
+from boltq.broker.consistency import audit
+from boltq.broker.workflows.rows import StepRecord
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict, LeaseLost, NotFound, StoreUnavailable, WorkflowCancelled, WorkflowFailed
 from boltq.domain.outcome import Category, DataError, TransientError
 from boltq.domain.workflow.builder import Workflow

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 import msgspec
 from machine import Broken, must
 
-from boltq.broker.audit import audit
 from boltq.broker.broker import Broker
 from boltq.broker.calls import Settling, settling
-from boltq.broker.flows import WorkflowRecord
-from boltq.broker.workflows import Workflows
+from boltq.broker.consistency import audit
+from boltq.broker.workflows.rows import WorkflowRecord
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import StoreUnavailable
 from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Completed

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from machine import LEASE, Broken, any_number, must, pick
 
-from boltq.broker.audit import audit
 from boltq.broker.broker import Broker, Knobs
 from boltq.broker.calls import Settling
-from boltq.broker.flows import WorkflowRecord
+from boltq.broker.consistency import audit
 from boltq.broker.scripts import Rewrite
-from boltq.broker.workflows import Workflows
+from boltq.broker.workflows.rows import WorkflowRecord
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict
 from boltq.domain.ids import PARTITION_CODES
 from boltq.domain.job import ClaimedJob

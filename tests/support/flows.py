@@ -8,8 +8,8 @@ import msgspec
 
 from boltq.broker.broker import Broker
 from boltq.broker.calls import Settling
-from boltq.broker.flows import WorkflowRecord
-from boltq.broker.workflows import Workflows
+from boltq.broker.workflows.rows import WorkflowRecord
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.job import ClaimedJob
 from boltq.domain.workflow.compiler import compile_workflow
 from boltq.domain.workflow.form import read_form

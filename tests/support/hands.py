@@ -10,8 +10,8 @@ from flows import plan_of
 
 from boltq.broker.broker import Broker
 from boltq.broker.calls import Settling, settling
-from boltq.broker.flows import WorkflowRecord
-from boltq.broker.workflows import Workflows
+from boltq.broker.workflows.rows import WorkflowRecord
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Category, Completed, DataError, Failed, Outcome, describe
 from boltq.domain.workflow.prepare import RunJob

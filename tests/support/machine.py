@@ -17,9 +17,9 @@ import redis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from boltq.broker.audit import audit
 from boltq.broker.broker import Broker, Item, Knobs, Verdict
 from boltq.broker.calls import Claim, Settling
+from boltq.broker.consistency import audit
 from boltq.broker.inspector import Inspector
 from boltq.broker.scripts import Rewrite
 from boltq.domain.errors import Conflict, LeaseLost, QueueFull, Refused, UnknownWorker

@@ -12,7 +12,7 @@ from waiting import eventually
 from boltq import BoltQ
 from boltq.broker.broker import Broker
 from boltq.broker.calls import settling
-from boltq.broker.workflows import Workflows
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.outcome import Completed
 from boltq.domain.workflow.builder import Workflow
 from boltq.domain.workflow.prepare import RunJob

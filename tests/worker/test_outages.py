@@ -11,7 +11,7 @@ import pytest
 from waiting import eventually
 
 from boltq import BoltQ, JobState, Settings
-from boltq.broker.audit import audit
+from boltq.broker.consistency import audit
 from boltq.broker.embedded import EmbeddedStore
 
 

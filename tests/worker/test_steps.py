@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from boltq.broker.audit import audit
 from boltq.broker.broker import Broker, Knobs
 from boltq.broker.calls import Settling, settling
-from boltq.broker.workflows import Workflows
+from boltq.broker.consistency import audit
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Completed
 from boltq.domain.workflow.builder import Workflow

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from boltq.bench.meter import Meter
 from boltq.bench.scale_fill import BATCH, LEASE_MS, TAKER, StoreSize, completed, dead, queue_name, retrying
 from boltq.broker.api_keys import ApiKeys
-from boltq.broker.audit import LONG_PAGE
+from boltq.broker.consistency import LONG_PAGE
 from boltq.broker.inspector import Inspector
 from boltq.broker.journal import Journal
 from boltq.broker.operations import Action, Operations
-from boltq.broker.workflows import Workflows
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import BoltQError
 from boltq.domain.filters import JobFilter
 from boltq.domain.job import NewJob

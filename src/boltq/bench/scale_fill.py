@@ -8,7 +8,7 @@ import msgspec
 
 from boltq.bench.meter import Meter
 from boltq.broker.calls import Settling
-from boltq.broker.workflows import Workflows
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import StoreError
 from boltq.domain.job import ClaimedJob, NewJob
 from boltq.domain.workflow.builder import Workflow

@@ -12,7 +12,7 @@ from boltq.bench.figure import Bench, Figure
 from boltq.bench.processes import cpu_file, end, start_workers
 from boltq.bench.store import done, server_seconds, until
 from boltq.broker.broker import Broker
-from boltq.broker.workflows import Workflows
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.job import NewJob
 from boltq.domain.workflow.bounds import MAX_MAP_ITEMS, MAX_STEPS
 from boltq.domain.workflow.builder import Workflow

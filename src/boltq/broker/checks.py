@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, Literal, NamedTuple
 
-from boltq.broker.audit import audit
 from boltq.broker.broker import Broker
+from boltq.broker.consistency import audit
 from boltq.broker.history import WENT_BACK, Alarm
 from boltq.broker.inspector import Inspector, Server, inspect_server
 from boltq.broker.scripts import translate

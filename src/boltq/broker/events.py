@@ -10,11 +10,11 @@ from redis import exceptions as redis_errors
 
 from boltq.broker.broker import Broker
 from boltq.broker.connect import BLOCK_SECONDS
-from boltq.broker.flows import WorkflowRecord
 from boltq.broker.inspector import Inspector
 from boltq.broker.scripts import translate
 from boltq.broker.waiting import AWAY_PAUSE, Away, Waiting, let_go, quiet
-from boltq.broker.workflows import Workflows
+from boltq.broker.workflows.rows import WorkflowRecord
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import BoltQError, StoreUnavailable, WaitTimeout
 from boltq.domain.job import JobRecord
 from boltq.domain.states import TERMINAL

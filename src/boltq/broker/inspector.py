@@ -8,10 +8,10 @@ import msgspec
 from boltq.broker.broker import Broker
 from boltq.broker.calls import pack
 from boltq.broker.connect import without_secret
-from boltq.broker.flows import CONTROL_TYPE
 from boltq.broker.rows import record
 from boltq.broker.scripts import UNCOUNTED
 from boltq.broker.search import Numbers, Search
+from boltq.broker.workflows.rows import CONTROL_TYPE
 from boltq.domain import limits
 from boltq.domain.errors import NotFound, StoreUnavailable
 from boltq.domain.job import JobRecord

@@ -11,7 +11,7 @@ from boltq.broker.events import Watch
 from boltq.broker.inspector import Inspector
 from boltq.broker.memory import memory_share
 from boltq.broker.submitter import Submitter
-from boltq.broker.workflows import SMALL_BYTES, Workflows, aside
+from boltq.broker.workflows.workflows import SMALL_BYTES, Workflows, aside
 from boltq.domain.errors import StoreError
 from boltq.domain.job import NewJob, Submitted
 from boltq.server.http.problems import Problem

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from boltq.broker.broker import Broker, repeated
-from boltq.broker.workflows import Workflows
+from boltq.broker.workflows.workflows import Workflows
 
 ParentsOf = Callable[[str], "Asked"]
 """A job's id -> its parents."""

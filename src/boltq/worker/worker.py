@@ -20,8 +20,8 @@ from boltq.app import BoltQ, Line, Task
 from boltq.broker import calls
 from boltq.broker.broker import SyncBroker, repeated
 from boltq.broker.calls import Beat, Mark
-from boltq.broker.flows import CONTROL_TYPE
 from boltq.broker.history import UNKNOWN_WORKER
+from boltq.broker.workflows.rows import CONTROL_TYPE
 from boltq.domain.errors import BoltQError, Conflict, StoreError
 from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Cancelled, Category, Failed, Outcome, class_name_of, describe, text_of

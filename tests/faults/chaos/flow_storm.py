@@ -9,9 +9,9 @@ from typing import Any
 from storm import Run, Storm, Tally
 
 from boltq import BoltQ, StoreError
-from boltq.broker.audit import audit
-from boltq.broker.flows import WorkflowRecord
-from boltq.broker.workflows import Workflows
+from boltq.broker.consistency import audit
+from boltq.broker.workflows.rows import WorkflowRecord
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.ids import new_id
 from boltq.domain.workflow.compiler import compile_workflow
 from boltq.domain.workflow.form import read_form

@@ -17,7 +17,7 @@ from holes import Link, holes_before
 from worker_program import DONE, FAILED, RECORD, START
 
 from boltq import BoltQ, JobState, NewJob, StoreError
-from boltq.broker.audit import Finding, audit
+from boltq.broker.consistency import Finding, audit
 from boltq.broker.embedded import EmbeddedStore
 from boltq.domain.ids import new_id
 from boltq.settings import Settings, inherited_environment

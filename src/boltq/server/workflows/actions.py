@@ -7,8 +7,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.flows import WorkflowRecord, WorkflowSummary
-from boltq.broker.workflows import form_of, size_with
+from boltq.broker.workflows.rows import WorkflowRecord, WorkflowSummary
+from boltq.broker.workflows.workflows import form_of, size_with
 from boltq.domain import limits
 from boltq.domain.errors import Conflict
 from boltq.domain.scopes import Scope

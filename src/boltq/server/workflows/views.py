@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from boltq.broker.flows import (
+from boltq.broker.workflows.rows import (
     WAITS_FOR_A_PERSON,
     ApprovalRecord,
     ItemPage,

@@ -6,8 +6,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from boltq.broker.flows import CONTROL_TYPE, StepRecord, WorkflowRecord
 from boltq.broker.inspector import Inspector, QueueStats
+from boltq.broker.workflows.rows import CONTROL_TYPE, StepRecord, WorkflowRecord
 from boltq.domain.errors import NotFound
 from boltq.domain.job import NO_SPEC, JobRecord, Spec
 from boltq.domain.outcome import error_of

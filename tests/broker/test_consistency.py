@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 from machine import World
 
-from boltq.broker.audit import Finding, audit
 from boltq.broker.broker import Broker
 from boltq.broker.calls import Settling
+from boltq.broker.consistency import Finding, audit
 from boltq.domain.job import NewJob
 
 
@@ -109,7 +109,7 @@ def test_every_code_is_tried() -> None:
     from pathlib import Path
     from re import findall
 
-    from boltq.broker import audit as module
+    from boltq.broker import consistency as module
 
     assert set(findall(r'_report\("([\w-]+)"', Path(module.__file__).read_text())) == {code for code, _ in DAMAGES}
 

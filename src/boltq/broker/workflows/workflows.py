@@ -11,7 +11,10 @@ import msgspec
 from boltq.broker.broker import Broker, forgotten
 from boltq.broker.calls import Call, pack
 from boltq.broker.cursors import unwrapped, wrapped
-from boltq.broker.flows import (
+from boltq.broker.inspector import Inspector
+from boltq.broker.rows import record as record_of
+from boltq.broker.search import MAX_EXAMINED, Page
+from boltq.broker.workflows.rows import (
     ApprovalPage,
     ItemPage,
     Look,
@@ -29,9 +32,6 @@ from boltq.broker.flows import (
     wire_plan,
     workflow_record,
 )
-from boltq.broker.inspector import Inspector
-from boltq.broker.rows import record as record_of
-from boltq.broker.search import MAX_EXAMINED, Page
 from boltq.domain.errors import Conflict, InvalidJob, NotFound, QueueFull, TooManyQueues, UnknownOutcome
 from boltq.domain.filters import JobFilter
 from boltq.domain.ids import new_id

@@ -18,10 +18,10 @@ from typing import Any, Final
 import msgspec
 from redis import exceptions as redis_errors
 
-from boltq.broker.audit_flows import audit_workflows
 from boltq.broker.broker import Broker
 from boltq.broker.replies import as_mapping, as_pairs, as_text
 from boltq.broker.scripts import translate
+from boltq.broker.workflows.consistency import audit_workflows
 from boltq.domain.job import Spec
 from boltq.domain.states import JobState
 
