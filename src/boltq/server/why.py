@@ -9,8 +9,8 @@ from boltq.domain.job import JobRecord
 from boltq.domain.outcome import Category, error_of
 from boltq.domain.states import JobState
 from boltq.server.backend import Backend
-from boltq.server.jobs.views import WhyView, rfc3339
 from boltq.server.presence import nobody_serves
+from boltq.server.views.jobs import WhyView, rfc3339
 
 
 class Surroundings(msgspec.Struct):

@@ -15,10 +15,10 @@ from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.problems import Problem
 from boltq.server.http.query import NoQuery, read_query
-from boltq.server.jobs import views
 from boltq.server.jobs.edits import AmendForm, ReplayForm, read_amendment, read_replay
 from boltq.server.jobs.reading import id_of
 from boltq.server.journal import ReasonForm, note, read_reason, reason_of
+from boltq.server.views import jobs as views
 
 STANDS = {200: views.StandingView}
 

@@ -25,7 +25,7 @@ from boltq.server.http.guard import Headers
 from boltq.server.http.problems import UNKNOWN_OUTCOME, Problem, problem_of
 from boltq.server.jobs.forms import FormReader, JobForm, stated_key
 from boltq.server.jobs.submit import first_state, warnings_of
-from boltq.server.jobs.views import MistakeView
+from boltq.server.views.jobs import MistakeView
 
 T = TypeVar("T")
 JobText = bytes | msgspec.Raw  # the text of a job

@@ -27,8 +27,8 @@ from boltq.server.http.problems import Problem
 from boltq.server.jobs.forms import Mistakes
 from boltq.server.jobs.operations import OperationView, begin
 from boltq.server.jobs.reading import CountsQuery, filter_of
-from boltq.server.jobs.views import MistakeView
 from boltq.server.journal import Reason, reason_of
+from boltq.server.views.jobs import MistakeView
 
 SAMPLE: Final = 5
 TYPED: Final = 2_000  # jobs whose types are counted for a preview

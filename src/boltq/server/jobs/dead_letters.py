@@ -15,9 +15,9 @@ from boltq.server.http.answers import json_response
 from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import Cursor, Limit, read_query
-from boltq.server.jobs import views
 from boltq.server.jobs.forms import Mistakes
 from boltq.server.jobs.reading import CountsQuery, Since, filter_of, read_since
+from boltq.server.views import jobs as views
 
 
 class DeadLettersQuery(CountsQuery, kw_only=True):

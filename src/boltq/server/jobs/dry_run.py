@@ -10,7 +10,7 @@ from boltq.domain.scopes import Scope
 from boltq.server.backend import Backend
 from boltq.server.http.caller import Caller
 from boltq.server.jobs.forms import Mistakes
-from boltq.server.jobs.views import MistakeView, rfc3339
+from boltq.server.views.jobs import MistakeView, rfc3339
 from boltq.server.why import Surroundings, surroundings_of
 
 

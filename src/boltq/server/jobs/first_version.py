@@ -16,7 +16,7 @@ from boltq.server.http.answers import json_response
 from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import read_query
-from boltq.server.jobs import views
+from boltq.server.views import jobs as views
 from boltq.server.why import explain
 
 UNKNOWN: Final = "unknown"  # the status of a job whose record is no longer kept

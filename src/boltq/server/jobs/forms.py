@@ -102,7 +102,7 @@ class FirstJobForm(JobForm, kw_only=True):
     data: Data = msgspec.field(default_factory=lambda: NO_DATA, name="payload")
 
 
-class StatedKey(NamedTuple):
+class AskedJob(NamedTuple):
     """What a body asks for: the job, and its data as values."""
 
     job: NewJob
@@ -120,7 +120,7 @@ class FormReader:
         self.data_name = next(field.encode_name for field in fields if field.name == "data")
         self._names: set[str] = set()  # that were found good; bounded
 
-    def read(self, body: bytes, headers: Headers) -> StatedKey:
+    def read(self, body: bytes, headers: Headers) -> AskedJob:
         """The job that is asked for. Raises InvalidJob, or Problem for what is no JSON."""
         body = body.removeprefix(BOM)
         check_readable(body)
@@ -132,7 +132,7 @@ class FormReader:
         if of_data:
             mistakes += self._named(of_data)
         if not mistakes and (plain := self._plain(form, data, headers)):
-            return StatedKey(plain, values)
+            return AskedJob(plain, values)
         job = self._job(form, data, headers, mistakes)
         try:
             job.check(data_is_json=True)
@@ -142,7 +142,7 @@ class FormReader:
         if mistakes:
             raise InvalidJob(mistakes)
         self._remember(job)
-        return StatedKey(job, values)
+        return AskedJob(job, values)
 
     def _named(self, mistakes: Iterable[tuple[str, str]]) -> Mistakes:
         """Mistakes of a job, at the place where its data stand in this form."""

@@ -18,8 +18,8 @@ from boltq.server.http.body import read_form
 from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import Cursor, Limit, NoQuery, read_query
-from boltq.server.jobs import views
 from boltq.server.journal import ReasonForm, note, reason_of
+from boltq.server.views import jobs as views
 
 
 class OperationsQuery(msgspec.Struct, kw_only=True):

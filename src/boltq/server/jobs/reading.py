@@ -20,8 +20,8 @@ from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import Cursor, Limit, Name, NoQuery, WorkflowId, read_query
 from boltq.server.http.waiters import Wait
-from boltq.server.jobs import views
 from boltq.server.jobs.forms import Mistakes, read_moment
+from boltq.server.views import jobs as views
 from boltq.server.why import explain
 
 AnyNames = Annotated[list[Name], msgspec.Meta(max_length=MAX_CHOICES, description="any of these")]

@@ -21,9 +21,10 @@ from boltq.server.http.calls import ApiCall
 from boltq.server.http.guard import Headers
 from boltq.server.http.problems import UNKNOWN_OUTCOME, Problem
 from boltq.server.http.query import NoQuery, read_params, read_query
-from boltq.server.jobs import first_version, views
+from boltq.server.jobs import first_version
 from boltq.server.jobs.dry_run import DryRunView, accepted, refused
 from boltq.server.jobs.forms import FirstJobForm, FormReader, JobForm
+from boltq.server.views import jobs as views
 
 ShapeAnswer = Callable[
     [NewJob, str, JobState | None, bool, list[str]], msgspec.Struct

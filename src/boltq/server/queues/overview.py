@@ -17,8 +17,8 @@ from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import read_query
-from boltq.server.jobs import views
 from boltq.server.queues.reading import QueueRow, World, look, serving_by_queue
+from boltq.server.views import jobs as views
 
 WORST: Final = 8  # queues that are shown
 

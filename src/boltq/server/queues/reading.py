@@ -22,10 +22,10 @@ from boltq.server.http.body import read_form
 from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import Cursor, Limit, NoQuery, read_query
-from boltq.server.jobs import views
 from boltq.server.jobs.operations import OperationView, begin
 from boltq.server.journal import Reason, ReasonForm, note, reason_of
 from boltq.server.system.workers import StateText
+from boltq.server.views import jobs as views
 
 MAX_PURGED = MAX_ITEMS  # jobs of one purge
 HEAD: Final = 5  # jobs that are shown of what comes next

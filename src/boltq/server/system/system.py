@@ -27,7 +27,7 @@ from boltq.server.http.answers import json_response
 from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import Limit, NoQuery, read_query
-from boltq.server.jobs import views
+from boltq.server.views import jobs as views
 from boltq.settings import Settings
 
 VERSION: Final = metadata.version("boltq")

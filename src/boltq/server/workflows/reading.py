@@ -28,7 +28,7 @@ from boltq.server.http.waiters import Wait
 from boltq.server.jobs.forms import Mistakes
 from boltq.server.jobs.reading import Since, read_since
 from boltq.server.jobs.submit import GONE, PROBLEMS, SubmitQuery
-from boltq.server.jobs.views import Rights
+from boltq.server.views.jobs import Rights
 from boltq.server.workflows import views
 from boltq.server.workflows.dry_run import (
     WorkflowDryRunView,

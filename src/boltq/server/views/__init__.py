@@ -1,0 +1,1 @@
+"""What goes out, as msgspec structs: what several resources answer."""
