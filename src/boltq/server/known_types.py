@@ -10,8 +10,8 @@ import msgspec
 
 from boltq.broker.inspector import Inspector, TaskInfo
 from boltq.domain.errors import InvalidJob
+from boltq.server.http.mistakes import MAX_MISTAKES, Mistakes
 from boltq.server.http.problems import escaped
-from boltq.server.jobs.forms import MAX_MISTAKES, Mistakes
 from boltq.server.one_reading import OneReading
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,9 @@ from boltq.domain.job import JobRecord
 from boltq.domain.outcome import Category, error_of
 from boltq.domain.states import JobState
 from boltq.server.backend import Backend
+from boltq.server.http.moments import rfc3339
 from boltq.server.presence import nobody_serves
-from boltq.server.views.jobs import WhyView, rfc3339
+from boltq.server.views.common import WhyView
 
 
 class Surroundings(msgspec.Struct):

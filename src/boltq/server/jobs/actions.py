@@ -19,6 +19,7 @@ from boltq.server.jobs.edits import AmendForm, ReplayForm, read_amendment, read_
 from boltq.server.jobs.reading import id_of
 from boltq.server.journal import ReasonForm, note, read_reason, reason_of
 from boltq.server.views import jobs as views
+from boltq.server.views.common import Rights
 
 STANDS = {200: views.StandingView}
 
@@ -169,5 +170,5 @@ def _check(verdict: Verdict, what: str) -> Verdict:
 
 def _standing(request: Request, verdict: Verdict, status: int = 200, *, cancel_requested: bool = False) -> Response:
     state = JobState(verdict.state)
-    actions = views.action_views(state, views.Rights.of(caller_of(request)).operate)
+    actions = views.action_views(state, Rights.of(caller_of(request)).operate)
     return json_response(views.StandingView(verdict.id, state, cancel_requested, actions), status)

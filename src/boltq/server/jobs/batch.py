@@ -22,10 +22,11 @@ from boltq.server.http.body import BOM, MAX_BYTES, malformed, pointed, read_body
 from boltq.server.http.caller import Caller, caller_of
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.guard import Headers
+from boltq.server.http.mistakes import MistakeView
 from boltq.server.http.problems import UNKNOWN_OUTCOME, Problem, problem_of
-from boltq.server.jobs.forms import FormReader, JobForm, stated_key
+from boltq.server.http.submissions import stated_key
+from boltq.server.jobs.forms import FormReader, JobForm
 from boltq.server.jobs.submit import first_state, warnings_of
-from boltq.server.views.jobs import MistakeView
 
 T = TypeVar("T")
 JobText = bytes | msgspec.Raw  # the text of a job

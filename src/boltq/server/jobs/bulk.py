@@ -23,12 +23,12 @@ from boltq.server.http.answers import json_response
 from boltq.server.http.body import MAX_BYTES, read_form
 from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
+from boltq.server.http.mistakes import Mistakes, MistakeView
 from boltq.server.http.problems import Problem
-from boltq.server.jobs.forms import Mistakes
-from boltq.server.jobs.operations import OperationView, begin
 from boltq.server.jobs.reading import CountsQuery, filter_of
 from boltq.server.journal import Reason, reason_of
-from boltq.server.views.jobs import MistakeView
+from boltq.server.operations import begin
+from boltq.server.views.operations import OperationView
 
 SAMPLE: Final = 5
 TYPED: Final = 2_000  # jobs whose types are counted for a preview

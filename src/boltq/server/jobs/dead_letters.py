@@ -14,10 +14,12 @@ from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
+from boltq.server.http.mistakes import Mistakes
+from boltq.server.http.moments import Since, read_since, rfc3339
 from boltq.server.http.query import Cursor, Limit, read_query
-from boltq.server.jobs.forms import Mistakes
-from boltq.server.jobs.reading import CountsQuery, Since, filter_of, read_since
+from boltq.server.jobs.reading import CountsQuery, filter_of
 from boltq.server.views import jobs as views
+from boltq.server.views.common import Rights
 
 
 class DeadLettersQuery(CountsQuery, kw_only=True):
@@ -87,7 +89,7 @@ class DeadLetterCalls:
     async def page(self, request: Request) -> Response:
         """List dead jobs, the newest first: the same as GET /jobs with the state dead."""
         query = read_query(request, DeadLettersQuery)
-        wanted, rights = filter_of(query, [JobState.DEAD]), views.Rights.of(caller_of(request))
+        wanted, rights = filter_of(query, [JobState.DEAD]), Rights.of(caller_of(request))
         page = await self._backend.read(
             lambda inspector: inspector.page(wanted, cursor=query.cursor, limit=query.limit)
         )
@@ -107,7 +109,7 @@ class DeadLetterCalls:
             raise InvalidJob(mistakes)
         found = await self._backend.read(lambda it: it.failure_portion(wanted, query.by, cursor=query.cursor))
         chosen = [group for group in found.groups if group.last_at >= since]
-        rights = views.Rights.of(caller_of(request))
+        rights = Rights.of(caller_of(request))
         items = [_view(group, payload=rights.payload) for group in chosen]
         view = GroupsView(
             items=items,
@@ -121,5 +123,5 @@ class DeadLetterCalls:
 
 def _view(group: FailureGroup, *, payload: bool) -> GroupView:
     fields = msgspec.structs.asdict(group)
-    times = {name: views.rfc3339(fields[name]) for name in ("first_at", "last_at")}
+    times = {name: rfc3339(fields[name]) for name in ("first_at", "last_at")}
     return GroupView(**fields | times | {"message": group.message if payload else None})

@@ -9,8 +9,8 @@ from boltq.domain.job import NewJob, Priority
 from boltq.domain.scopes import Scope
 from boltq.server.backend import Backend
 from boltq.server.http.caller import Caller
-from boltq.server.jobs.forms import Mistakes
-from boltq.server.views.jobs import MistakeView, rfc3339
+from boltq.server.http.mistakes import Mistakes, MistakeView
+from boltq.server.http.moments import rfc3339
 from boltq.server.why import Surroundings, surroundings_of
 
 

@@ -8,21 +8,19 @@ from msgspec import UNSET, UnsetType
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
 from boltq.domain.job import NO_SPEC, JobRecord, NewJob, Spec
+from boltq.server.http.mistakes import Mistakes
+from boltq.server.http.moments import MomentText, read_moment, read_span
 from boltq.server.jobs.forms import (
     Attempts,
     Data,
     Delay,
     Expiry,
-    Mistakes,
-    MomentText,
     PriorityWord,
     TagsList,
     Timeout,
     WordText,
     read_data,
-    read_moment,
     read_priority,
-    read_span,
 )
 from boltq.server.journal import Reason
 

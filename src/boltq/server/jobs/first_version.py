@@ -17,6 +17,7 @@ from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import read_query
 from boltq.server.views import jobs as views
+from boltq.server.views.common import Rights
 from boltq.server.why import explain
 
 UNKNOWN: Final = "unknown"  # the status of a job whose record is no longer kept
@@ -63,5 +64,5 @@ class FirstVersionCalls:
         if not limits.ID.fullmatch(job_id):
             raise NotFound(f"{job_id!r:.60} is not a job id")
         job = await self._backend.read(lambda inspector: inspector.job(job_id))
-        rights = views.Rights.of(caller_of(request))
+        rights = Rights.of(caller_of(request))
         return json_response(views.first_view(job, rights, await explain(self._backend, job)))

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
@@ -14,9 +13,10 @@ from boltq.domain.job import NO_SPEC, NewJob, Priority, Spec
 from boltq.domain.values import out_of_range
 from boltq.server.http.body import BOM, check_readable, malformed, pointed, repeated_in, repeated_key
 from boltq.server.http.guard import Headers
+from boltq.server.http.mistakes import MAX_MISTAKES, Mistakes
+from boltq.server.http.moments import MomentText, read_moment, read_span
 from boltq.server.http.problems import escaped
-
-Mistakes = list[tuple[str, str]]  # (JSON pointer, what is wrong)
+from boltq.server.http.submissions import Key, read_key
 
 # The schemas say what is checked elsewhere, in better words and all mistakes at once.
 WordText = Annotated[
@@ -42,24 +42,10 @@ Timeout = Annotated[
 Attempts = Annotated[
     int, msgspec.Meta(description="runs", extra_json_schema={"minimum": 1, "maximum": limits.MAX_ATTEMPTS})
 ]
-MomentText = Annotated[
-    int | float | str,
-    msgspec.Meta(
-        description="RFC 3339 with a zone, or unix seconds",
-        extra_json_schema={"minimum": 0, "maximum": (1 << 47) // 1_000, "format": "date-time"},
-    ),
-]
 PriorityWord = Annotated[
     int | str,
     msgspec.Meta(
         description="high, normal, low (or 2, 1, 0)", extra_json_schema={"enum": ["high", "normal", "low", 2, 1, 0]}
-    ),
-]
-Key = Annotated[
-    str,
-    msgspec.Meta(
-        description="what has the same key is done once",
-        extra_json_schema={"minLength": 1, "maxLength": limits.MAX_KEY_CHARS, "pattern": "^[ -~]+$"},
     ),
 ]
 Data = Annotated[
@@ -74,7 +60,6 @@ TagsList = Annotated[
 ]
 
 NO_DATA: Final = msgspec.Raw(b"{}")
-MAX_MISTAKES: Final = 30  # that are named at once
 MAX_REMEMBERED: Final = 1_000  # names of job types and queues
 MAX_ITEMS: Final = 10_000  # of one array, and keys of one object, in the data
 
@@ -225,10 +210,7 @@ class FormReader:
 _PIECES: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _DATA: Final = msgspec.json.Decoder(dict[str, Any])
 _DATA_POINTER: Final = re.compile(r"^/data(?=/|$)")
-_RFC3339 = Annotated[datetime, msgspec.Meta(tz=True)]
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PRIORITIES: Final[dict[int | str, int]] = {key: int(p) for p in Priority for key in (p.value, p.word)}
-_FAR: Final = 1e15  # seconds: beyond every limit, and still a number that can be multiplied
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -262,52 +244,6 @@ def read_priority(value: int | str, mistakes: Mistakes) -> int:
     except ValueError as error:
         mistakes.append(("/priority", str(error)))
         return Priority.NORMAL
-
-
-def read_span(seconds: float | None, pointer: str, mistakes: Mistakes, least: int = 0) -> int:
-    """Seconds as milliseconds; a little is not nothing."""
-    if seconds is None:
-        return 0
-    if not seconds and least:
-        mistakes.append((pointer, "must be more than 0"))
-    millis = round(max(-_FAR, min(seconds, _FAR)) * 1_000)
-    return max(millis, 1) if seconds > 0 else millis
-
-
-def read_moment(value: MomentText | None, pointer: str, mistakes: Mistakes) -> int:
-    """A moment as milliseconds since 1970."""
-    if value is None:
-        return 0
-    if not isinstance(value, str):
-        return round(max(-_FAR, min(value, _FAR)) * 1_000)
-    try:
-        return (msgspec.convert(value, _RFC3339) - _EPOCH) // timedelta(milliseconds=1)
-    except (msgspec.ValidationError, OverflowError):
-        mistakes.append((pointer, "give a time with its zone, such as 2030-01-31T09:30:00Z, or unix seconds"))
-        return 0
-
-
-def read_key(stated: str | None, headers: Headers, mistakes: Mistakes) -> str:
-    """The idempotency key: of the header, or what the body states; never of both when they differ. "" for none."""
-    header = stated_key(headers)
-    if header is None and stated is None:
-        return ""
-    if None not in {header, stated} and header != stated:
-        mistakes.append(("/idempotency_key", "differs from the Idempotency-Key header"))
-    key = (stated if header is None else header) or ""
-    if not key:
-        mistakes.append(("/idempotency_key", "must not be empty"))
-    return key
-
-
-def stated_key(headers: Headers) -> str | None:
-    """What the header Idempotency-Key says, without the quotes that its draft standard asks for."""
-    stated = headers.get(b"idempotency-key")
-    if stated is None:
-        return None
-    text = stated.decode("latin-1")
-    quoted = len(text) > 1 and text[0] == text[-1] == '"'
-    return text[1:-1] if quoted else text
 
 
 def _take(

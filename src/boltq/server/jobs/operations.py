@@ -1,25 +1,21 @@
 """Bulk operations over HTTP: how far they are; stop one, or let it go on after its canary."""
 
-import time
-from typing import Annotated, Any
-
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from boltq.broker.broker import repeated
-from boltq.broker.operations import MAX_ERRORS, Action, ItemError, Items, Operation, OperationState
+from boltq.broker.operations import OperationState
 from boltq.domain import limits
 from boltq.domain.errors import NotFound
 from boltq.domain.scopes import Scope
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.body import read_form
-from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import Cursor, Limit, NoQuery, read_query
 from boltq.server.journal import ReasonForm, note, reason_of
-from boltq.server.views import jobs as views
+from boltq.server.views.operations import OperationView, operation_view
 
 
 class OperationsQuery(msgspec.Struct, kw_only=True):
@@ -28,47 +24,6 @@ class OperationsQuery(msgspec.Struct, kw_only=True):
     state: OperationState | None = None
     limit: Limit = 50
     cursor: Cursor | None = None
-
-
-class ItemErrorView(msgspec.Struct, kw_only=True):
-    """A job on which the action failed."""
-
-    id: str
-    code: Annotated[str, msgspec.Meta(description="NOT_FOUND, CONFLICT, FULL or INVALID")]
-    message: str
-
-
-class OperationView(msgspec.Struct, kw_only=True):
-    """A bulk operation. `done` is `ok`, `failed` and `skipped` together."""
-
-    id: str
-    action: Annotated[str, msgspec.Meta(description="cancel, replay, run_now or delete")]
-    edited: Annotated[bool, msgspec.Meta(description="whether a replay makes new jobs with edited data")]
-    state: Annotated[
-        OperationState,
-        msgspec.Meta(
-            description="canary: the first few are done, and it waits for `continue`. stopped: by somebody, or by too"
-            " many failures. failed: its list of jobs is gone"
-        ),
-    ]
-    total: int
-    partial: Annotated[
-        bool,
-        msgspec.Meta(description="of a purge: there were more jobs than one operation takes; ask again for the rest"),
-    ]
-    done: int
-    ok: int
-    failed: int
-    skipped: Annotated[int, msgspec.Meta(description="they had moved since they were chosen, and were left alone")]
-    errors: Annotated[list[ItemErrorView], msgspec.Meta(description=f"the first {MAX_ERRORS} at most")]
-    rate_per_s: Annotated[float | None, msgspec.Meta(description="null: as fast as it goes")]
-    canary: Annotated[int | None, msgspec.Meta(description="how many are done before it waits")]
-    stop_on_failures: int | None
-    eta_ms: Annotated[int | None, msgspec.Meta(description="until it is done, at its pace; null when unknown")]
-    by: str
-    reason: str
-    started_at: str
-    finished_at: str | None
 
 
 class OperationsView(msgspec.Struct, kw_only=True):
@@ -143,59 +98,6 @@ class OperationCalls:
         op_id, form = _id(request), await read_form(request, ReasonForm)
         _ = self._backend.broker
         return op_id, reason_of(request, form.reason)
-
-
-async def begin(backend: Backend, request: Request, action: Action, items: Items, reason: str, **how: Any) -> Response:
-    """Store a bulk operation, and carry it out in the background; `how`: see Operations.create. Raises InvalidJob."""
-    _ = backend.broker  # raises while it is not open
-    caller = caller_of(request).name
-    operation = await backend.runner.operations.create(action, items, by=caller, reason=reason, **how)
-    backend.runner.begin(operation.id)
-    await note(backend, request, f"bulk.{action}", f"{operation.id}: {operation.total} jobs", reason)
-    answer = json_response(operation_view(operation), 202)
-    answer.headers["Location"] = f"/api/v1/operations/{operation.id}"
-    return answer
-
-
-def operation_view(operation: Operation) -> OperationView:
-    """An operation as it is shown."""
-    edited = operation.action is Action.REPLAY_AS
-    return OperationView(
-        id=operation.id,
-        action=Action.REPLAY if edited else operation.action,
-        edited=edited,
-        state=operation.state,
-        total=operation.total,
-        partial=operation.partial,
-        done=operation.done,
-        ok=operation.ok,
-        failed=operation.failed,
-        skipped=operation.skipped,
-        errors=[_error(error) for error in operation.errors],
-        rate_per_s=operation.rate_per_s or None,
-        canary=operation.canary or None,
-        stop_on_failures=operation.stop_on_failures or None,
-        eta_ms=_eta(operation),
-        by=operation.by,
-        reason=operation.reason,
-        started_at=views.rfc3339(operation.started_at),
-        finished_at=views.rfc3339(operation.finished_at),
-    )
-
-
-def _error(error: ItemError) -> ItemErrorView:
-    return ItemErrorView(id=error.id, code=error.code, message=error.message)
-
-
-def _eta(operation: Operation) -> int | None:
-    """Milliseconds for the rest: at the rate that was asked for, or as fast as it went so far."""
-    left = operation.total - operation.done
-    if operation.state is not OperationState.RUNNING:
-        return None
-    if operation.rate_per_s:
-        return round(left * 1_000 / operation.rate_per_s)
-    spent = time.time() * 1_000 - operation.started_at
-    return round(left * spent / operation.done) if operation.done and spent > 0 else None
 
 
 def _id(request: Request) -> str:

@@ -18,15 +18,16 @@ from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
+from boltq.server.http.mistakes import Mistakes
+from boltq.server.http.moments import Since, read_since
 from boltq.server.http.query import Cursor, Limit, Name, NoQuery, WorkflowId, read_query
 from boltq.server.http.waiters import Wait
-from boltq.server.jobs.forms import Mistakes, read_moment
 from boltq.server.views import jobs as views
+from boltq.server.views.common import Rights
 from boltq.server.why import explain
 
 AnyNames = Annotated[list[Name], msgspec.Meta(max_length=MAX_CHOICES, description="any of these")]
 AllTags = Annotated[list[Name], msgspec.Meta(max_length=MAX_CHOICES, description="all of these")]
-Since = Annotated[str, msgspec.Meta(max_length=40, description="RFC 3339 with a zone, or unix seconds")]
 
 
 class CountsQuery(msgspec.Struct, kw_only=True):
@@ -108,7 +109,7 @@ class JobCalls:
         """
         query = read_query(request, JobsQuery)
         wanted = filter_of(query, query.state)
-        rights = views.Rights.of(caller_of(request))
+        rights = Rights.of(caller_of(request))
         if query.workflow is not None:
             page = await self._of_workflow(query.workflow, wanted, query)
         else:
@@ -141,7 +142,7 @@ class JobCalls:
             _ = self._backend.broker  # raises while the store has never answered
             await self._backend.waiters.wait(request, lambda: self._backend.watch.end_of(job_id, query.wait))
         job = await self._backend.read(lambda inspector: inspector.job(job_id))
-        rights = views.Rights.of(caller_of(request))
+        rights = Rights.of(caller_of(request))
         return json_response(views.view(job, rights, await explain(self._backend, job)))
 
     async def log(self, request: Request) -> Response:
@@ -193,17 +194,6 @@ def filter_of(query: CountsQuery, states: list[JobState] | None = None) -> JobFi
         raise InvalidJob(mistakes)
     wanted.check()
     return wanted
-
-
-def read_since(text: str | None, pointer: str, mistakes: Mistakes) -> int | None:
-    """A moment as milliseconds; None stays None."""
-    if text is None:
-        return None
-    try:
-        moment: float | str = float(text) if text.replace(".", "", 1).isdecimal() else text
-    except ValueError:
-        moment = text
-    return read_moment(moment, pointer, mistakes)
 
 
 def _file_of(job: JobRecord) -> Response:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from typing import Annotated, ClassVar, Final
 
 import msgspec
 from starlette.requests import Request
@@ -21,24 +20,14 @@ from boltq.server.http.calls import ApiCall
 from boltq.server.http.guard import Headers
 from boltq.server.http.problems import UNKNOWN_OUTCOME, Problem
 from boltq.server.http.query import NoQuery, read_params, read_query
+from boltq.server.http.submissions import NO_LONGER_KEPT, SUBMIT_PROBLEMS, SubmitQuery
 from boltq.server.jobs import first_version
 from boltq.server.jobs.dry_run import DryRunView, accepted, refused
 from boltq.server.jobs.forms import FirstJobForm, FormReader, JobForm
 from boltq.server.views import jobs as views
 
-ShapeAnswer = Callable[
-    [NewJob, str, JobState | None, bool, list[str]], msgspec.Struct
-]  # job, id, state, created, warnings
-
-PROBLEMS = ("too-large", "conflict", "queue-full", "store-full")
-
-
-class SubmitQuery(msgspec.Struct):
-    """How to take a submission."""
-
-    APART: ClassVar = ("dry_run",)  # the description has calls of their own for that, since they answer something else
-
-    dry_run: Annotated[bool, msgspec.Meta(description="only say what would become of it")] = False
+# job, id, state, created, warnings -> the answer
+Shape = Callable[[NewJob, str, JobState | None, bool, list[str]], msgspec.Struct]
 
 
 def submissions(backend: Backend) -> list[ApiCall]:
@@ -49,7 +38,8 @@ def submissions(backend: Backend) -> list[ApiCall]:
     return [
         ApiCall(
             "POST", "/api/v1/jobs", "submitJob", "submit a job", quick=ours,
-            scope=Scope.SUBMIT, query=SubmitQuery, body=JobForm, answers={201: view, 200: view}, problems=PROBLEMS,
+            scope=Scope.SUBMIT, query=SubmitQuery, body=JobForm,
+            answers={201: view, 200: view}, problems=SUBMIT_PROBLEMS,
         ),
         ApiCall(
             "POST", "/api/v1/jobs/dry-run", "dryRunJob", "what would become of a job; nothing is written", ours.dry_run,
@@ -58,7 +48,7 @@ def submissions(backend: Backend) -> list[ApiCall]:
         ApiCall(
             "POST", "/submit", "firstSubmit", "submit a job, in the first version's words", quick=first,
             scope=Scope.SUBMIT, query=SubmitQuery, body=FirstJobForm,
-            answers={201: first_view, 200: first_view}, problems=PROBLEMS, tag="first version",
+            answers={201: first_view, 200: first_view}, problems=SUBMIT_PROBLEMS, tag="first version",
         ),
     ]  # fmt: skip
 
@@ -66,7 +56,7 @@ def submissions(backend: Backend) -> list[ApiCall]:
 class SubmitJob:
     """POST of one job. A bare ASGI endpoint, with nothing between it and the server: this is where speed counts."""
 
-    def __init__(self, backend: Backend, form: type[JobForm], answer: ShapeAnswer) -> None:
+    def __init__(self, backend: Backend, form: type[JobForm], answer: Shape) -> None:
         self._backend = backend
         self._reader = FormReader(form)
         self._answer = answer
@@ -148,7 +138,7 @@ def submitted(
 async def warnings_of(backend: Backend, job: NewJob, state: JobState | None, warnings: list[str]) -> list[str]:
     """What to say of a job that stands so: of one that waits for nobody any more, not what it would wait for."""
     if state is None:
-        return [GONE]
+        return [NO_LONGER_KEPT]
     return [] if state in TERMINAL else [*warnings, *await backend.presence.missing(job.queue)]
 
 
@@ -158,6 +148,5 @@ def first_state(job: NewJob) -> JobState:
     return JobState.SCHEDULED if waits else JobState.QUEUED
 
 
-GONE: Final = "it was submitted before, and its record is no longer kept: how it ended is not known"
 _PLAIN = SubmitQuery()
 _WORDS = [priority.word for priority in Priority]

@@ -16,9 +16,9 @@ from boltq.domain.states import JobState
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.calls import ApiCall
+from boltq.server.http.moments import rfc3339
 from boltq.server.http.query import read_query
-from boltq.server.queues.reading import QueueRow, World, look, serving_by_queue
-from boltq.server.views import jobs as views
+from boltq.server.queues.snapshot import QueueRow, QueuesSnapshot, read_snapshot, serving_by_queue
 
 WORST: Final = 8  # queues that are shown
 
@@ -119,9 +119,9 @@ class OverviewCalls:
         step, number = _BUCKETS[query.window]
         stats = await self._backend.read(Inspector.queues)
         workers = await self._backend.read(Inspector.workers)
-        world = await look(self._backend, _worst(stats, workers), workers)
+        snapshot = await read_snapshot(self._backend, _worst(stats, workers), workers)
         buckets = await self._backend.read(lambda inspector: inspector.series(seconds=step, buckets=number))
-        return json_response(_overview(stats, world, buckets, step, number))
+        return json_response(_overview(stats, snapshot, buckets, step, number))
 
 
 def _worst(queues: Sequence[QueueStats], workers: Sequence[WorkerInfo]) -> list[QueueStats]:
@@ -136,15 +136,15 @@ def _worst(queues: Sequence[QueueStats], workers: Sequence[WorkerInfo]) -> list[
 
 
 def _overview(
-    queues: Sequence[QueueStats], world: World, buckets: Sequence[Bucket], step: int, number: int
+    queues: Sequence[QueueStats], snapshot: QueuesSnapshot, buckets: Sequence[Bucket], step: int, number: int
 ) -> OverviewView:
     totals = {state: sum(getattr(stats, state) for stats in queues) for state in JobState}
-    last = world.now // 1_000 // step * step
+    last = snapshot.now // 1_000 // step * step
     series = _series(buckets, last - (number - 1) * step, step, number)
-    seconds = (number - 1) * step + world.now // 1_000 % step
+    seconds = (number - 1) * step + snapshot.now // 1_000 % step
     ever = sum(stats.completed_total for stats in queues)
     return OverviewView(
-        server_time=views.rfc3339(world.now),
+        server_time=rfc3339(snapshot.now),
         window_seconds=number * step,
         totals=totals,
         rates=RatesView(
@@ -155,10 +155,10 @@ def _overview(
         wait_ms=_percentiles(buckets, "wait"),
         run_ms=_percentiles(buckets, "run"),
         series=series,
-        queues=[world.row(name) for name in world.stats],
-        workers=_workers(world.workers),
+        queues=[snapshot.row(name) for name in snapshot.stats],
+        workers=_workers(snapshot.workers),
         first_run=FirstRunView(
-            worker_seen=bool(world.workers), job_seen=ever > 0 or any(totals.values()), job_done=ever > 0
+            worker_seen=bool(snapshot.workers), job_seen=ever > 0 or any(totals.values()), job_done=ever > 0
         ),
     )
 

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.inspector import Bucket, Inspector, QueueStats, WorkerInfo
+from boltq.broker.inspector import Inspector, QueueStats
 from boltq.broker.operations import MAX_ITEMS, Action
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob, NotFound
@@ -21,19 +21,18 @@ from boltq.server.http.answers import json_response
 from boltq.server.http.body import read_form
 from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
+from boltq.server.http.moments import rfc3339
 from boltq.server.http.query import Cursor, Limit, NoQuery, read_query
-from boltq.server.jobs.operations import OperationView, begin
 from boltq.server.journal import Reason, ReasonForm, note, reason_of
-from boltq.server.system.workers import StateText
+from boltq.server.operations import begin
+from boltq.server.queues.snapshot import QueueRow, ServingView, read_snapshot, read_snapshot_of
 from boltq.server.views import jobs as views
+from boltq.server.views.common import Rights
+from boltq.server.views.operations import OperationView
 
 MAX_PURGED = MAX_ITEMS  # jobs of one purge
 HEAD: Final = 5  # jobs that are shown of what comes next
 SAMPLE: Final = 1_000  # waiting jobs whose types are counted
-RATE_STEP: Final = 10  # seconds a bucket
-RATE_BUCKETS: Final = 7  # the one that is not over yet, and a minute before it
-
-Rate = Annotated[float, msgspec.Meta(description="a second, over the last minute")]
 
 
 class QueuesQuery(msgspec.Struct, kw_only=True):
@@ -63,36 +62,6 @@ class PurgeForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ]
     confirm: Annotated[str, msgspec.Meta(description="the name of the queue, once more")]
     reason: Reason | None = None
-
-
-class PauseView(msgspec.Struct, kw_only=True):
-    """Who paused a queue, why, and when."""
-
-    by: str | None
-    reason: str | None
-    at: str | None
-
-
-class DepthView(msgspec.Struct, kw_only=True):
-    """How many jobs stand in each state; of those that have ended, how many are kept."""
-
-    blocked: int
-    scheduled: int
-    queued: int
-    running: int
-    retrying: int
-    completed: int
-    dead: int
-    cancelled: int
-
-
-class PriorityView(msgspec.Struct, kw_only=True):
-    """The queued jobs by priority; `parked` are those of a type that no worker knew."""
-
-    high: int
-    normal: int
-    low: int
-    parked: int
 
 
 class StatsRow(msgspec.Struct, kw_only=True):
@@ -126,25 +95,6 @@ class StatsView(msgspec.Struct, kw_only=True):
     totals: dict[JobState, int]
 
 
-class QueueRow(msgspec.Struct, kw_only=True):
-    """A queue."""
-
-    name: str
-    state: Annotated[
-        Literal["running", "paused", "no_workers"],
-        msgspec.Meta(description="no_workers: none is up that serves it"),
-    ]
-    paused: PauseView | None
-    depth: DepthView
-    by_priority: PriorityView
-    oldest_ms: Annotated[int | None, msgspec.Meta(description="how long its oldest queued job has waited")]
-    in_per_s: Rate
-    out_per_s: Annotated[Rate, msgspec.Meta(description="jobs completed or dead a second, over the last minute")]
-    workers: Annotated[int, msgspec.Meta(description="workers that are up and serve it")]
-    slots: Annotated[int, msgspec.Meta(description="of these workers; they may serve other queues, too")]
-    limit: Annotated[int | None, msgspec.Meta(description="how many jobs may wait; null: as the settings say")]
-
-
 class QueuesView(msgspec.Struct, kw_only=True):
     """One page of queues, by name; `next_cursor` is null at the end."""
 
@@ -165,15 +115,6 @@ class TypesView(msgspec.Struct, kw_only=True):
     items: list[TypeCount]
     examined: Annotated[int, msgspec.Meta(description=f"jobs that were looked at, at most {SAMPLE}")]
     complete: Annotated[bool, msgspec.Meta(description="whether these are all")]
-
-
-class ServingView(msgspec.Struct, kw_only=True):
-    """A worker that serves a queue."""
-
-    id: str
-    state: StateText
-    slots: int | None
-    running: int | None
 
 
 class QueueDetail(QueueRow, kw_only=True):
@@ -238,9 +179,9 @@ class QueueCalls:
         if after and limits.bad_name(after):
             raise InvalidJob([("/cursor", "not a cursor of ours")])
         found = await self._backend.read(lambda inspector: inspector.queues_after(after, most + 1))
-        world = await look(self._backend, found[:most])
+        snapshot = await read_snapshot(self._backend, found[:most])
         following = found[most - 1].name if len(found) > most else None
-        return json_response(QueuesView(items=[world.row(name) for name in world.stats], next_cursor=following))
+        return json_response(QueuesView(items=[snapshot.row(name) for name in snapshot.stats], next_cursor=following))
 
     async def stats(self, request: Request) -> Response:
         """Count the jobs of every queue, and of all of them, by state."""
@@ -252,14 +193,16 @@ class QueueCalls:
         """Show a queue: its numbers, what comes next in it, a sample of the types that wait, its workers."""
         read_query(request, NoQuery)
         queue = queue_of(request)
-        world = await look_at(self._backend, queue)
-        if queue not in world.stats:
+        snapshot = await read_snapshot_of(self._backend, queue)
+        if queue not in snapshot.stats:
             raise NotFound(f"no queue {queue}: nothing was ever submitted to it")
         jobs, complete = await self._sample(queue)
-        row = msgspec.structs.asdict(world.row(queue))
-        rights = views.Rights.of(caller_of(request))
+        row = msgspec.structs.asdict(snapshot.row(queue))
+        rights = Rights.of(caller_of(request))
         head = [views.summary(job, rights) for job in jobs[:HEAD]]
-        return json_response(QueueDetail(**row, by_type=_types(jobs, complete), head=head, served_by=world.who(queue)))
+        return json_response(
+            QueueDetail(**row, by_type=_types(jobs, complete), head=head, served_by=snapshot.who(queue))
+        )
 
     async def limit(self, request: Request) -> Response:
         """Bound how many jobs may wait in a queue; what waits already stays."""
@@ -267,7 +210,7 @@ class QueueCalls:
         form = await read_form(request, LimitForm)
         await self._backend.broker.limit(queue, form.max_depth or 0)
         await note(self._backend, request, "queue.limit", queue, reason_of(request, None))
-        return json_response((await look_at(self._backend, queue)).row(queue))
+        return json_response((await read_snapshot_of(self._backend, queue)).row(queue))
 
     async def pause(self, request: Request) -> Response:
         """Start no more jobs of a queue until it is resumed; what runs goes on."""
@@ -311,30 +254,6 @@ class QueueCalls:
         return jobs, cursor is None
 
 
-async def look(backend: Backend, queues: Sequence[QueueStats], workers: Sequence[WorkerInfo] | None = None) -> "World":
-    """What else is known of these queues; the workers, unless they are known. Raises StoreUnavailable."""
-    if workers is None:
-        workers = await backend.read(Inspector.workers)
-    stats = {one.name: one for one in queues}
-    buckets = await backend.read(lambda it: it.queue_series(list(stats), seconds=RATE_STEP, buckets=RATE_BUCKETS))
-    serving = serving_by_queue(workers)
-    return World(stats, workers, serving, buckets, await backend.read(Inspector.now_ms))
-
-
-async def look_at(backend: Backend, queue: str) -> "World":
-    """All that is known of one queue; its world is empty when there is none of that name."""
-    return await look(backend, await backend.read(lambda inspector: inspector.queues([queue])))
-
-
-def serving_by_queue(workers: Sequence[WorkerInfo]) -> dict[str, list[WorkerInfo]]:
-    """The workers that are up, by the queues that they serve."""
-    found: dict[str, list[WorkerInfo]] = {}
-    for worker in workers:
-        for queue in worker.queues if worker.state == "up" else ():
-            found.setdefault(queue, []).append(worker)
-    return found
-
-
 def queue_of(request: Request) -> str:
     """The queue that the path names. Raises InvalidJob."""
     name: str = request.path_params["queue"]
@@ -353,53 +272,6 @@ def _check_purge(queue: str, form: PurgeForm) -> None:
         raise InvalidJob(mistakes)
 
 
-class World(NamedTuple):
-    """All that is known of some queues at one moment."""
-
-    stats: dict[str, QueueStats]  # by name, in order
-    workers: Sequence[WorkerInfo]
-    serving: dict[str, list[WorkerInfo]]
-    buckets: dict[str, list[Bucket]]
-    now: int  # ms
-
-    def row(self, name: str) -> QueueRow:
-        """A queue's numbers."""
-        stats = self.stats[name]
-        serving = self.serving.get(name, [])
-        return QueueRow(
-            name=name,
-            state="paused" if stats.paused else "running" if serving else "no_workers",
-            paused=_pause(stats),
-            depth=DepthView(**{state.value: getattr(stats, state) for state in JobState}),
-            by_priority=PriorityView(high=stats.high, normal=stats.normal, low=stats.low, parked=stats.parked),
-            oldest_ms=max(0, self.now - stats.oldest_queued_at) if stats.oldest_queued_at else None,
-            in_per_s=self._rate(name, "submitted", "replayed"),
-            out_per_s=self._rate(name, "completed", "dead"),
-            workers=len(serving),
-            slots=sum(worker.info.get("slots", 0) for worker in serving),
-            limit=stats.limit,
-        )
-
-    def who(self, name: str) -> list[ServingView]:
-        """The workers that serve it."""
-        return [
-            ServingView(id=one.id, state=one.state, slots=one.info.get("slots"), running=one.vitals.get("running"))
-            for one in self.workers
-            if name in one.queues
-        ]
-
-    def _rate(self, name: str, *what: str) -> float:
-        seconds = (RATE_BUCKETS - 1) * RATE_STEP + (self.now // 1_000) % RATE_STEP
-        number = sum(bucket.counts.get(word, 0) for bucket in self.buckets[name] for word in what)
-        return round(number / seconds, 6)
-
-
-def _pause(stats: QueueStats) -> PauseView | None:
-    if not stats.paused:
-        return None
-    return PauseView(by=stats.paused_by, reason=stats.paused_reason, at=views.rfc3339(stats.paused_at))
-
-
 def _types(jobs: Sequence[JobRecord], complete: bool) -> TypesView:  # noqa: FBT001 - one call site
     counts = Counter(job.type for job in jobs)
     items = [TypeCount(type=name, queued=number) for name, number in counts.most_common()]
@@ -408,7 +280,7 @@ def _types(jobs: Sequence[JobRecord], complete: bool) -> TypesView:  # noqa: FBT
 
 def _stats(stats: QueueStats) -> StatsRow:
     fields = {name: getattr(stats, name) for name in StatsRow.__struct_fields__}
-    return StatsRow(**fields | {"oldest_queued_at": views.rfc3339(stats.oldest_queued_at)})
+    return StatsRow(**fields | {"oldest_queued_at": rfc3339(stats.oldest_queued_at)})
 
 
 def _totals(queues: list[QueueStats]) -> dict[JobState, int]:

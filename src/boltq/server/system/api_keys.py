@@ -17,9 +17,9 @@ from boltq.server.http.answers import json_response
 from boltq.server.http.body import read_form
 from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
+from boltq.server.http.moments import rfc3339
 from boltq.server.http.query import NoQuery, read_query
 from boltq.server.journal import note, reason_of
-from boltq.server.views.jobs import rfc3339
 
 # The schemas say what is checked elsewhere, in better words.
 ScopeWord = Annotated[

@@ -26,8 +26,8 @@ from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
+from boltq.server.http.moments import rfc3339
 from boltq.server.http.query import Limit, NoQuery, read_query
-from boltq.server.views import jobs as views
 from boltq.settings import Settings
 
 VERSION: Final = metadata.version("boltq")
@@ -205,7 +205,7 @@ class SystemCalls:
         now = await self._backend.read(Inspector.now_ms)
         view = MetaView(
             version=VERSION,
-            server_time=views.rfc3339(now),
+            server_time=rfc3339(now),
             namespace=layout.namespace,
             partitions=layout.partitions,
             caller=CallerView(name=caller.name, scopes=[str(scope) for scope in caller.scopes]),
@@ -303,7 +303,7 @@ async def _round_trip(backend: Backend) -> float:
 
 def _entry(entry: Entry) -> EntryView:
     fields = msgspec.structs.asdict(entry)
-    return EntryView(**fields | {"at": views.rfc3339(entry.at)})
+    return EntryView(**fields | {"at": rfc3339(entry.at)})
 
 
 def _check(check: Check) -> CheckView:

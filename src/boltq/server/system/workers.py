@@ -6,7 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.inspector import Inspector, WorkerInfo, WorkerState
+from boltq.broker.inspector import Inspector, WorkerInfo
 from boltq.broker.scripts import UNCOUNTED
 from boltq.domain.errors import NotFound
 from boltq.domain.filters import JobFilter
@@ -18,17 +18,11 @@ from boltq.server.http.answers import json_response
 from boltq.server.http.body import read_form
 from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
+from boltq.server.http.moments import rfc3339
 from boltq.server.http.query import NoQuery, read_query
 from boltq.server.journal import ReasonForm, note, reason_of
 from boltq.server.views import jobs as views
-
-StateText = Annotated[
-    WorkerState,
-    msgspec.Meta(
-        description="draining: claims nothing more. stopping: was told to end."
-        " stale: its lease has run out; what it holds will be taken back"
-    ),
-]
+from boltq.server.views.common import Rights, WorkerStateText
 
 MAX_RUNNING: Final = 100  # jobs of a worker that are shown
 _MAX_CHARS: Final = 200  # of a worker's id
@@ -39,7 +33,7 @@ class WorkerView(msgspec.Struct, kw_only=True):
     """A worker. What it did not say of itself is null."""
 
     id: str
-    state: StateText
+    state: WorkerStateText
     since: Annotated[str, msgspec.Meta(description="when it registered")]
     lease_ends_at: Annotated[str, msgspec.Meta(description="when it is believed dead unless it is heard of before")]
     queues: list[str]
@@ -118,7 +112,7 @@ class WorkerCalls:
         read_query(request, NoQuery)
         worker = await self._find(_id(request))
         jobs, complete = await self._running(worker)
-        rights = views.Rights.of(caller_of(request))
+        rights = Rights.of(caller_of(request))
         summaries = [views.summary(job, rights) for job in jobs]
         view = msgspec.structs.asdict(worker_view(worker))
         return json_response(WorkerDetail(**view, running_jobs=summaries, running_jobs_complete=complete))
@@ -168,8 +162,8 @@ def worker_view(worker: WorkerInfo) -> WorkerView:
     return WorkerView(
         id=worker.id,
         state=worker.state,
-        since=views.rfc3339(worker.since),
-        lease_ends_at=views.rfc3339(worker.lease_ends_at),
+        since=rfc3339(worker.since),
+        lease_ends_at=rfc3339(worker.lease_ends_at),
         queues=worker.queues,
         types=worker.types,
         host=info.get("host"),

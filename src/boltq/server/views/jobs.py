@@ -1,23 +1,15 @@
 """What goes out, as msgspec structs: jobs, queues and workers as they are shown."""
 
-from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 
 from boltq.domain.job import RUN_ENDS, JobRecord, Run, StepPlace
 from boltq.domain.outcome import JobError, error_of
-from boltq.domain.scopes import Scope
 from boltq.domain.states import TERMINAL, JobState, action_reasons
-from boltq.server.http.caller import Caller
-
-
-class MistakeView(msgspec.Struct):
-    """One thing that is wrong."""
-
-    pointer: Annotated[str, msgspec.Meta(description="JSON pointer (RFC 6901) to the field")]
-    detail: str
+from boltq.server.http.moments import rfc3339
+from boltq.server.views.common import ALL_RIGHTS, NO_RIGHT, ActionView, Rights, WhyView, raw_or_none
 
 
 class SubmittedView(msgspec.Struct, kw_only=True):
@@ -40,22 +32,6 @@ class FirstSubmittedView(msgspec.Struct, kw_only=True, omit_defaults=True):
     status: str
     created: bool
     warnings: list[str] = []
-
-
-class ActionView(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that may be done to a job, or why it may not."""
-
-    name: str
-    allowed: bool
-    reason: str | None = None
-
-
-class WhyView(msgspec.Struct, kw_only=True):
-    """Why a job stands where it stands."""
-
-    code: str
-    text: str
-    until: Annotated[str | None, msgspec.Meta(description="when that ends by itself, where this is known")] = None
 
 
 class RunView(msgspec.Struct, kw_only=True):
@@ -178,21 +154,6 @@ class LogView(msgspec.Struct):
     next_after: int | None
 
 
-class Rights(NamedTuple):
-    """What a caller may see of a job, and do to it."""
-
-    payload: bool = True
-    operate: bool = True
-
-    @classmethod
-    def of(cls, caller: Caller) -> "Rights":
-        """The rights of a caller."""
-        return cls(caller.grants.allow(Scope.PAYLOAD), caller.grants.allow(Scope.OPERATE))
-
-
-ALL_RIGHTS: Final = Rights()
-
-
 def summary(job: JobRecord, rights: Rights = ALL_RIGHTS) -> JobSummary:
     """A job for a list."""
     error = msgspec.structs.replace(error_of(job.error), traceback="") if job.error and rights.payload else None
@@ -228,17 +189,6 @@ def actions_of(state: JobState, workflow_id: str | None, *, operate: bool = True
     if state not in TERMINAL:
         refused["delete"] = f"{belongs}cancel that"
     return [ActionView(name=a.name, allowed=False, reason=refused[a.name]) if a.name in refused else a for a in actions]
-
-
-def rfc3339(millis: int | None) -> Any:
-    """Milliseconds since 1970 as text in UTC; None stays None."""
-    if millis is None:
-        return None
-    return (_EPOCH + timedelta(milliseconds=millis)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-NO_RIGHT: Final = f"this needs the scope {Scope.OPERATE}"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _common(job: JobRecord, rights: Rights) -> dict[str, Any]:
@@ -304,8 +254,3 @@ def _run(run: Run, seen: bool) -> RunView:  # noqa: FBT001 - the one call is abo
         category=error_of(run.error).category if run.error else None,
         error=error,
     )
-
-
-def raw_or_none(text: str | None) -> msgspec.Raw | None:
-    """JSON text as it is; None stays None."""
-    return None if text is None else msgspec.Raw(text)

@@ -27,7 +27,7 @@ from boltq.server.http.calls import ApiCall
 from boltq.server.http.problems import Problem
 from boltq.server.http.query import NoQuery, read_query
 from boltq.server.journal import Reason, ReasonForm, note, read_reason, reason_of
-from boltq.server.views.jobs import Rights
+from boltq.server.views.common import Rights
 from boltq.server.workflows import views
 from boltq.server.workflows.forms import MAX_BYTES, check_raw, check_types, queues_of
 from boltq.server.workflows.reading import PATH, workflow_of

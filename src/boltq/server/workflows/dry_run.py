@@ -13,7 +13,7 @@ from boltq.domain.scopes import Scope
 from boltq.domain.workflow.plan import Plan, all_steps, describe
 from boltq.server.backend import Backend
 from boltq.server.http.caller import Caller
-from boltq.server.views.jobs import MistakeView
+from boltq.server.http.mistakes import MistakeView
 from boltq.server.why import Surroundings
 from boltq.server.workflows.forms import queues_of
 

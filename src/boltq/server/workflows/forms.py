@@ -16,7 +16,7 @@ from boltq.domain.workflow.uses import needs_filling
 from boltq.server.backend import Backend
 from boltq.server.http.body import BOM, check_readable, malformed, repeated_in, repeated_key
 from boltq.server.http.guard import Headers
-from boltq.server.jobs.forms import read_key
+from boltq.server.http.submissions import read_key
 
 MAX_BYTES: Final = MAX_WORKFLOW_BYTES
 """Of the whole body."""

@@ -22,13 +22,13 @@ from boltq.server.http.answers import json_response
 from boltq.server.http.body import BOM, read_body
 from boltq.server.http.caller import Caller, caller_of
 from boltq.server.http.calls import ApiCall
+from boltq.server.http.mistakes import Mistakes
+from boltq.server.http.moments import Since, read_since
 from boltq.server.http.problems import UNKNOWN_OUTCOME, Problem
 from boltq.server.http.query import Cursor, Limit, NoQuery, WorkflowId, read_query
+from boltq.server.http.submissions import NO_LONGER_KEPT, SUBMIT_PROBLEMS, SubmitQuery
 from boltq.server.http.waiters import Wait
-from boltq.server.jobs.forms import Mistakes
-from boltq.server.jobs.reading import Since, read_since
-from boltq.server.jobs.submit import GONE, PROBLEMS, SubmitQuery
-from boltq.server.views.jobs import Rights
+from boltq.server.views.common import Rights
 from boltq.server.workflows import views
 from boltq.server.workflows.dry_run import (
     WorkflowDryRunView,
@@ -105,7 +105,7 @@ class WorkflowCalls:
             ApiCall(
                 "POST", PATH, "submitWorkflow", "submit a workflow",
                 self.submit, scope=Scope.SUBMIT, query=SubmitQuery, body=WorkflowForm,
-                answers={201: submitted, 200: submitted}, problems=PROBLEMS, tag=tag,
+                answers={201: submitted, 200: submitted}, problems=SUBMIT_PROBLEMS, tag=tag,
             ),
             ApiCall(
                 "POST", f"{PATH}/dry-run", "dryRunWorkflow", "what would become of a workflow; nothing is written",
@@ -157,7 +157,7 @@ class WorkflowCalls:
             state=state,
             created=found.created,
             steps=len(all_steps(plan)),
-            warnings=[*warnings_of(unserved), *([GONE] if state is None else [])],
+            warnings=[*warnings_of(unserved), *([NO_LONGER_KEPT] if state is None else [])],
         )
         answer = json_response(view, 201 if found.created else 200)
         answer.headers["Location"] = f"{PATH}/{found.id}"

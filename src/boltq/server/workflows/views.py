@@ -22,7 +22,8 @@ from boltq.domain.workflow.form import FailurePolicy, StepKind
 from boltq.domain.workflow.plan import Group, PlannedStep, Rule, describe
 from boltq.domain.workflow.states import ENDED, StepState, WorkflowState
 from boltq.domain.workflow.uses import Use, uses_in, value_of
-from boltq.server.views.jobs import NO_RIGHT, ActionView, Rights, raw_or_none, rfc3339
+from boltq.server.http.moments import rfc3339
+from boltq.server.views.common import NO_RIGHT, ActionView, Rights, raw_or_none
 
 EndingText = Annotated[
     Literal["cancelled", "timed_out"] | None, msgspec.Meta(description="why it ends, or ended, before its time")

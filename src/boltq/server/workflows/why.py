@@ -17,7 +17,8 @@ from boltq.domain.workflow.plan import PlannedStep
 from boltq.domain.workflow.progress import cause_of, first_failure, waits_for
 from boltq.domain.workflow.states import ENDED, StepState, WorkflowState
 from boltq.server.backend import Backend
-from boltq.server.views.jobs import Rights, WhyView, rfc3339
+from boltq.server.http.moments import rfc3339
+from boltq.server.views.common import Rights, WhyView
 from boltq.server.why import Surroundings, explain, explain_queued
 from boltq.server.workflows.views import why_text
 
