@@ -1,12 +1,9 @@
-"""Runs one job: decodes its data, calls the function, and turns what happened into an Outcome. It writes nothing."""
+"""Runs one job where its task wants it: on the event loop, in a thread, in a process. It writes nothing."""
 
 import asyncio
 import concurrent.futures
 import contextlib
 import contextvars
-import inspect
-import math
-import os
 import types
 from collections.abc import Awaitable, Coroutine, Generator
 from typing import Any
@@ -14,26 +11,11 @@ from typing import Any
 import msgspec
 
 from boltq.domain.context import enter_job
-from boltq.domain.limits import MAX_DELAY_SECONDS
-from boltq.domain.outcome import (
-    Cancel,
-    Cancelled,
-    Category,
-    Completed,
-    Failed,
-    JobError,
-    Outcome,
-    Released,
-    RetryLater,
-    Snooze,
-    Snoozed,
-    class_name_of,
-    describe,
-    text_of,
-)
+from boltq.domain.outcome import Category, Completed, Failed, Outcome, describe
 from boltq.domain.parameters import result_json
-from boltq.domain.retry import RetryPolicy
 from boltq.domain.workflow.prepare import RunJob
+from boltq.worker import forks
+from boltq.worker.outcomes import call, outcome_of, stopped
 from boltq.worker.processes import ProcessPool
 from boltq.worker.run import CANCEL, MayBegin, Run, anything_goes
 from boltq.worker.steps import Steps
@@ -88,7 +70,7 @@ class Executor:
     async def _run_on_loop(self, run: Run) -> Ended:
         slot = asyncio.current_task(self._loop)  # without being told the loop, it asks the system for our number
         assert slot is not None  # noqa: S101 - for the type checker
-        run.began, run.slot, home = True, slot, _forks
+        run.began, run.slot, home = True, slot, forks.number
         context = self._context.copy()
         try:
             work, found = context.run(_first_step, run)
@@ -102,8 +84,8 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - the one place that catches everything: around a function
             return outcome_of(error, run.task.retry), None
         finally:
-            if home != _forks:
-                _end_copy()
+            if home != forks.number:
+                forks.end_copy()
             run.slot = None
             if slot.cancelling():
                 await self._absorb_cancel(slot)
@@ -174,88 +156,6 @@ def _within(context: contextvars.Context, work: Coroutine[Any, Any, Any], awaite
             awaited = context.run(step, told)
         except StopIteration as end:
             return context.run(result_json, end.value)
-
-
-def call(run: Run) -> Outcome:
-    """Run a plain function in this thread."""
-    enter_job(run.context)
-    task, home = run.task, _forks
-    try:
-        args, kwargs = task.parameters.unpack(run.job.data)
-        if task.parameters.wants_context:
-            args = (run.context(), *args)
-        result = task.function(*args, **kwargs)
-        if inspect.iscoroutine(result):  # a coroutine function in a process of its own
-            result = asyncio.run(result)
-        return Completed(result_json(result))
-    except BaseException as error:  # noqa: BLE001 - around a function
-        return outcome_of(error, task.retry)
-    finally:
-        if home != _forks:
-            _end_copy()
-
-
-_forks = 0  # of which this process is the child; whoever asks the system for its number at each job pays for that
-
-
-def _note_fork() -> None:
-    global _forks  # noqa: PLW0603 - there is one process
-    _forks += 1
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_note_fork)
-
-
-def _end_copy() -> None:
-    """A function has forked, and its copy has come to its end as well: that must not speak and work in our name."""
-    os._exit(0)
-
-
-def outcome_of(error: BaseException, policy: RetryPolicy) -> Outcome:
-    """What an exception of a function means for its job, whatever the exception itself does when it is looked at."""
-    try:
-        return _outcome_of(error, policy)
-    except BaseException as broken:  # noqa: BLE001 - it is a user's object: its properties may raise anything
-        message = f"(looking at this error raised {class_name_of(broken)}: {text_of(broken)})"
-        return Failed(JobError(class_name_of(error), message, Category.UNKNOWN, fingerprint="unreadable"))
-
-
-def _outcome_of(error: BaseException, policy: RetryPolicy) -> Outcome:
-    match error:
-        case Snooze(delay=delay):
-            return Snoozed(_pause(delay))
-        case Cancel():
-            return Cancelled(text_of(error) or "cancelled")
-        case RetryLater(delay=delay):
-            pause = None if delay is None else _pause(delay)
-            return Failed(describe(error, policy.category_of(error)), retry_after=pause)
-        case _:
-            return Failed(describe(error, policy.category_of(error)))
-
-
-def _pause(seconds: float) -> float:
-    """A pause within bounds. Raises ValueError, TypeError for what is no number."""
-    if math.isnan(seconds):
-        raise ValueError("not a number of seconds")
-    return min(max(0.0, float(seconds)), MAX_DELAY_SECONDS)
-
-
-def stopped(run: Run) -> Outcome:
-    """The outcome of a run that was interrupted."""
-    match run.stop_reason:
-        case "timeout":
-            return timed_out(run)
-        case "cancel":
-            return Cancelled("cancelled", began=run.began)
-        case _:
-            return Released(began=run.began)
-
-
-def timed_out(run: Run) -> Failed:
-    """The outcome of a run that took longer than it may."""
-    message = f"ran longer than its timeout of {run.timeout:g} s"
-    return Failed(JobError("JobTimeout", message, Category.TIMEOUT, fingerprint="timeout"))
 
 
 def _pass_on(done: "concurrent.futures.Future[Outcome]", ended: "asyncio.Future[Outcome]") -> None:

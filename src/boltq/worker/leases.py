@@ -16,7 +16,7 @@ from boltq.broker.broker import SyncBroker
 from boltq.broker.calls import Beat, Mark
 from boltq.broker.outage import Outage
 from boltq.domain.errors import BoltQError, UnknownWorker
-from boltq.worker.executor import timed_out
+from boltq.worker.outcomes import timed_out
 from boltq.worker.run import TIMEOUT, Run, settling_of
 
 log = logging.getLogger(__name__)

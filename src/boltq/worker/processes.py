@@ -43,6 +43,7 @@ from boltq.domain.outcome import (
     text_of,
 )
 from boltq.portal import CHILD
+from boltq.worker.outcomes import call
 from boltq.worker.parents import Asked
 from boltq.worker.run import CANCEL, LOST, SHUTDOWN, TIMEOUT, MayBegin, Run, anything_goes
 
@@ -321,8 +322,6 @@ class _Line:
 
 
 def _carry_out(order: Order, line: _Line) -> Report:
-    from boltq.worker.executor import call  # noqa: PLC0415 - executor imports this module
-
     def tell(_run: Run, fraction: float | None, text: str, log_line: str | None) -> None:
         line.tell((fraction, text, log_line))
 
