@@ -5,7 +5,7 @@ from machine import World
 
 from boltq.broker.broker import Knobs
 from boltq.domain import limits
-from boltq.domain.job import Run
+from boltq.domain.job import PastRun
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ async def test_each_run_says_who_when_and_why(desk) -> None:
     (job,) = await desk.claim()
     await desk.settle([job], "dead", text='{"class":"F"}')
     assert (await desk.inspector.job(job_id)).runs == [
-        Run(1, 1, "w", began, began + 70, "failed", '{"class":"E"}'),
-        Run(2, 2, "w", began + 100, began + 100, "snoozed"),
-        Run(2, 3, "w", began + 110, began + 110, "failed", '{"class":"F"}'),
+        PastRun(1, 1, "w", began, began + 70, "failed", '{"class":"E"}'),
+        PastRun(2, 2, "w", began + 100, began + 100, "snoozed"),
+        PastRun(2, 3, "w", began + 110, began + 110, "failed", '{"class":"F"}'),
     ]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from boltq.domain.job import NO_SPEC, JobRecord, Priority, Run, Spec, StepPlace
+from boltq.domain.job import NO_SPEC, JobRecord, PastRun, Priority, Spec, StepPlace
 from boltq.domain.states import JobState
 
 
@@ -50,7 +50,7 @@ def record(
         created_by=created_by or None,
         replay_of=replay_of or None,
         replays=replays.split(),
-        runs=msgspec.convert(runs, list[Run]),
+        runs=msgspec.convert(runs, list[PastRun]),
         workflow_id=flow.partition(" ")[0] or None,
         step=StepPlace(place[0], place[1], place[2] or None) if place else None,
     )

@@ -164,7 +164,7 @@ RUN_ENDS: Final[dict[str, str]] = {
 """How a run can end that does not complete its job, and why."""
 
 
-class Run(msgspec.Struct, frozen=True, array_like=True):
+class PastRun(msgspec.Struct, frozen=True, array_like=True):
     """A run that began and did not complete its job. Times in milliseconds."""
 
     attempt: int  # its number; a run that was snoozed or lost did not use it up
@@ -216,7 +216,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str | None = None
     replay_of: str | None = None  # the job that this one was made from
     replays: list[str] = []  # the newest jobs that were made from this one, the newest last
-    runs: list[Run] = []  # the newest runs that did not complete it, the newest last
+    runs: list[PastRun] = []  # the newest runs that did not complete it, the newest last
     workflow_id: str | None = None  # of which it is a step
     step: StepPlace | None = None  # of a workflow; lists leave it out
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from boltq.domain.job import RUN_ENDS, JobRecord, Run, StepPlace
+from boltq.domain.job import RUN_ENDS, JobRecord, PastRun, StepPlace
 from boltq.domain.outcome import JobError, error_of
 from boltq.domain.states import TERMINAL, JobState, action_reasons
 from boltq.server.http.moments import rfc3339
@@ -241,7 +241,7 @@ def _workflow(place: StepPlace | None) -> JobStepView | None:
     return JobStepView(id=place.workflow_id, step=place.step, item=place.item) if place else None
 
 
-def _run(run: Run, seen: bool) -> RunView:  # noqa: FBT001 - the one call is above
+def _run(run: PastRun, seen: bool) -> RunView:  # noqa: FBT001 - the one call is above
     error: Any = raw_or_none(run.error or None) if seen else None
     return RunView(
         attempt=run.attempt,
