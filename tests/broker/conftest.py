@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
-from machine import World
+from model.world import World
 
 from boltq.broker.broker import Broker, Knobs
 from boltq.broker.calls import Settling

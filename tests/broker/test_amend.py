@@ -1,7 +1,7 @@
 """A waiting job is changed: what it carries, its priority, its time."""
 
 import pytest
-from machine import World, long_lists
+from model.world import World, long_lists
 
 from boltq.broker.broker import Verdict
 from boltq.broker.events import follow

@@ -1,7 +1,7 @@
 """Only a run that began can be poison: of a suspect its worker tells; a first loss is a doubt, and buries nothing."""
 
 import pytest
-from machine import World
+from model.world import World
 
 from boltq.broker.broker import Knobs
 from boltq.domain.errors import LeaseLost

@@ -1,4 +1,4 @@
-from machine import World
+from model.world import World
 
 
 def test_every_state(world: World) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from machine import World
+from model.world import World
 
 from boltq.broker.broker import Broker
 from boltq.broker.calls import Settling

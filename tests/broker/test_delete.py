@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from machine import World
+from model.world import World
 
 from boltq.broker import calls
 from boltq.broker.broker import Broker, Verdict

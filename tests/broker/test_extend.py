@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-from machine import LEASE, World
+from model.job import LEASE
+from model.world import World
 
 
 def test_an_unknown_worker_is_told_so(world: World) -> None:

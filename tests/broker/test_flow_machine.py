@@ -1,10 +1,10 @@
-"""Lives of workflows on a real server, beside the rules: scripted and random ones (see support/flow_machine.py)."""
+"""Lives of workflows on a real server, beside the rules: scripted and random ones (see support/model)."""
 
 import pytest
-from flow_machine import REACHED, FlowMachine, FlowWorld, small_budget
 from flow_scenarios import FLOW_SCENARIOS, FlowScenario
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
+from model.flow_machine import REACHED, FlowMachine, FlowWorld, small_budget
 
 from boltq.domain.workflow.rerun import RerunMode
 from boltq.domain.workflow.states import StepState, WorkflowState

@@ -1,6 +1,7 @@
 """A worker that found nothing sleeps; what comes is claimed for it and put into its mailbox."""
 
-from machine import LEASE, World
+from model.job import LEASE
+from model.world import World
 
 from boltq.domain.job import NewJob
 

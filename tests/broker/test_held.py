@@ -1,4 +1,4 @@
-from machine import World
+from model.world import World
 
 
 def test_what_a_lost_answer_brought_is_found_and_given_back(world: World) -> None:

@@ -1,4 +1,4 @@
-from machine import World
+from model.world import World
 
 from boltq.broker.broker import Knobs
 from boltq.domain.errors import QueueFull

@@ -1,9 +1,11 @@
-"""Lives of a queue on a real server, beside an independent model (see support/machine.py): scripted and random ones."""
+"""Lives of a queue on a real server, beside an independent model (see support/model): scripted and random ones."""
 
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
-from machine import REACHED, Machine, World, long_lists
+from model.job import REACHED
+from model.machine import Machine
+from model.world import World, long_lists
 from scenarios import SCENARIOS, Scenario
 
 from boltq.domain.states import ACTIONS, ENTRIES, MOVES, JobState

@@ -1,4 +1,4 @@
-from machine import World
+from model.world import World
 
 from boltq.domain import limits
 

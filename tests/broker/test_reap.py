@@ -1,4 +1,5 @@
-from machine import LEASE, World
+from model.job import LEASE
+from model.world import World
 
 
 def live_on(world: World, *workers: str) -> None:

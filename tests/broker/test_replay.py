@@ -1,4 +1,4 @@
-from machine import World
+from model.world import World
 
 
 def test_only_dead_and_cancelled_jobs(world: World) -> None:

@@ -1,4 +1,4 @@
-from machine import World
+from model.world import World
 
 
 def test_sleepers_get_what_has_come_meanwhile(world: World) -> None:

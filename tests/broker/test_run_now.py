@@ -1,4 +1,4 @@
-from machine import World
+from model.world import World
 
 
 def test_only_what_waits_for_its_time(world: World) -> None:

@@ -1,7 +1,7 @@
 """What became of runs that did not complete their job is kept with it."""
 
 import pytest
-from machine import World
+from model.world import World
 
 from boltq.broker.broker import Knobs
 from boltq.domain import limits

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import redis
-from machine import REACHED, World
+from model.job import REACHED
+from model.world import World
 from servers import running_server
 
 from boltq import BoltQ, Settings

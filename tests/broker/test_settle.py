@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
 import pytest
-from machine import World
+from model.world import World
 
 from boltq.broker.calls import Settling
 

@@ -1,5 +1,5 @@
 import pytest
-from machine import World
+from model.world import World
 
 from boltq.broker.broker import Broker
 from boltq.broker.inspector import Inspector

@@ -42,7 +42,7 @@ def test_a_file_with_tests_is_read_as_pytest_does():
     assert {"test_its_tests_exist", "test_each_number_is_there_once_and_in_order"} <= found
     assert "named_in" not in found
     assert "TestBytes::test_the_stream_is_bounded_by_bytes" in named_in(ROOT / "tests/broker/test_events.py")
-    assert named_in(ROOT / "tests/support/machine.py") == set()  # pytest does not look there
+    assert named_in(ROOT / "tests/support/model/machine.py") == set()  # pytest does not look there
     assert named_in(ROOT / "tests/nowhere/test_x.py") == set()
 
 

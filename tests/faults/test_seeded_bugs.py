@@ -15,11 +15,13 @@ import redis.asyncio
 import scenarios
 from bugs import FLOW_BUGS, LUA_BUGS, OTHER_BUGS, LuaBug
 from flow_lives import MAP_OUTPUT, MAP_RAN, Life, a_map, audited
-from flow_machine import FlowMachine, FlowWorld, small_budget
 from hypothesis import Phase, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
-from machine import Broken, Machine, World, must
+from model.flow_machine import FlowMachine, FlowWorld, small_budget
+from model.job import Broken, must
+from model.machine import Machine
+from model.world import World
 
 from boltq.broker import broker as broker_module, calls
 from boltq.broker.broker import Broker, SyncBroker, repeated

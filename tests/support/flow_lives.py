@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import msgspec
-from machine import Broken, must
+from model.job import Broken, must
 
 from boltq.broker.broker import Broker
 from boltq.broker.calls import Settling, settling

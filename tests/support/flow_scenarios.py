@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from flow_machine import ENDS, Flow, FlowWorld, Held
 from flows import form_of, step
+from model.flow_machine import ENDS, Flow, FlowWorld, Held
 
 from boltq.domain.workflow.rerun import RerunMode
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from machine import LEASE, World
+from model.job import LEASE
+from model.world import World
 
 Scenario = Callable[[World], None]
 

@@ -1,4 +1,4 @@
-"""Workflows in the store, driven step by step in virtual time beside the domain's rules; machine.py does single jobs.
+"""Workflows in the store, driven step by step in virtual time beside the domain's rules; world.py does single jobs.
 
 `FlowWorld` has one method for each thing that can happen to a workflow. Each calls the broker, tells the domain what
 happened, and then compares: every step stands where the rules say, every job was released and has ended as often as it
@@ -18,7 +18,8 @@ import redis
 from flows import plan_of, random_form
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from machine import LEASE, Broken, any_number, must, pick
+from model.job import LEASE, Broken, must
+from model.machine import any_number, pick
 
 from boltq.broker.broker import Broker, Knobs
 from boltq.broker.calls import Settling
