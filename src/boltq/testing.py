@@ -41,9 +41,9 @@ from boltq.settings import Settings
 from boltq.worker.executor import Executor
 from boltq.worker.parents import reading
 from boltq.worker.processes import ProcessPool
-from boltq.worker.run import TIMEOUT, Beginnings, Run
+from boltq.worker.progress import Progress
+from boltq.worker.run import TIMEOUT, Run, RunFactory
 from boltq.worker.steps import Steps, control_task
-from boltq.worker.tellings import Tellings
 
 _LEASE_MS = 1_000 * 366 * 86_400_000  # nobody may lose a lease because a test turns the clock
 
@@ -68,9 +68,9 @@ class Inline:
         self._clock = clock
         self._processes = ProcessPool()
         self._executor = Executor(self._processes)
-        self._tellings = Tellings(line.broker)
+        self._progress = Progress(line.broker)
         self._steps = Steps(line.broker)
-        self._beginnings = Beginnings(app.settings, self._tellings.add, reading(line.broker))
+        self._factory = RunFactory(app.settings, self._progress.add, reading(line.broker))
         self._workers = itertools.count(1)
         self._next_due = 0  # when something waits for its time, or a workflow has none left; 0: nothing does
         self._turn = asyncio.Lock()
@@ -163,7 +163,7 @@ class Inline:
 
     async def _run(self, partition: int, worker: str, job: ClaimedJob) -> None:
         task = self._app.tasks.get(job.type) or control_task(self._app)
-        run = self._beginnings.run_of(partition, job, task)
+        run = self._factory.run_of(partition, job, task)
         run.worker = worker
         outcome = await self._in_a_task(self._outcome(run))
         if outcome is None:
@@ -192,7 +192,7 @@ class Inline:
         try:
             running = self._executor.run_step(run, self._steps) if run.is_step else self._executor.run(run)
             outcome, _ = await running
-            await self._tellings.settle_down(run)
+            await self._progress.flush(run)
             return outcome
         finally:
             alarm.cancel()

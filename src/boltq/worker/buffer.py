@@ -15,14 +15,14 @@ WORK_AHEAD: Final = 0.02  # seconds
 MOST: Final = 500  # more makes a batch no cheaper: its arguments leave the server's caches
 _WEIGHT: Final = 0.02  # of the newest run in the mean
 
-Item = tuple[int, ClaimedJob]  # partition, job
+BufferedJob = tuple[int, ClaimedJob]  # its partition, and what was claimed
 
 
 class Buffer:
     """Jobs between the fetchers and the slots."""
 
     def __init__(self, slots: int, on_low: Callable[[], object]) -> None:
-        self._items: deque[Item] = deque()
+        self._items: deque[BufferedJob] = deque()
         self._takers: deque[asyncio.Future[None]] = deque()
         self.slots = slots
         self.busy = 0  # slots with a job
@@ -35,7 +35,7 @@ class Buffer:
     def __len__(self) -> int:
         return len(self._items)
 
-    def add(self, items: list[Item]) -> None:
+    def add(self, items: list[BufferedJob]) -> None:
         """Put jobs at the end, and wake as many slots."""
         self._items.extend(items)
         self._most = min(MOST + self.slots, self._most + len(items))
@@ -48,7 +48,7 @@ class Buffer:
                 taker.set_result(None)
                 takers -= 1
 
-    async def take(self) -> Item:
+    async def take(self) -> BufferedJob:
         """The next job; waits for one."""
         while not self._items:
             self._on_low()
@@ -82,12 +82,12 @@ class Buffer:
         missing = wanted - len(self._items)
         return missing if missing * 2 >= wanted and missing > 0 else 0
 
-    def excess(self) -> list[Item]:
+    def excess(self) -> list[BufferedJob]:
         """Take out what is hoarded since jobs became slow: far more than is worth having."""
         keep = self.ahead() * 4 + self.slots
         return self._drop(len(self._items) - keep) if len(self._items) > keep else []
 
-    def drain(self, partition: int | None = None) -> list[Item]:
+    def drain(self, partition: int | None = None) -> list[BufferedJob]:
         """Take out all that has not begun (of one partition)."""
         items = list(self._items)
         self._items.clear()
@@ -96,18 +96,18 @@ class Buffer:
         self._items.extend(item for item in items if item[0] != partition)
         return [item for item in items if item[0] == partition]
 
-    def items(self) -> list[Item]:
+    def items(self) -> list[BufferedJob]:
         """What waits."""
         return list(self._items)
 
-    def remove(self, ids: set[str]) -> list[Item]:
+    def remove(self, ids: set[str]) -> list[BufferedJob]:
         """Take out these jobs."""
         removed = [item for item in self._items if item[1].id in ids]
         if removed:
             self._items = deque(item for item in self._items if item[1].id not in ids)
         return removed
 
-    def _drop(self, n: int) -> list[Item]:
+    def _drop(self, n: int) -> list[BufferedJob]:
         dropped = [self._items.pop() for _ in range(n)]
         dropped.reverse()
         self._most = max(self.slots, len(self._items))

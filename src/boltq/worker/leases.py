@@ -26,7 +26,7 @@ _FIRST_PAUSE: Final = 0.05  # seconds until the next try when the store does not
 _LONGEST_PAUSE: Final = 1.0
 
 
-class Line:
+class Registration:
     """One partition: our registration there, and when it was last extended."""
 
     def __init__(self, partition: int, worker_id: str) -> None:
@@ -59,7 +59,7 @@ class Leases:
         self._every = lease / 3
         self._runs, self._vitals, self._outage = runs, vitals, outage
         self._on_cancel, self._on_lost, self._on_stuck, self._on_beat = on_cancel, on_lost, on_stuck, on_beat
-        self._lines: dict[int, Line] = {}
+        self._registrations: dict[int, Registration] = {}
         self._stopping = False
         self.leaving = False  # our registrations are being given up: that they are gone is no news
         self._woken: dict[int, threading.Event] = {}
@@ -68,12 +68,12 @@ class Leases:
 
     def hold(self, partition: int, worker_id: str) -> None:
         """Keep this registration alive from now on, instead of an earlier one in that partition."""
-        self._lines[partition] = Line(partition, worker_id)
+        self._registrations[partition] = Registration(partition, worker_id)
         self._woken.setdefault(partition, threading.Event()).set()
 
     def start(self) -> None:
         """Begin to beat, in every partition that has a registration."""
-        for partition in self._lines:
+        for partition in self._registrations:
             thread = threading.Thread(
                 target=self._keep, args=(partition,), name=f"boltq-lease-{partition}", daemon=True
             )
@@ -91,18 +91,19 @@ class Leases:
 
     def give_back(self, seconds: float) -> None:
         """Hand back at once all that we hold, without blame: called when the process must end. Waits so long for it."""
-        lines = list(self._lines.values())
-        threads = [threading.Thread(target=self._give_back, args=(line,), daemon=True) for line in lines]
+        held = list(self._registrations.values())
+        threads = [threading.Thread(target=self._give_back, args=(one,), daemon=True) for one in held]
         for thread in threads:
             thread.start()
         until = time.monotonic() + seconds
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
 
-    def _give_back(self, line: Line) -> None:
+    def _give_back(self, registration: Registration) -> None:
         began = [run.job.id for run in self._runs() if run.began]
         try:
-            while self._broker.send(calls.retire(line.partition, line.worker_id, lost=False, began=began))[1]:
+            call = calls.retire(registration.partition, registration.worker_id, lost=False, began=began)
+            while self._broker.send(call)[1]:
                 pass
         except BoltQError as error:
             log.warning("cannot hand back", extra={"error": str(error)})
@@ -111,79 +112,79 @@ class Leases:
         woken = self._woken[partition]
         while not self._stopping:
             woken.clear()
-            line = self._lines[partition]
+            registration = self._registrations[partition]
             try:
-                self._tend(line)
+                self._tend(registration)
             except Exception:  # a bug, maybe in what we call: the lease goes on
-                log.exception("while keeping the lease of %s", line.worker_id)
-                line.pause = _LONGEST_PAUSE
-            woken.wait(line.pause or self._pause(line, time.monotonic()))
+                log.exception("while keeping the lease of %s", registration.worker_id)
+                registration.pause = _LONGEST_PAUSE
+            woken.wait(registration.pause or self._pause(registration, time.monotonic()))
 
-    def _tend(self, line: Line) -> None:
+    def _tend(self, registration: Registration) -> None:
         try:
-            if not line.lost:
-                self._beat_and_reap(line)
-            self._settle_stuck(line)
+            if not registration.lost:
+                self._beat_and_reap(registration)
+            self._settle_stuck(registration)
         except UnknownWorker:
-            line.lost = True
+            registration.lost = True
             if self.leaving:
                 return
             log.error(  # noqa: TRY400 - the trace says nothing
-                "lease lost: what this worker held was given to others", extra={"worker": line.worker_id}
+                "lease lost: what this worker held was given to others", extra={"worker": registration.worker_id}
             )
-            self._on_lost(line.partition, line.worker_id)
+            self._on_lost(registration.partition, registration.worker_id)
         except BoltQError as error:
-            self._outage.down(self._who(line), error)
-            line.pause = min(_LONGEST_PAUSE, self._every, line.pause * 2 or _FIRST_PAUSE)
+            self._outage.down(self._who(registration), error)
+            registration.pause = min(_LONGEST_PAUSE, self._every, registration.pause * 2 or _FIRST_PAUSE)
         else:
-            self._outage.up(self._who(line))
-            line.pause = 0.0
+            self._outage.up(self._who(registration))
+            registration.pause = 0.0
 
-    def _who(self, line: Line) -> str:
-        return f"lease of partition {line.partition}"
+    def _who(self, registration: Registration) -> str:
+        return f"lease of partition {registration.partition}"
 
-    def _beat_and_reap(self, line: Line) -> None:
-        if time.monotonic() - line.beat_at >= self._every:
-            self._beat(line)
-        if line.reap_at and time.monotonic() >= line.reap_at:
-            self._reap(line)
+    def _beat_and_reap(self, registration: Registration) -> None:
+        if time.monotonic() - registration.beat_at >= self._every:
+            self._beat(registration)
+        if registration.reap_at and time.monotonic() >= registration.reap_at:
+            self._reap(registration)
 
-    def _beat(self, line: Line) -> None:
+    def _beat(self, registration: Registration) -> None:
         sent = time.monotonic()
-        elapsed = round((sent - line.beat_at) * 1_000) if line.beat_at else 0
-        vitals, sample = self._vitals(line.partition)
-        call = calls.extend(line.partition, line.worker_id, self._lease_ms, elapsed, vitals, sample)
-        before = self._broker.history.mark(line.partition)
+        elapsed = round((sent - registration.beat_at) * 1_000) if registration.beat_at else 0
+        vitals, sample = self._vitals(registration.partition)
+        call = calls.extend(registration.partition, registration.worker_id, self._lease_ms, elapsed, vitals, sample)
+        before = self._broker.history.mark(registration.partition)
         beat = self._broker.send(call)
-        line.beat_at = sent
+        registration.beat_at = sent
         self.clock_offset_ms = beat.now - time.time() * 1_000
         if beat.cancelled:
             self._on_cancel(beat.cancelled)
-        self._on_beat(line.partition, line.worker_id, before, beat)
-        self._plan_reap(line, beat)
+        self._on_beat(registration.partition, registration.worker_id, before, beat)
+        self._plan_reap(registration, beat)
 
-    def _plan_reap(self, line: Line, beat: Beat) -> None:
+    def _plan_reap(self, registration: Registration, beat: Beat) -> None:
         if beat.sweep_due:
-            line.reap_at = time.monotonic()
+            registration.reap_at = time.monotonic()
         elif beat.first_end:
-            line.reap_at = time.monotonic() + max(0.0, (beat.first_end - beat.now) / 1_000) + _REAP_DELAY
+            registration.reap_at = time.monotonic() + max(0.0, (beat.first_end - beat.now) / 1_000) + _REAP_DELAY
 
-    def _reap(self, line: Line) -> None:
-        reaped = self._broker.send(calls.reap(line.partition, line.worker_id))
+    def _reap(self, registration: Registration) -> None:
+        reaped = self._broker.send(calls.reap(registration.partition, registration.worker_id))
         if reaped.taken_back:
             log.warning("took back jobs of lost workers", extra={"jobs": reaped.taken_back})
         if reaped.more:
-            line.reap_at = time.monotonic()
+            registration.reap_at = time.monotonic()
         elif reaped.again:
             pause = reaped.again - (time.time() * 1_000 + self.clock_offset_ms)
-            line.reap_at = time.monotonic() + max(0.05, pause / 1_000)
+            registration.reap_at = time.monotonic() + max(0.05, pause / 1_000)
         else:
-            line.reap_at = 0.0
+            registration.reap_at = 0.0
 
-    def _settle_stuck(self, line: Line) -> None:
+    def _settle_stuck(self, registration: Registration) -> None:
         now = time.monotonic()
         for run in self._runs():
-            if run.partition == line.partition and not run.settled and now > run.stuck_at:
+            if run.partition == registration.partition and not run.settled and now > run.stuck_at:
                 self._settle(run)
 
     def _settle(self, run: Run) -> None:
@@ -197,11 +198,11 @@ class Leases:
         )
         self._on_stuck(run)
 
-    def _pause(self, line: Line, now: float) -> float:
+    def _pause(self, registration: Registration, now: float) -> float:
         """Seconds until there is something to do."""
-        due = [] if line.lost else [line.beat_at + self._every]
-        if line.reap_at and not line.lost:
-            due.append(line.reap_at)
-        due += [run.stuck_at for run in self._runs() if run.partition == line.partition and not run.settled]
+        due = [] if registration.lost else [registration.beat_at + self._every]
+        if registration.reap_at and not registration.lost:
+            due.append(registration.reap_at)
+        due += [run.stuck_at for run in self._runs() if run.partition == registration.partition and not run.settled]
         soonest = min(due, default=now + self._every) - now
         return min(self._every, max(0.02, soonest))

@@ -36,7 +36,7 @@ class Run:
     stop_reason = ""
     shown = False  # the store was told what a step's data is
     settled = False  # its outcome is decided; what the function still says is dropped
-    tellings = 0  # progress and log lines that are not sent yet
+    unsent = 0  # progress and log lines that are not sent yet
     _context: JobContext | None = None
     _asked_at = 0.0  # when its coroutine was interrupted last; 0: never
 
@@ -161,7 +161,7 @@ class Specs:
         return spec
 
 
-class Beginnings:
+class RunFactory:
     """Makes runs of claimed jobs, each by its own options, its task's and the settings."""
 
     def __init__(self, settings: Settings, tell: Tell, parents_of: ParentsOf) -> None:

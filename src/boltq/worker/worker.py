@@ -31,19 +31,19 @@ from boltq.worker.fetcher import Fetcher, FetcherOwner
 from boltq.worker.leases import Leases
 from boltq.worker.parents import reading
 from boltq.worker.processes import ProcessPool
-from boltq.worker.run import CANCEL, LOST, SHUTDOWN, STUCK_AFTER, TIMEOUT, Beginnings, Run, failing, settling_of
+from boltq.worker.progress import Progress
+from boltq.worker.run import CANCEL, LOST, SHUTDOWN, STUCK_AFTER, TIMEOUT, Run, RunFactory, failing, settling_of
 from boltq.worker.steps import Steps, control_task
-from boltq.worker.tellings import Tellings
 
 log = logging.getLogger(__name__)
 
-_BREATH: Final = 64  # runs that did not wait for anything, after which a slot lets the loop do other things
-_LAST_WORDS: Final = 5.0  # seconds for the last outcomes to reach the store at shutdown
-_WATCH: Final = 0.25  # seconds between looks at the deadlines, while jobs run
-_STRAGGLE: Final = 2.0  # seconds beyond the grace time, after which a worker whose loop is blocked ends all the same
-_LAST_CHANCE: Final = 1.0  # seconds for a function that has had its time for cleaning up
-_SAMPLE: Final = 100  # jobs that a beat asks for
-_STALE: Final = 5_000  # ms: a wish that is older than the last one by less than this was overtaken on its way
+YIELD_EVERY_RUNS: Final = 64  # runs that did not wait for anything, after which a slot lets the loop do other things
+LAST_FLUSH_SECONDS: Final = 5.0  # for the last outcomes to reach the store at shutdown
+WATCH_EVERY_SECONDS: Final = 0.25  # looks at the deadlines, while jobs run
+KILL_AFTER_SECONDS: Final = 2.0  # beyond the grace time: then a worker whose loop is blocked ends all the same
+LAST_CHANCE_SECONDS: Final = 1.0  # for a function that has had its time for cleaning up
+MOST_SAMPLED: Final = 100  # jobs that a beat asks for
+STALE_WISH_MS: Final = 5_000  # ms: a wish that is older than the last one by less than this was overtaken on its way
 
 WORN_OUT: Final = 75  # exit code: start me again
 SENT_HOME: Final = 76  # exit code: somebody asked for my end, do not start me again
@@ -120,7 +120,7 @@ class Worker(FetcherOwner):
     def stop(self) -> None:
         """Finish what runs, hand back the rest, and end. Call it from the worker's loop."""
         self.stopping.set()
-        self._end_within(self._grace + _STRAGGLE)
+        self._end_within(self._grace + KILL_AFTER_SECONDS)
 
     async def _fails_before(self, awaited: Coroutine[Any, Any, Any]) -> bool:
         """Whether one of our loops ends before that does: none of them ever should."""
@@ -147,8 +147,8 @@ class Worker(FetcherOwner):
         self._worn_out: asyncio.Future[None] = self._loop.create_future()  # never has a result
         self._line: Line = await self.app.line()
         broker = self._line.broker
-        self._tellings = Tellings(broker)
-        self._beginnings = Beginnings(self._settings, self._tellings.add, reading(broker))
+        self._progress = Progress(broker)
+        self._factory = RunFactory(self._settings, self._progress.add, reading(broker))
         self._steps = Steps(broker)
         self._processes = ProcessPool()
         self._executor = Executor(self._processes, self._may_begin)
@@ -221,7 +221,7 @@ class Worker(FetcherOwner):
         """Whatever ended our work: interrupt what runs, let it clean up, end our loops, tell the last outcomes."""
         if self._leases is None:  # we have not even begun
             return
-        self._end_within(self._settings.cleanup + 2 * _LAST_CHANCE + 3 * _LAST_WORDS)
+        self._end_within(self._settings.cleanup + 2 * LAST_CHANCE_SECONDS + 3 * LAST_FLUSH_SECONDS)
         self._hand_back()
         for run in list(self._runs.values()):
             run.ask_to_stop(SHUTDOWN)
@@ -235,12 +235,12 @@ class Worker(FetcherOwner):
 
     async def _end_turns(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_CHANCE):
+            async with asyncio.timeout(LAST_CHANCE_SECONDS):
                 await asyncio.gather(*(fetcher.idle() for fetcher in self._fetchers))
 
     async def _end_loops(self) -> None:
         """Cancel them until they have ended: redis-py may swallow a cancel, and so may a function."""
-        running, until = set(self._loops), self._loop.time() + _LAST_CHANCE
+        running, until = set(self._loops), self._loop.time() + LAST_CHANCE_SECONDS
         while running and self._loop.time() < until:
             for loop in running:
                 loop.cancel()
@@ -252,13 +252,13 @@ class Worker(FetcherOwner):
         """Send the last outcomes; what is still ours then goes back; only now do the leases end."""
         leases.leaving = True
         await asyncio.gather(*(self._leave_partition(fetcher) for fetcher in self._fetchers if fetcher.worker_id))
-        await _aside(leases.stop, _LAST_WORDS)
+        await _aside(leases.stop, LAST_FLUSH_SECONDS)
         self._executor.close()
-        await _aside(self._processes.close, _LAST_WORDS)
+        await _aside(self._processes.close, LAST_FLUSH_SECONDS)
 
     async def _leave_partition(self, fetcher: Fetcher) -> None:
         try:
-            async with asyncio.timeout(_LAST_WORDS):
+            async with asyncio.timeout(LAST_FLUSH_SECONDS):
                 await fetcher.flush()
                 began = [run.job.id for run in self._runs.values() if run.began]
                 await self._line.broker.retire(fetcher.partition, fetcher.worker_id, lost=False, began=began)
@@ -279,7 +279,7 @@ class Worker(FetcherOwner):
         """Give back what we hold, and end the process: for when nothing else helps. Called in another thread."""
         log.critical("this process ends: %s", why)
         if self._leases:
-            self._leases.give_back(_LAST_CHANCE)
+            self._leases.give_back(LAST_CHANCE_SECONDS)
         if self._end_process:
             self._end_process(SENT_HOME if self.sent_home else WORN_OUT)
 
@@ -287,15 +287,15 @@ class Worker(FetcherOwner):
 
     async def _slot(self) -> None:
         """One after the other: take a job, run it, put its outcome into the outbox."""
-        breath = 0
+        in_a_row = 0
         while not self._executor.closing:  # a function may have swallowed the cancel that was for us
             try:
                 partition, job = await self._buffer.take()
                 if thread := await self._do(partition, job):
                     await self._wait_for_stuck(thread)
-                breath += 1
-                if breath >= _BREATH:
-                    breath = 0
+                in_a_row += 1
+                if in_a_row >= YIELD_EVERY_RUNS:
+                    in_a_row = 0
                     await asyncio.sleep(0)
             except asyncio.CancelledError:
                 if self._executor.closing:
@@ -314,8 +314,8 @@ class Worker(FetcherOwner):
                 outcome, thread = await self._executor.run_step(run, self._steps)
             else:
                 outcome, thread = await self._executor.run(run)
-            if run.tellings:
-                await self._tellings.settle_down(run)
+            if run.unsent:
+                await self._progress.flush(run)
         except BaseException as error:  # nothing in the life of one job ends the loop for all others
             if self._executor.closing and isinstance(error, asyncio.CancelledError):
                 raise
@@ -346,9 +346,9 @@ class Worker(FetcherOwner):
         task = self._tasks.get(job.route)
         if task is None:
             task = self._tasks[job.route] = self.app.tasks.get(job.type) or control_task(self.app)
-        run = self._runs[job.id] = self._beginnings.run_of(partition, job, task)
+        run = self._runs[job.id] = self._factory.run_of(partition, job, task)
         run.worker = self._fetchers[partition].worker_id
-        if self._watching is None or run.timeout < _WATCH:
+        if self._watching is None or run.timeout < WATCH_EVERY_SECONDS:
             self._watch_deadlines()
         return run
 
@@ -415,7 +415,7 @@ class Worker(FetcherOwner):
         if not self._runs and not self._given_up:
             return
         now = time.monotonic()
-        soonest = _WATCH
+        soonest = WATCH_EVERY_SECONDS
         for run in [*self._runs.values(), *self._given_up]:
             if now >= run.deadline:
                 run.ask_to_stop(TIMEOUT)
@@ -523,7 +523,7 @@ class Worker(FetcherOwner):
     def wished(self, partition: int, wish: str, at: int) -> None:
         """Claim nothing more in this partition, end, or claim again. Comes by mail and at each beat, maybe late."""
         fetcher = self._fetchers[partition]
-        if self.stopping.is_set() or 0 < fetcher.wished_at - at < _STALE:
+        if self.stopping.is_set() or 0 < fetcher.wished_at - at < STALE_WISH_MS:
             return
         fetcher.wished_at = at
         if wish == fetcher.wish:
@@ -559,7 +559,7 @@ class Worker(FetcherOwner):
         old = sorted(known & self._known_before.get(partition, set()))
         self._known_before[partition] = known
         vitals = {"running": len(self._runs), "waiting": len(self._buffer), "done": self.done, "known": len(known)}
-        sample = random.sample(old, _SAMPLE) if len(old) > _SAMPLE else old  # not for secrets
+        sample = random.sample(old, MOST_SAMPLED) if len(old) > MOST_SAMPLED else old  # not for secrets
         return msgspec.json.encode(vitals).decode(), sample
 
     def _wake(self) -> None:

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 GATHER: Final = 0.1  # seconds
 
 
-class Telling:
+class Unsent:
     """What one run has said since the last time."""
 
     def __init__(self, run: Run) -> None:
@@ -25,28 +25,28 @@ class Telling:
         self.lines: list[str] = []
 
 
-class Tellings:
+class Progress:
     """All that runs have said and the store does not know yet. `add` may be called from any thread."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[str, Telling] = {}
+        self._waiting: dict[str, Unsent] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._silent_until = 0.0  # monotonic
         self._sending: asyncio.Task[None] | None = None
 
     def add(self, run: Run, fraction: float | None, text: str, line: str | None) -> None:
-        """One telling of a run."""
-        run.tellings += 1
+        """Something that a run says."""
+        run.unsent += 1
         self._loop.call_soon_threadsafe(self._add, run, fraction, text, line)
 
     def _add(self, run: Run, fraction: float | None, text: str, line: str | None) -> None:
-        telling = self._waiting.setdefault(run.job.id, Telling(run))
+        unsent = self._waiting.setdefault(run.job.id, Unsent(run))
         if fraction is not None:
-            telling.fraction, telling.text = fraction, text
+            unsent.fraction, unsent.text = fraction, text
         if line is not None:
-            telling.lines = [*telling.lines[-MAX_LOG_LINES + 1 :], line]
+            unsent.lines = [*unsent.lines[-MAX_LOG_LINES + 1 :], line]
         if self._timer is None:
             self._timer = self._loop.call_later(GATHER, self._begin)
 
@@ -54,9 +54,9 @@ class Tellings:
         self._timer = None
         self._sending = self._loop.create_task(self.send())
 
-    async def settle_down(self, run: Run) -> None:
+    async def flush(self, run: Run) -> None:
         """Send what a run has said: before its outcome, after which the store takes no more of it."""
-        if run.tellings:
+        if run.unsent:
             await asyncio.sleep(0)  # what threads said is on its way to the loop
             if self._sending:
                 await asyncio.wait({self._sending})  # not by itself: a cancel of ours is not for all
@@ -65,11 +65,11 @@ class Tellings:
     async def send(self) -> None:
         """Send all that waits. What cannot be sent is dropped, with a warning: it must not hold up outcomes."""
         waiting, self._waiting = self._waiting, {}
-        homes: dict[tuple[int, str], list[Telling]] = {}
-        for telling in waiting.values():
-            homes.setdefault((telling.run.partition, telling.run.worker), []).append(telling)
-        for (partition, worker), tellings in homes.items():
-            items = [(t.run.job.id, t.run.job.delivery, t.fraction, t.text, t.lines) for t in tellings]
+        homes: dict[tuple[int, str], list[Unsent]] = {}
+        for unsent in waiting.values():
+            homes.setdefault((unsent.run.partition, unsent.run.worker), []).append(unsent)
+        for (partition, worker), said in homes.items():
+            items = [(one.run.job.id, one.run.job.delivery, one.fraction, one.text, one.lines) for one in said]
             try:
                 await self._broker.progress(partition, worker, items)
             except Exception as error:  # noqa: BLE001 - whatever it is, no job's outcome depends on it
