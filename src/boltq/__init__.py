@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from boltq.domain.states import JobState
     from boltq.domain.workflow.approvals import Verdict
     from boltq.domain.workflow.builder import Step, Workflow
-    from boltq.domain.workflow.later import exists, failure, is_in, item, size
     from boltq.domain.workflow.mistakes import InvalidWorkflow
+    from boltq.domain.workflow.refs import exists, failure, is_in, item, size
     from boltq.domain.workflow.rerun import RerunMode
     from boltq.domain.workflow.states import StepState, WorkflowState
     from boltq.settings import Settings
@@ -111,7 +111,7 @@ _HOMES = (
     "domain.retry",
     "domain.workflow.states",
     "domain.workflow.mistakes",
-    "domain.workflow.later",
+    "domain.workflow.refs",
     "domain.workflow.approvals",
     "domain.workflow.rerun",
     "domain.workflow.builder",

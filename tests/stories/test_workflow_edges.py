@@ -24,7 +24,7 @@ from boltq.domain.limits import MAX_RESULT_BYTES
 from boltq.domain.outcome import DataError
 from boltq.domain.workflow.approvals import Answer
 from boltq.domain.workflow.builder import Workflow
-from boltq.domain.workflow.later import item
+from boltq.domain.workflow.refs import item
 from boltq.domain.workflow.rerun import RerunMode
 from boltq.domain.workflow.states import WorkflowState
 

@@ -13,7 +13,7 @@ from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict, LeaseLost, NotFound, StoreUnavailable, WorkflowCancelled, WorkflowFailed
 from boltq.domain.outcome import Category, DataError, TransientError
 from boltq.domain.workflow.builder import Workflow
-from boltq.domain.workflow.later import failure, item, size
+from boltq.domain.workflow.refs import failure, item, size
 from boltq.domain.workflow.rerun import RerunMode
 from boltq.domain.workflow.states import StepState
 

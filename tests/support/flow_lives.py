@@ -17,8 +17,8 @@ from boltq.domain.errors import StoreUnavailable
 from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Completed
 from boltq.domain.workflow.builder import Workflow
-from boltq.domain.workflow.later import item
 from boltq.domain.workflow.prepare import RunJob
+from boltq.domain.workflow.refs import item
 from boltq.domain.workflow.states import WorkflowState
 from boltq.worker.steps import Steps
 

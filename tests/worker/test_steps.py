@@ -14,8 +14,8 @@ from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Completed
 from boltq.domain.workflow.builder import Workflow
-from boltq.domain.workflow.later import item, size
 from boltq.domain.workflow.prepare import RunJob
+from boltq.domain.workflow.refs import item, size
 from boltq.domain.workflow.states import WorkflowState
 from boltq.worker.steps import Steps
 

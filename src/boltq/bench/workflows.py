@@ -16,7 +16,7 @@ from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.job import NewJob
 from boltq.domain.workflow.bounds import MAX_MAP_ITEMS, MAX_STEPS
 from boltq.domain.workflow.builder import Workflow
-from boltq.domain.workflow.later import item
+from boltq.domain.workflow.refs import item
 
 CALLERS: Final = 16  # that submit one workflow, or as many jobs as it has steps, after the other
 TURNS: Final = 2  # in which jobs and steps alternate, so that both have the same weather

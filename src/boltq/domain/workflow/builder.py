@@ -26,9 +26,9 @@ from boltq.domain.values import as_json, json_bytes
 from boltq.domain.workflow.bounds import STEP_ID
 from boltq.domain.workflow.compiler import read_and_compile
 from boltq.domain.workflow.form import OnTimeout, RunIfWord, StepForm, WorkflowForm, read_form
-from boltq.domain.workflow.later import Ref, as_template, condition_text, owned_in, plain, without_refs
 from boltq.domain.workflow.mistakes import InvalidWorkflow
 from boltq.domain.workflow.plan import Plan
+from boltq.domain.workflow.refs import Ref, as_template, condition_text, owned_in, plain, without_refs
 from boltq.domain.workflow.uses import Use, uses_of
 
 P = ParamSpec("P")

@@ -10,7 +10,7 @@ from boltq.domain.workflow.checks import check_fit, check_step, check_workflow
 from boltq.domain.workflow.form import AtLeastForm, StepForm, StepKind, WorkflowForm, as_json, read_form_leniently
 from boltq.domain.workflow.mistakes import InvalidWorkflow, Mistake, is_within, raise_if_any
 from boltq.domain.workflow.plan import EARLY, Group, Plan, PlannedStep, Rule
-from boltq.domain.workflow.planned import planned_approval, planned_map, planned_retry, planned_seconds, priority_of
+from boltq.domain.workflow.plan_fields import planned_approval, planned_map, planned_retry, planned_seconds, priority_of
 from boltq.domain.workflow.references import Reference
 from boltq.domain.workflow.scope import Scope
 from boltq.domain.workflow.spellings import Spellings

@@ -18,8 +18,8 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from boltq.domain.outcome import DataError
 from boltq.domain.workflow.bounds import MAX_EXPRESSION_BYTES, MAX_EXPRESSION_CHARS, MAX_EXPRESSION_DEPTH
+from boltq.domain.workflow.lexemes import ExpressionError, Token, tokens_of
 from boltq.domain.workflow.references import Reference
-from boltq.domain.workflow.tokens import ExpressionError, Token, tokens_of
 from boltq.domain.workflow.values import kind_of, read_value, same
 
 
