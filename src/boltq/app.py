@@ -32,7 +32,7 @@ from boltq.domain.parameters import Parameters, ResultReader
 from boltq.domain.retry import Backoff, RetryPolicy, checked_policy
 from boltq.domain.states import JobState
 from boltq.domain.values import as_json, json_bytes
-from boltq.domain.workflow.approvals import Answer, Verdict, Word
+from boltq.domain.workflow.approvals import Answer, AnswerWord, Verdict
 from boltq.domain.workflow.builder import AnyWorkflow, Workflow
 from boltq.domain.workflow.compiler import compile_workflow, read_and_compile
 from boltq.domain.workflow.failure import failure_of
@@ -158,7 +158,7 @@ class WorkflowRun:
         """Go on after a pause. Raises NotFound, Conflict."""
         return await (await self._app.line()).workflows.resume(self.id)
 
-    async def signal(self, step: str, decision: Word, *, data: Any = None, by: str = "") -> Verdict:
+    async def signal(self, step: str, decision: AnswerWord, *, data: Any = None, by: str = "") -> Verdict:
         """A person's word for an approval step; it may come before the step waits.
 
         Raises NotFound, InvalidWorkflow; Conflict when another answer counts, or the step has ended without one.
@@ -215,7 +215,7 @@ class WorkflowRun:
         """`resume` from synchronous code."""
         return self._app.run_sync(self.resume())
 
-    def signal_sync(self, step: str, decision: Word, *, data: Any = None, by: str = "") -> Verdict:
+    def signal_sync(self, step: str, decision: AnswerWord, *, data: Any = None, by: str = "") -> Verdict:
         """`signal` from synchronous code."""
         return self._app.run_sync(self.signal(step, decision, data=data, by=by))
 

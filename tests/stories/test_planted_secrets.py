@@ -123,13 +123,13 @@ def test_addresses_are_named_by_their_place() -> None:
 
 def test_waits() -> None:
     from boltq.domain.workflow.builder import Workflow
-    from boltq.domain.workflow.scope import Scope
+    from boltq.domain.workflow.scope import ReferenceScope
 
     flow = Workflow("w", at=S)
     flow.wait(until=flow.input.at)
     (step,) = flow.compile().steps
     with pytest.raises(DataError, match=r"^wait\.until: ") as caught:
-        prepare(step, Scope(input=json.dumps({"at": S})))
+        prepare(step, ReferenceScope(input=json.dumps({"at": S})))
     assert S not in str(caught.value)
 
 

@@ -45,7 +45,7 @@ from boltq.domain.workflow.form import StepKind
 from boltq.domain.workflow.maps import gathered, has_lost, map_failure, portions, tolerated
 from boltq.domain.workflow.plan import PlannedStep
 from boltq.domain.workflow.prepare import (
-    Ask,
+    AskPerson,
     Expand,
     Prepared,
     RunJob,
@@ -57,7 +57,7 @@ from boltq.domain.workflow.prepare import (
     prepare_item,
 )
 from boltq.domain.workflow.progress import cause_of
-from boltq.domain.workflow.scope import Scope
+from boltq.domain.workflow.scope import ReferenceScope
 from boltq.domain.workflow.states import MapStats, StepState, WorkflowState
 from boltq.worker.run import Run
 
@@ -141,7 +141,9 @@ class Steps:
             return await self._go_on(run, step, prepared, look.more[0])
         return await self._do(run, step, prepared, scope)
 
-    async def _do(self, run: Run, step: PlannedStep, prepared: Prepared, scope: Scope) -> Outcome | RunJob | None:
+    async def _do(
+        self, run: Run, step: PlannedStep, prepared: Prepared, scope: ReferenceScope
+    ) -> Outcome | RunJob | None:
         match prepared:
             case RunJob():
                 return prepared
@@ -151,7 +153,7 @@ class Steps:
                 await self._tell(run, "wait", await self._now() + delay)
             case WaitUntil(moment):
                 await self._tell(run, "wait", moment, 1)
-            case Ask():
+            case AskPerson():
                 return await self._ask(run, prepared)
             case StartWorkflow():
                 await self._begin(run, step, prepared)
@@ -170,7 +172,7 @@ class Steps:
 
     # A person's word
 
-    async def _ask(self, run: Run, ask: Ask) -> Outcome | None:
+    async def _ask(self, run: Run, ask: AskPerson) -> Outcome | None:
         until = 0 if ask.timeout is None else await self._now() + ask.timeout
         return await self._told_to_ask(run, ask.prompt, until)
 
@@ -217,7 +219,7 @@ class Steps:
 
     # Maps
 
-    async def _expand(self, run: Run, step: PlannedStep, items: list[str], scope: Scope) -> Outcome | None:
+    async def _expand(self, run: Run, step: PlannedStep, items: list[str], scope: ReferenceScope) -> Outcome | None:
         assert step.map is not None  # noqa: S101 - for the type checker
         inner = step.kind is StepKind.WORKFLOW
         route = route_of(step, CONTROL_TYPE if inner else step.job_type)
@@ -245,7 +247,7 @@ class Steps:
         return RunJob(run.job.data)
 
 
-def scope_of(look: Look, planned: PlannedStep) -> Scope:
+def scope_of(look: Look, planned: PlannedStep) -> ReferenceScope:
     """The values that a step's references lead to."""
     name, state = look.about
     error = None
@@ -255,12 +257,12 @@ def scope_of(look: Look, planned: PlannedStep) -> Scope:
         told = {key: plain[key] for key in ("class", "message", "category") if key in plain}
         error = msgspec.json.encode({"step": step, **told, "attempts": attempts}).decode()
     ends = {step_id: step_end(row) for row, step_id in zip(look.reads, planned.reads, strict=True)}
-    return Scope(
+    return ReferenceScope(
         input=look.input, steps=ends, workflow={"id": look.workflow, "name": name, "state": state}, error=error
     )
 
 
-def _items(step: PlannedStep, scope: Scope, texts: list[str]) -> list[tuple[str, str]]:
+def _items(step: PlannedStep, scope: ReferenceScope, texts: list[str]) -> list[tuple[str, str]]:
     """The data of the items' jobs, and what is wrong with each. Raises DataError when they are too much together."""
     made, size = list[tuple[str, str]](), 0
     for text in texts:
@@ -271,7 +273,7 @@ def _items(step: PlannedStep, scope: Scope, texts: list[str]) -> list[tuple[str,
     return made
 
 
-def _item(step: PlannedStep, scope: Scope, text: str) -> tuple[str, str]:
+def _item(step: PlannedStep, scope: ReferenceScope, text: str) -> tuple[str, str]:
     """The data of an item's job, and what is wrong with it."""
     try:
         prepared = prepare_item(step, scope.with_item(text))

@@ -6,13 +6,13 @@ from boltq.domain.outcome import DataError
 from boltq.domain.workflow.bounds import MAX_EXPRESSION_BYTES
 from boltq.domain.workflow.expression import parse_expression
 from boltq.domain.workflow.references import Reference
-from boltq.domain.workflow.scope import Scope, StepEnd
+from boltq.domain.workflow.scope import ReferenceScope, StepEnd
 from boltq.domain.workflow.states import StepState
 
 LARGE = "[" + ",".join("1" for _ in range(500_000)) + "]"  # about 1 MB
 
 
-class Counting(Scope):
+class Counting(ReferenceScope):
     """Counts how often a value is asked for."""
 
     asked = 0
@@ -32,21 +32,23 @@ def test_a_value_is_read_once_however_often_it_is_named() -> None:
     "term", ["input.x != input.x", "input.x in [1, 2]", "size(input.x) == 1", "1 in input.x and false"]
 )
 def test_an_expression_over_large_values_ends_with_an_error_that_names_them(term: str) -> None:
-    scope = Scope(input=f'{{"x":{LARGE}}}')
+    scope = ReferenceScope(input=f'{{"x":{LARGE}}}')
     text = " or ".join([term] * 60)
     with pytest.raises(DataError, match=r"input\.x: the values that it looks at have more than 8 MiB"):
         parse_expression(text).holds(scope)
 
 
 def test_a_few_looks_at_a_large_value_are_fine() -> None:
-    scope = Scope(input=f'{{"x":{LARGE}}}')
+    scope = ReferenceScope(input=f'{{"x":{LARGE}}}')
     assert len(LARGE) * 4 < MAX_EXPRESSION_BYTES
     assert parse_expression("input.x == input.x").holds(scope)
     assert parse_expression("size(input.x) > 1000 and exists(input.x[4])").holds(scope)
 
 
 def test_what_is_not_of_the_item_is_opened_once_for_all_items() -> None:
-    scope = Scope(input=f'{{"x":{LARGE},"y":7}}', steps={"a": StepEnd(StepState.COMPLETED, result='{"b":[1]}')})
+    scope = ReferenceScope(
+        input=f'{{"x":{LARGE},"y":7}}', steps={"a": StepEnd(StepState.COMPLETED, result='{"b":[1]}')}
+    )
     first = scope.with_item("1")
     assert first.raw(Reference(("input", "y"))) == "7"
     opened = scope.with_item("2")._shared.opened

@@ -160,10 +160,10 @@ def test_text_is_data_whatever_braces_it_has() -> None:
     evil = "{{ input.x }} \\{{ \ue000"
     wf.step("t", text=evil, both=f"{evil} {wf.id}", big=12345678901234567890123, empty=[[], {}])
     plan = wf.compile()
-    from boltq.domain.workflow.scope import Scope
+    from boltq.domain.workflow.scope import ReferenceScope
     from boltq.domain.workflow.templates import fill
 
-    filled = json.loads(fill(plan.steps[0].params, Scope(input=plan.input, workflow={"id": "W"})))
+    filled = json.loads(fill(plan.steps[0].params, ReferenceScope(input=plan.input, workflow={"id": "W"})))
     assert filled == {"text": evil, "both": f"{evil} W", "big": 12345678901234567890123, "empty": [[], {}]}
 
 

@@ -15,7 +15,7 @@ from boltq.domain.workflow.expression import parse_expression
 from boltq.domain.workflow.form import read_form
 from boltq.domain.workflow.mistakes import InvalidWorkflow
 from boltq.domain.workflow.plan import Group, Plan, Rule, describe
-from boltq.domain.workflow.scope import Scope
+from boltq.domain.workflow.scope import ReferenceScope
 from boltq.domain.workflow.templates import fill
 
 FIN = {"finally": [{"id": "fin", "job_type": "t"}]}
@@ -297,8 +297,8 @@ def test_when_names_what_the_input_has(when: str, refused: bool) -> None:
 def test_keys_may_stand_in_either_quotes(written: str) -> None:
     path = f"input{'' if written[0] == '[' else '.'}{written}"
     plan = plan_of(step("a", params={"x": f"{{{{ {path} }}}}"}, when=f"{path} == 1"), input={"o": {"a b": 1}})
-    assert json.loads(fill(plan.steps[0].params, Scope(input=plan.input))) == {"x": 1}
-    assert parse_expression(str(plan.steps[0].when)).holds(Scope(input=plan.input))
+    assert json.loads(fill(plan.steps[0].params, ReferenceScope(input=plan.input))) == {"x": 1}
+    assert parse_expression(str(plan.steps[0].when)).holds(ReferenceScope(input=plan.input))
 
 
 def test_unknown_fields_and_wrong_types_hide_no_other_mistake() -> None:

@@ -5,10 +5,10 @@ import pytest
 from boltq.domain.outcome import DataError
 from boltq.domain.workflow.expression import parse_expression
 from boltq.domain.workflow.lexemes import ExpressionError
-from boltq.domain.workflow.scope import Scope, StepEnd
+from boltq.domain.workflow.scope import ReferenceScope, StepEnd
 from boltq.domain.workflow.states import MapStats, StepState
 
-SCOPE = Scope(
+SCOPE = ReferenceScope(
     input='{"n": 3, "f": 0.1, "big": 12345678901234567890123, "month": "2026-11", "on": true, "rows": [1, 2],'
     ' "o": {"k": null},'
     ' "one": 1.0, "nested": [[1, {"a": true}]], "far": 1e99999999999999999999}',

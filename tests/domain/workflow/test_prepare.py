@@ -10,7 +10,7 @@ from boltq.domain.workflow.compiler import compile_workflow
 from boltq.domain.workflow.form import read_form
 from boltq.domain.workflow.plan import Plan
 from boltq.domain.workflow.prepare import (
-    Ask,
+    AskPerson,
     Expand,
     RunJob,
     Skip,
@@ -21,10 +21,10 @@ from boltq.domain.workflow.prepare import (
     prepare,
     prepare_item,
 )
-from boltq.domain.workflow.scope import Scope, StepEnd
+from boltq.domain.workflow.scope import ReferenceScope, StepEnd
 from boltq.domain.workflow.states import MapStats, StepState
 
-SCOPE = Scope(
+SCOPE = ReferenceScope(
     input='{"n":2,"at":"2030-01-31T09:30:00Z","rows":[{"id":12345678901234567890},[]],"word":"soon"}',
     steps={
         "a": StepEnd(StepState.COMPLETED, '{"rows":[1,[],{}]}'),
@@ -81,7 +81,7 @@ def test_a_map_in_a_map_is_a_map_of_workflows() -> None:
     start = prepare_item(step, SCOPE.with_item("[1,2]"))
     assert isinstance(start, StartWorkflow)
     assert start.input == '{"n":2,"usual":1,"row":[1,2]}'
-    inside = Scope(input=start.input)
+    inside = ReferenceScope(input=start.input)
     assert prepare(start.plan.steps[0], inside) == Expand(["1", "2"])
     assert prepare_item(start.plan.steps[0], inside.with_item("1")) == RunJob('{"x": 1, "n": 2}')
 
@@ -95,9 +95,9 @@ def test_waiting() -> None:
 
 
 def test_asking() -> None:
-    assert prepared(approval={"prompt": "{{ steps.m.stats.failed }} failed: go on?", "timeout_seconds": 60}) == Ask(
-        "0 failed: go on?", 60_000, "reject"
-    )
+    assert prepared(
+        approval={"prompt": "{{ steps.m.stats.failed }} failed: go on?", "timeout_seconds": 60}
+    ) == AskPerson("0 failed: go on?", 60_000, "reject")
     assert (
         prepared(approval={"prompt": "{{ input.rows }}", "on_timeout": "approve"}).prompt
         == '[{"id":12345678901234567890},[]]'

@@ -8,12 +8,12 @@ from hypothesis import given, strategies as st
 from boltq.domain import limits
 from boltq.domain.outcome import DataError
 from boltq.domain.workflow.references import Reference, parse_reference
-from boltq.domain.workflow.scope import Scope, StepEnd
+from boltq.domain.workflow.scope import ReferenceScope, StepEnd
 from boltq.domain.workflow.states import MapStats, StepState
 from boltq.domain.workflow.templates import escape, fill, only_reference, parts_of
 
 BIG = "123456789012345678901234567890"
-SCOPE = Scope(
+SCOPE = ReferenceScope(
     input="""{"month": "2026-11", "n": BIG, "f": 1.50, "empty": [], "none": {}, "off": false, "null": null,
         "a b": {"c.d": 1}, "rows": [ {"id": 1}, {"id": BIG, "x":1e400} ], "0": "zero", "text": "say \\"hi\\"\\n"}
     """.replace("BIG", BIG),
@@ -75,7 +75,7 @@ def test_all_other_text_comes_through_to_the_byte() -> None:
 
 
 def test_what_was_filled_in_is_not_looked_at_again() -> None:
-    scope = Scope(input=r'{"evil":"{{ workflow.id }} \\{{"}', workflow={"id": "secret"})
+    scope = ReferenceScope(input=r'{"evil":"{{ workflow.id }} \\{{"}', workflow={"id": "secret"})
     assert fill('["{{ input.evil }}","a{{ input.evil }}"]', scope) == (
         r'["{{ workflow.id }} \\{{","a{{ workflow.id }} \\{{"]'
     )
@@ -111,15 +111,15 @@ def test_a_list_cannot_become_text() -> None:
 
 
 def test_the_item_is_the_maps_own() -> None:
-    inner = Scope(input="{}").with_item("[1, 2]")
+    inner = ReferenceScope(input="{}").with_item("[1, 2]")
     assert fill('"{{ item[1] }}"', inner) == "2"
     assert fill('"{{ item[1] }}"', inner.with_item("[3,4]")) == "4"
     with pytest.raises(DataError, match="inside of a map"):
-        fill('"{{ item }}"', Scope())
+        fill('"{{ item }}"', ReferenceScope())
 
 
 def test_a_small_text_cannot_become_a_huge_one() -> None:
-    scope = Scope(input=json.dumps({"big": "x" * 500_000}))
+    scope = ReferenceScope(input=json.dumps({"big": "x" * 500_000}))
     for template in ('"{}"'.format("{{ input.big }} " * 10_000), json.dumps(["{{ input.big }}"] * 10_000)):
         with pytest.raises(DataError, match=f"larger than {limits.MAX_DATA_BYTES} bytes"):
             fill(template, scope)
@@ -127,7 +127,7 @@ def test_a_small_text_cannot_become_a_huge_one() -> None:
 
 def test_many_references_into_one_large_value_open_it_once() -> None:
     rows = list(range(50_000))
-    scope = Scope(steps={"a": StepEnd(StepState.COMPLETED, json.dumps(rows))})
+    scope = ReferenceScope(steps={"a": StepEnd(StepState.COMPLETED, json.dumps(rows))})
     template = json.dumps([f"{{{{ steps.a.result[{n}] }}}}" for n in range(2_000)])
     assert json.loads(fill(template, scope)) == rows[:2_000]
 
@@ -197,5 +197,6 @@ def test_escaped_text_stands_for_itself(text: str) -> None:
 def test_any_value_comes_through_a_reference_to_the_byte(value: object) -> None:
     raw = json.dumps(value)
     assert (
-        fill('{"a":"{{ steps.a.result }}"}', Scope(steps={"a": StepEnd(StepState.COMPLETED, raw)})) == f'{{"a":{raw}}}'
+        fill('{"a":"{{ steps.a.result }}"}', ReferenceScope(steps={"a": StepEnd(StepState.COMPLETED, raw)}))
+        == f'{{"a":{raw}}}'
     )

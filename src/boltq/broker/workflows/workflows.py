@@ -45,7 +45,7 @@ from boltq.domain.workflow.mistakes import InvalidWorkflow, raise_if_any
 from boltq.domain.workflow.plan import Plan
 from boltq.domain.workflow.prepare import output_of
 from boltq.domain.workflow.rerun import RerunMode, going_on, out_of_place, steps_to_rerun, with_params
-from boltq.domain.workflow.scope import Scope, StepEnd
+from boltq.domain.workflow.scope import ReferenceScope, StepEnd
 from boltq.domain.workflow.states import StepState, WorkflowState
 from boltq.domain.workflow.uses import Use, uses_in, value_of
 
@@ -151,7 +151,7 @@ class Workflows:
         data = await self.data(record, MAX_BATCH_BYTES)
         ends = {step.id: StepEnd(step.state, data[step.id].result, step.error, step.stats) for step in record.steps}
         about = {"id": record.id, "name": record.name}
-        return output_of(record.plan, Scope(input=record.plan.input, steps=ends, workflow=about))
+        return output_of(record.plan, ReferenceScope(input=record.plan.input, steps=ends, workflow=about))
 
     async def output_of(self, workflow_id: str, plan: Plan) -> str:
         """The same, when the plan is known."""
@@ -163,7 +163,7 @@ class Workflows:
         rows = _within_bounds(rows, "the output")
         steps = {numbers[row[0]]: step_end(row) for row in rows}
         about = {"id": workflow_id, "name": plan.name}
-        scope = Scope(input=plan.input, steps=steps, workflow=about)
+        scope = ReferenceScope(input=plan.input, steps=steps, workflow=about)
         found: str = await self._aside(len(plan.output) + scope.size, lambda: output_of(plan, scope))
         return found
 

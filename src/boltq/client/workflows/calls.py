@@ -24,7 +24,7 @@ from boltq.client.workflows.answers import (
 from boltq.domain.errors import InvalidJob
 from boltq.domain.options import When
 from boltq.domain.values import json_bytes
-from boltq.domain.workflow.approvals import Word
+from boltq.domain.workflow.approvals import AnswerWord
 from boltq.domain.workflow.builder import AnyWorkflow, Workflow
 from boltq.domain.workflow.mistakes import InvalidWorkflow
 from boltq.domain.workflow.rerun import RerunMode, RerunWord
@@ -145,7 +145,7 @@ def rerun_workflow(
 def signal_workflow(
     workflow_id: str,
     step: str,
-    decision: Word,
+    decision: AnswerWord,
     *,
     data: Any = None,
     by: str | None = None,

@@ -15,13 +15,13 @@ from boltq.domain.workflow.checks import check_json
 from boltq.domain.workflow.mistakes import Mistake
 from boltq.domain.workflow.states import ENDED, StepState
 
-Word = Literal["approve", "reject"]
+AnswerWord = Literal["approve", "reject"]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What was decided, and by whom. `data` is JSON of any kind."""
 
-    decision: Word
+    decision: AnswerWord
     data: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
     by: str = ""
     timed_out: bool = False  # nobody answered in time: the step's `on_timeout` did
@@ -38,8 +38,8 @@ class Verdict(StrEnum):
 
 def check_answer(answer: Answer) -> Iterator[Mistake]:
     """What is wrong with an answer, whoever gives it."""
-    if answer.decision not in get_args(Word):
-        yield "/decision", f"{answer.decision!r:.60} is none of {', '.join(get_args(Word))}"
+    if answer.decision not in get_args(AnswerWord):
+        yield "/decision", f"{answer.decision!r:.60} is none of {', '.join(get_args(AnswerWord))}"
     if bad := limits.bad_text(answer.by, limits.MAX_NAME_CHARS):
         yield "/by", bad
     if len(bytes(answer.data)) > MAX_ANSWER_BYTES:

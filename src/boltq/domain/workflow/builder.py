@@ -36,7 +36,7 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 
-class Submitted(Protocol[R_co]):
+class TypedJob(Protocol[R_co]):
     """A job of which the result has a type."""
 
     async def result(self, timeout: float | None = None) -> R_co:
@@ -44,7 +44,7 @@ class Submitted(Protocol[R_co]):
         raise NotImplementedError
 
 
-class JobType(Protocol[P, R_co]):
+class StepTask(Protocol[P, R_co]):
     """A registered task, as much of it as a workflow needs."""
 
     name: str
@@ -53,7 +53,7 @@ class JobType(Protocol[P, R_co]):
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
         """A job of this type."""
 
-    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Submitted[R_co]]:
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, TypedJob[R_co]]:
         """A job of this type, submitted."""
 
 
@@ -88,7 +88,7 @@ class Step(Generic[R]):
         return f"Step({self.id})"
 
 
-class Steps:
+class StepList:
     """Adds steps to a list of a workflow, with the options that were chosen for them."""
 
     def __init__(self, workflow: "Workflow", group: str, options: Mapping[str, Any] | None = None) -> None:
@@ -111,7 +111,7 @@ class Steps:
         max_attempts: int | None = None,
         backoff: Backoff | None = None,
         retry_on: Sequence[Category] | None = None,
-    ) -> "Steps":
+    ) -> "StepList":
         """The same with options for the next step; `after` adds steps that it depends on without using their values.
 
         `timeout` is in seconds, a timedelta, or a text such as "5m" or "1h30m"; it is that of one run of a job.
@@ -146,7 +146,7 @@ class Steps:
         return MappedSteps(self._with({"map": mapping}))
 
     @overload
-    def step(self, job_type: JobType[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
+    def step(self, job_type: StepTask[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Step[R]: ...
     @overload
     def step(self, job_type: str, /, **params: Any) -> Step[Any]: ...
 
@@ -194,18 +194,18 @@ class Steps:
             if owner is not self._workflow:
                 raise _foreign(text, owner, self._workflow)
 
-    def _with(self, options: Mapping[str, Any]) -> "Steps":
-        return Steps(self._workflow, self._group, {**self._options, **options})
+    def _with(self, options: Mapping[str, Any]) -> "StepList":
+        return StepList(self._workflow, self._group, {**self._options, **options})
 
 
 class MappedSteps:
     """Adds a step that is done once for each item of a list: put `item` into its arguments."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: StepList) -> None:
         self._steps = steps
 
     @overload
-    def step(self, job_type: JobType[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Step[list[R]]: ...
+    def step(self, job_type: StepTask[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Step[list[R]]: ...
     @overload
     def step(self, job_type: str, /, **params: Any) -> Step[list[Any]]: ...
 
@@ -218,7 +218,7 @@ class MappedSteps:
         return self._steps.workflow(inner, **input)
 
 
-class Workflow(Steps):
+class Workflow(StepList):
     """A workflow that is being written. Keyword arguments are its input."""
 
     def __init__(
@@ -237,8 +237,8 @@ class Workflow(Steps):
         self.name = name
         self.input: Any = Ref("input", owner=self)
         self.id: Any = Ref("workflow", "id", owner=self)
-        self.on_failure = Steps(self, "on_failure")
-        self.finally_ = Steps(self, "finally")
+        self.on_failure = StepList(self, "on_failure")
+        self.finally_ = StepList(self, "finally")
         self._fields: dict[str, Any] = {
             "name": name,
             "input": msgspec.Raw(json_bytes(input, "/input")),

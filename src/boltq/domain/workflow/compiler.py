@@ -12,7 +12,7 @@ from boltq.domain.workflow.mistakes import InvalidWorkflow, Mistake, is_within, 
 from boltq.domain.workflow.plan import EARLY, Group, Plan, PlannedStep, Rule
 from boltq.domain.workflow.plan_fields import planned_approval, planned_map, planned_retry, planned_seconds, priority_of
 from boltq.domain.workflow.references import Reference
-from boltq.domain.workflow.scope import Scope
+from boltq.domain.workflow.scope import ReferenceScope
 from boltq.domain.workflow.spellings import Spellings
 from boltq.domain.workflow.uses import Use, names_in, needs_filling, uses_in, uses_of, value_of
 
@@ -176,7 +176,7 @@ class _Compiler:
         self._spellings = spellings
         self._at = at
         self._nesting: int = outer._nesting + 1 if outer else 1  # noqa: SLF001 - of another compiler
-        self._input = Scope(input=bytes(form.input).decode(errors="replace")) if input_is_known else None
+        self._input = ReferenceScope(input=bytes(form.input).decode(errors="replace")) if input_is_known else None
         self._names = None if given is None else {*names_in(form.input), *given}
         self._outer = outer
         self._usual = _Usual(

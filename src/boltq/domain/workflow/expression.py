@@ -18,12 +18,12 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from boltq.domain.outcome import DataError
 from boltq.domain.workflow.bounds import MAX_EXPRESSION_BYTES, MAX_EXPRESSION_CHARS, MAX_EXPRESSION_DEPTH
-from boltq.domain.workflow.lexemes import ExpressionError, Token, tokens_of
+from boltq.domain.workflow.lexemes import ExpressionError, Lexeme, lexemes_of
 from boltq.domain.workflow.references import Reference
 from boltq.domain.workflow.values import kind_of, read_value, same
 
 
-class Source(Protocol):
+class ExpressionSource(Protocol):
     """Where the values of references come from."""
 
     def raw(self, reference: Reference) -> str:
@@ -47,7 +47,7 @@ class Node(Protocol):
 class Values:
     """The values that one evaluation looks at: each reference is decoded once, and all looks have a budget together."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ExpressionSource) -> None:
         self._source = source
         self._found: dict[Reference, tuple[Any, int]] = {}
         self._left = MAX_EXPRESSION_BYTES
@@ -82,7 +82,7 @@ class Expression(NamedTuple):
         lengths = range(1, len(reference.path) + 1)
         return not any(Reference(reference.path[:length]) in self.asked for length in lengths)
 
-    def holds(self, source: Source) -> bool:
+    def holds(self, source: ExpressionSource) -> bool:
         """Whether it is true. Raises DataError that says where it went wrong."""
         try:
             return _truth(self.root, Values(source))
@@ -111,11 +111,11 @@ def parse_expression(text: str) -> Expression:
     """The expression that a text is. Raises ExpressionError with the position of what is wrong."""
     if len(text) > MAX_EXPRESSION_CHARS:
         raise ExpressionError(MAX_EXPRESSION_CHARS + 1, f"an expression has at most {MAX_EXPRESSION_CHARS} characters")
-    tokens = tokens_of(text)
-    root = _Parser(tokens).whole()
-    asked = {tokens[at].value for at in range(2, len(tokens)) if tokens[at - 2].kind == "exists"}
+    lexemes = lexemes_of(text)
+    root = _Parser(lexemes).whole()
+    asked = {lexemes[at].value for at in range(2, len(lexemes)) if lexemes[at - 2].kind == "exists"}
     return Expression(
-        root, tuple(dict.fromkeys(token.value for token in tokens if token.kind == "reference")), frozenset(asked)
+        root, tuple(dict.fromkeys(lexeme.value for lexeme in lexemes if lexeme.kind == "reference")), frozenset(asked)
     )
 
 
@@ -228,8 +228,8 @@ _COMPARISONS: Final = frozenset({"==", "!=", "in", "not", *_ORDERS})
 class _Parser:
     """One method for each line of the grammar."""
 
-    def __init__(self, tokens: list[Token]) -> None:
-        self._tokens = tokens
+    def __init__(self, lexemes: list[Lexeme]) -> None:
+        self._lexemes = lexemes
         self._at = 0
         self._depth = 0
 
@@ -267,42 +267,42 @@ class _Parser:
         left = self._operand()
         if self._next.kind not in _COMPARISONS:
             return left
-        token = self._taken()
-        sign = token.kind
+        lexeme = self._taken()
+        sign = lexeme.kind
         if sign == "not":
             self._expect("in")
             sign = "not in"
         right = self._operand()
         if self._next.kind in _COMPARISONS:
             raise self._unexpected("comparisons cannot be chained; use and")
-        return _Comparison(token.position, sign, left, right)
+        return _Comparison(lexeme.position, sign, left, right)
 
     def _operand(self) -> Node:
-        token = self._next
-        if token.kind not in _BEGINNINGS:
+        lexeme = self._next
+        if lexeme.kind not in _BEGINNINGS:
             raise self._unexpected("a value or a reference must stand here")
         self._taken()
-        match token.kind:
+        match lexeme.kind:
             case "value":
-                return _Value(token.position, token.value)
+                return _Value(lexeme.position, lexeme.value)
             case "reference":
-                return _Lookup(token.position, token.value)
+                return _Lookup(lexeme.position, lexeme.value)
         self._go_deeper()
-        node = self._enclosed(token)
+        node = self._enclosed(lexeme)
         self._depth -= 1
         return node
 
-    def _enclosed(self, token: Token) -> Node:
-        if token.kind == "[":
-            return _Items(token.position, self._items())
-        if token.kind != "(":
+    def _enclosed(self, lexeme: Lexeme) -> Node:
+        if lexeme.kind == "[":
+            return _Items(lexeme.position, self._items())
+        if lexeme.kind != "(":
             self._expect("(")
         node: Node
-        match token.kind:
+        match lexeme.kind:
             case "size":
-                node = _Size(token.position, self._operand())
+                node = _Size(lexeme.position, self._operand())
             case "exists":
-                node = _Exists(token.position, self._expect("reference").value)
+                node = _Exists(lexeme.position, self._expect("reference").value)
             case _:
                 node = self._either()
         self._expect(")")
@@ -318,13 +318,13 @@ class _Parser:
         return items
 
     @property
-    def _next(self) -> Token:
-        return self._tokens[self._at]
+    def _next(self) -> Lexeme:
+        return self._lexemes[self._at]
 
-    def _taken(self) -> Token:
-        token = self._next
-        self._at = min(self._at + 1, len(self._tokens) - 1)
-        return token
+    def _taken(self) -> Lexeme:
+        lexeme = self._next
+        self._at = min(self._at + 1, len(self._lexemes) - 1)
+        return lexeme
 
     def _takes(self, kind: str) -> bool:
         if self._next.kind != kind:
@@ -332,7 +332,7 @@ class _Parser:
         self._taken()
         return True
 
-    def _expect(self, kind: str) -> Token:
+    def _expect(self, kind: str) -> Lexeme:
         if self._next.kind != kind:
             raise self._unexpected(f"{kind if kind == 'reference' else repr(kind)} must stand here")
         return self._taken()

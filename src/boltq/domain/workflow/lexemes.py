@@ -1,4 +1,4 @@
-"""The words of an expression: text in, tokens out, each with its place."""
+"""The words of an expression: text in, lexemes out, each with its place."""
 
 import re
 from typing import Any, Final, NamedTuple
@@ -18,7 +18,7 @@ class ExpressionError(ValueError):
         super().__init__(f"at character {position}: {reason}")
 
 
-class Token(NamedTuple):
+class Lexeme(NamedTuple):
     """A word. `kind` is value, reference, end, or the keyword or sign itself."""
 
     kind: str
@@ -27,15 +27,15 @@ class Token(NamedTuple):
     text: str = ""
 
 
-def tokens_of(text: str) -> list[Token]:
+def lexemes_of(text: str) -> list[Lexeme]:
     """The words of an expression, the last one of the kind `end`. Raises ExpressionError."""
-    tokens: list[Token] = []
+    lexemes: list[Lexeme] = []
     at = _after_space(text, 0)
     while at < len(text):
-        token, end = _token(text, at)
-        tokens.append(token)
+        lexeme, end = _lexeme(text, at)
+        lexemes.append(lexeme)
         at = _after_space(text, end)
-    return [*tokens, Token("end", len(text) + 1, text="the end")]
+    return [*lexemes, Lexeme("end", len(text) + 1, text="the end")]
 
 
 _SPACE: Final = re.compile(r"\s*")
@@ -57,32 +57,32 @@ def _after_space(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _token(text: str, at: int) -> tuple[Token, int]:
+def _lexeme(text: str, at: int) -> tuple[Lexeme, int]:
     if found := _SIGN.match(text, at):
-        return Token(found[0], at + 1, text=found[0]), found.end()
+        return Lexeme(found[0], at + 1, text=found[0]), found.end()
     if found := _STRING.match(text, at):
-        return Token("value", at + 1, _string(found[0], at), found[0]), found.end()
+        return Lexeme("value", at + 1, _string(found[0], at), found[0]), found.end()
     if found := _NUMBER.match(text, at):
-        return Token("value", at + 1, _number(found[0], at), found[0]), found.end()
+        return Lexeme("value", at + 1, _number(found[0], at), found[0]), found.end()
     if found := _WORD.match(text, at):
         return _word(text, at, found[0])
     hint = _HINTS.get(text[at])
     raise ExpressionError(at + 1, f"{text[at]!r} is not expected here" + (f": {hint}" if hint else ""))
 
 
-def _word(text: str, at: int, word: str) -> tuple[Token, int]:
+def _word(text: str, at: int, word: str) -> tuple[Lexeme, int]:
     end = at + len(word)
     if word in KEYWORDS:
-        return Token(word, at + 1, text=word), end
+        return Lexeme(word, at + 1, text=word), end
     if word in CONSTANTS:
-        return Token("value", at + 1, CONSTANTS[word], word), end
+        return Lexeme("value", at + 1, CONSTANTS[word], word), end
     if word not in ROOTS and text[end : end + 1] not in (".", "["):
         raise ExpressionError(at + 1, f"{word[:60]!r} is not a word of this language; texts stand in quotes")
     try:
         reference, end = read_reference(text, at)
     except ValueError as error:
         raise ExpressionError(at + 1, str(error)) from None
-    return Token("reference", at + 1, reference, reference.text), end
+    return Lexeme("reference", at + 1, reference, reference.text), end
 
 
 def _string(quoted: str, at: int) -> str:

@@ -10,7 +10,7 @@ from boltq.domain.workflow.form import OnTimeout, StepKind
 from boltq.domain.workflow.maps import items_of
 from boltq.domain.workflow.moments import delay_ms, moment_ms
 from boltq.domain.workflow.plan import Plan, PlannedStep
-from boltq.domain.workflow.scope import Scope
+from boltq.domain.workflow.scope import ReferenceScope
 from boltq.domain.workflow.templates import fill
 
 
@@ -42,7 +42,7 @@ class WaitUntil(msgspec.Struct, frozen=True):
     moment: int
 
 
-class Ask(msgspec.Struct, frozen=True):
+class AskPerson(msgspec.Struct, frozen=True):
     """Wait for a person's word. The timeout in milliseconds; None: for ever."""
 
     prompt: str
@@ -57,11 +57,11 @@ class StartWorkflow(msgspec.Struct, frozen=True):
     input: str
 
 
-Action = RunJob | WaitFor | WaitUntil | Ask | StartWorkflow
-Prepared = Skip | Expand | Action
+StepAction = RunJob | WaitFor | WaitUntil | AskPerson | StartWorkflow
+Prepared = Skip | Expand | StepAction
 
 
-def prepare(step: PlannedStep, scope: Scope) -> Prepared:
+def prepare(step: PlannedStep, scope: ReferenceScope) -> Prepared:
     """What the step does. Raises DataError, with which the step fails; it names the field and the reference."""
     if step.when is not None and not _asked(step.when, scope):
         return Skip()
@@ -70,7 +70,7 @@ def prepare(step: PlannedStep, scope: Scope) -> Prepared:
     return prepare_item(step, scope)
 
 
-def prepare_item(step: PlannedStep, scope: Scope) -> Action:
+def prepare_item(step: PlannedStep, scope: ReferenceScope) -> StepAction:
     """What the step does for one item of its map, in the scope with that item; or at all, without a map."""
     match step.kind:
         case StepKind.JOB:
@@ -83,36 +83,36 @@ def prepare_item(step: PlannedStep, scope: Scope) -> Action:
             prompt = _value("approval.prompt", step.approval.prompt, scope)
             timeout = step.approval.timeout_seconds
             text = prompt if isinstance(prompt, str) else msgspec.json.encode(prompt).decode()
-            return Ask(text, None if timeout is None else delay_ms(timeout), step.approval.on_timeout)
+            return AskPerson(text, None if timeout is None else delay_ms(timeout), step.approval.on_timeout)
     raise DataError(f"the step {step.id} has nothing to do")
 
 
-def output_of(plan: Plan, scope: Scope) -> str:
+def output_of(plan: Plan, scope: ReferenceScope) -> str:
     """What the workflow results in. JSON text. Raises DataError."""
     return _filled("output", plan.output, scope)
 
 
-def _asked(when: str, scope: Scope) -> bool:
+def _asked(when: str, scope: ReferenceScope) -> bool:
     try:
         return parse_expression(when).holds(scope)
     except (DataError, ValueError) as error:
         raise DataError(f"when: {error}") from None
 
 
-def _filled(field: str, text: str, scope: Scope) -> str:
+def _filled(field: str, text: str, scope: ReferenceScope) -> str:
     try:
         return fill(text, scope)
     except DataError as error:
         raise DataError(f"{field}: {error}") from None
 
 
-def _value(field: str, value: Any, scope: Scope) -> Any:
+def _value(field: str, value: Any, scope: ReferenceScope) -> Any:
     if not isinstance(value, str):
         return value
     return msgspec.json.decode(_filled(field, msgspec.json.encode(value).decode(), scope))
 
 
-def _waiting(seconds: Any, until: Any, scope: Scope) -> WaitFor | WaitUntil:
+def _waiting(seconds: Any, until: Any, scope: ReferenceScope) -> WaitFor | WaitUntil:
     field, value = ("wait.until", until) if seconds is None else ("wait.seconds", seconds)
     found = _value(field, value, scope)
     try:

@@ -19,7 +19,7 @@ class StepEnd(msgspec.Struct, frozen=True, omit_defaults=True):
     stats: MapStats | None = None  # of a map
 
 
-class Scope:
+class ReferenceScope:
     """The values that references lead to. Those of a list or object are found once, however many refer to them."""
 
     def __init__(
@@ -64,9 +64,11 @@ class Scope:
             return False
         return True
 
-    def with_item(self, item: str) -> "Scope":
+    def with_item(self, item: str) -> "ReferenceScope":
         """The same for one item of a map."""
-        scope = Scope(input=self._input, steps=self._steps, workflow=self._workflow, item=item, error=self._error)
+        scope = ReferenceScope(
+            input=self._input, steps=self._steps, workflow=self._workflow, item=item, error=self._error
+        )
         scope._shared = self._shared  # what is not of the item is found once for all items
         return scope
 

@@ -19,14 +19,14 @@ from boltq.domain.workflow.references import Reference, read_reference
 Part = str | Reference
 
 
-class Source(Protocol):
+class TemplateSource(Protocol):
     """Where values come from."""
 
     def raw(self, reference: Reference) -> str:
         """The JSON text of a value. Raises DataError that names the reference."""
 
 
-def fill(text: str, source: Source) -> str:
+def fill(text: str, source: TemplateSource) -> str:
     """The JSON text with values in place of references. Raises DataError for a missing one, or when it is too large."""
     pieces: list[str] = []
     size = at = 0
@@ -101,7 +101,7 @@ def _strings(text: str) -> Iterator[tuple[int, int, str]]:
             yield found.start(), found.end(), _text(token)
 
 
-def _filled(token: str, value: str, source: Source) -> str:
+def _filled(token: str, value: str, source: TemplateSource) -> str:
     try:
         parts = parts_of(value)
     except ValueError as error:

@@ -12,7 +12,7 @@ from boltq.domain.workflow.expression import compared_with, parse_expression
 from boltq.domain.workflow.form import StepForm
 from boltq.domain.workflow.mistakes import Mistake
 from boltq.domain.workflow.references import Reference
-from boltq.domain.workflow.scope import Scope
+from boltq.domain.workflow.scope import ReferenceScope
 from boltq.domain.workflow.states import ENDED, StepState
 from boltq.domain.workflow.templates import only_reference, parts_of, texts_in
 
@@ -94,7 +94,7 @@ def _uses_in_expression(text: str, at: str) -> Iterator[Found]:
     try:
         expression = parse_expression(text)
         if not expression.references:
-            expression.holds(Scope())  # what comes out of it is certain already
+            expression.holds(ReferenceScope())  # what comes out of it is certain already
     except (ValueError, DataError) as error:
         yield at, str(error)
     else:

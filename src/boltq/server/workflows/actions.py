@@ -12,7 +12,7 @@ from boltq.broker.workflows.workflows import form_of, size_with
 from boltq.domain import limits
 from boltq.domain.errors import Conflict
 from boltq.domain.scopes import Scope
-from boltq.domain.workflow.approvals import Answer, Verdict, Word
+from boltq.domain.workflow.approvals import Answer, AnswerWord, Verdict
 from boltq.domain.workflow.compiler import named_steps
 from boltq.domain.workflow.form import NOTHING, WorkflowForm
 from boltq.domain.workflow.mistakes import InvalidWorkflow, escaped, raise_if_any
@@ -59,7 +59,7 @@ class RerunForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class SignalForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A person's word for an approval step. The same answer of the same person may come twice."""
 
-    decision: Word
+    decision: AnswerWord
     data: Annotated[msgspec.Raw, msgspec.Meta(description="JSON, as a part of the step's result")] = msgspec.field(
         default_factory=lambda: NOTHING
     )

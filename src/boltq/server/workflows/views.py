@@ -17,7 +17,7 @@ from boltq.broker.workflows.rows import (
 )
 from boltq.domain.outcome import JobError
 from boltq.domain.states import JobState
-from boltq.domain.workflow.approvals import Answer, Word
+from boltq.domain.workflow.approvals import Answer, AnswerWord
 from boltq.domain.workflow.form import FailurePolicy, StepKind
 from boltq.domain.workflow.plan import Group, PlannedStep, Rule, describe
 from boltq.domain.workflow.states import ENDED, StepState, WorkflowState
@@ -95,7 +95,7 @@ class MapView(msgspec.Struct, kw_only=True):
 class AnswerView(msgspec.Struct, kw_only=True):
     """What a person decided, or nobody in time."""
 
-    decision: Word
+    decision: AnswerWord
     data: Annotated[msgspec.Raw | None, msgspec.Meta(description="JSON; null without the scope payload")]
     by: str
     timed_out: bool
