@@ -34,13 +34,13 @@ class JobError(msgspec.Struct, frozen=True, omit_defaults=True, rename={"class_n
     traceback: str = ""
 
 
-class Completed(msgspec.Struct, frozen=True):
+class Completed(msgspec.Struct, frozen=True, tag=True):
     """The function returned; `result` is JSON text."""
 
     result: str
 
 
-class Failed(msgspec.Struct, frozen=True):
+class Failed(msgspec.Struct, frozen=True, tag=True):
     """The function raised, ran too long, or could not be called. `retry_after` in seconds overrules the backoff."""
 
     error: JobError
@@ -48,19 +48,19 @@ class Failed(msgspec.Struct, frozen=True):
     retry: bool = True
 
 
-class Snoozed(msgspec.Struct, frozen=True):
+class Snoozed(msgspec.Struct, frozen=True, tag=True):
     """Not now: run again in `delay` seconds. Does not count as an attempt."""
 
     delay: float
 
 
-class Released(msgspec.Struct, frozen=True):
+class Released(msgspec.Struct, frozen=True, tag=True):
     """Handed back unrun, or stopped by a shutdown: it goes to the head of its queue and does not count."""
 
     began: bool = False
 
 
-class Cancelled(msgspec.Struct, frozen=True):
+class Cancelled(msgspec.Struct, frozen=True, tag=True):
     """Stopped because somebody asked for it, or because the function raised `Cancel`."""
 
     reason: str = ""

@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -30,18 +31,7 @@ import msgspec
 from boltq.domain.errors import NotFound, StoreError, StoreUnavailable
 from boltq.domain.functions import home_of
 from boltq.domain.job import ClaimedJob
-from boltq.domain.outcome import (
-    Cancelled,
-    Category,
-    Completed,
-    DataError,
-    Failed,
-    JobError,
-    Outcome,
-    Released,
-    Snoozed,
-    text_of,
-)
+from boltq.domain.outcome import Cancelled, Category, DataError, Failed, JobError, Outcome, Released, text_of
 from boltq.portal import CHILD
 from boltq.worker.outcomes import call
 from boltq.worker.parents import Asked
@@ -62,7 +52,6 @@ _SOON: Final = 0.05
 _FOR_THE_WORKER: Final = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}  # not on Windows
 
 # What travels through the pipe; both ends are ours.
-Telling = tuple[float | None, str, str | None]
 
 
 class Order(msgspec.Struct):
@@ -75,23 +64,30 @@ class Order(msgspec.Struct):
     max_attempts: int
 
 
-class Answer(msgspec.Struct, omit_defaults=True):
-    """What a child's question for its job's parents brought: JSON text, or why there is none."""
+class SaidByRun(msgspec.Struct, tag=True):
+    """A child's job says how far it is, or has a line for its log."""
+
+    fraction: float | None
+    text: str
+    line: str | None
+
+
+class ParentsWanted(msgspec.Struct, tag=True):
+    """A child's job asks for the results of its parents: it gets a ParentsReply."""
+
+
+class ParentsReply(msgspec.Struct, omit_defaults=True):
+    """The results of a job's parents: JSON text, or why there is none."""
 
     text: str = ""
     refusal: tuple[str, str] | None = None  # the class of the error, and what it says
 
 
-class Report(msgspec.Struct, omit_defaults=True):
-    """What a child says: a telling, or how the run ended."""
-
-    telling: Telling | None = None
-    asks: bool = False  # for the parents of its job
-    verb: str = ""
-    text: str = ""
-    number: float | None = None
-    retry: bool = True
-    error: JobError | None = None
+_encode: Final = msgspec.msgpack.Encoder().encode
+_read_order: Final = msgspec.msgpack.Decoder(Order).decode
+_read_reply: Final = msgspec.msgpack.Decoder(ParentsReply).decode
+_read_message: Callable[[bytes], SaidByRun | ParentsWanted | Outcome]
+_read_message = msgspec.msgpack.Decoder(SaidByRun | ParentsWanted | Outcome).decode
 
 
 class ProcessPool:
@@ -158,15 +154,15 @@ class _Child:
         task = run.task
         order = Order(home_of(task.function), task.name, run.job, run.timeout, run.max_attempts)
         try:
-            self._pipe.send_bytes(msgspec.msgpack.encode(order))
+            self._pipe.send_bytes(_encode(order))
             while True:
-                report = msgspec.msgpack.decode(self._receive(), type=Report)
-                if report.asks:
-                    self._pipe.send_bytes(msgspec.msgpack.encode(_answer(run)))
-                elif report.telling:
-                    run.context()._tell(*report.telling)  # noqa: SLF001 - the other half of the same context
-                else:
-                    return _outcome(report)
+                match _read_message(self._receive()):
+                    case SaidByRun(fraction, text, line):
+                        run.say(fraction, text, line)
+                    case ParentsWanted():
+                        self._pipe.send_bytes(_encode(_parents_of(run)))
+                    case outcome:
+                        return outcome
         except (EOFError, OSError):
             return self._ended(run)
 
@@ -222,24 +218,11 @@ def _hang_up(pipe: Connection) -> None:
             line.shutdown(socket.SHUT_RDWR)
 
 
-def _answer(run: Run) -> Answer:
+def _parents_of(run: Run) -> ParentsReply:
     try:
-        return Answer(run.parents().wait())
+        return ParentsReply(run.parents().wait())
     except Exception as error:  # noqa: BLE001 - it is the function's to see, in its own process
-        return Answer(refusal=(type(error).__name__, text_of(error)))
-
-
-def _outcome(report: Report) -> Outcome:
-    match report.verb:
-        case "completed":
-            return Completed(report.text)
-        case "snoozed":
-            return Snoozed(report.number or 0.0)
-        case "cancelled":
-            return Cancelled(report.text)
-        case _:
-            error = report.error or JobError("Unknown", "", Category.UNKNOWN)
-            return Failed(error, retry_after=report.number, retry=report.retry)
+        return ParentsReply(refusal=(type(error).__name__, text_of(error)))
 
 
 def _serve(pipe: Connection, path: list[str]) -> None:
@@ -248,11 +231,11 @@ def _serve(pipe: Connection, path: list[str]) -> None:
     sys.path[:] = path
     while True:
         try:
-            order = msgspec.msgpack.decode(pipe.recv_bytes(), type=Order)
+            order = _read_order(pipe.recv_bytes())
         except (EOFError, OSError):
             os._exit(0)
-        line = _Line(pipe)
-        line.end(copy_context().run(_carry_out, order, line))
+        parent = _ParentPipe(pipe)
+        parent.end(copy_context().run(_carry_out, order, parent))
 
 
 def _stand_alone() -> None:
@@ -291,7 +274,7 @@ def _wait_for_end(parent: "BaseProcess") -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-class _Line:
+class _ParentPipe:
     """A child's end of the pipe, for one job: threads of its function may use it at once, and none of them after it."""
 
     def __init__(self, pipe: Connection) -> None:
@@ -299,50 +282,47 @@ class _Line:
         self._one_talks = threading.Lock()
         self._over = False
 
-    def tell(self, telling: Telling) -> None:
+    def say(self, said: SaidByRun) -> None:
         with self._one_talks:
             if not self._over:
-                self._send(Report(telling=telling))
+                self._pipe.send_bytes(_encode(said))
 
-    def ask(self) -> Answer:
+    def ask(self) -> ParentsReply:
         """What belongs to the job's parents. Raises NotFound when the run is over."""
         with self._one_talks:
             if self._over:
                 raise NotFound("this run of the job is over")
-            self._send(Report(asks=True))
-            return msgspec.msgpack.decode(self._pipe.recv_bytes(), type=Answer)
+            self._pipe.send_bytes(_encode(ParentsWanted()))
+            return _read_reply(self._pipe.recv_bytes())
 
-    def end(self, report: Report) -> None:
+    def end(self, outcome: Outcome) -> None:
         with self._one_talks:
             self._over = True
-            self._send(report)
-
-    def _send(self, report: Report) -> None:
-        self._pipe.send_bytes(msgspec.msgpack.encode(report))
+            self._pipe.send_bytes(_encode(outcome))
 
 
-def _carry_out(order: Order, line: _Line) -> Report:
-    def tell(_run: Run, fraction: float | None, text: str, log_line: str | None) -> None:
-        line.tell((fraction, text, log_line))
+def _carry_out(order: Order, parent: _ParentPipe) -> Outcome:
+    def say(_run: Run, fraction: float | None, text: str, line: str | None) -> None:
+        parent.say(SaidByRun(fraction, text, line))
 
     def parents_of(_job_id: str) -> Asked:
-        return Asked(partial(_ask, line))
+        return Asked(partial(_ask, parent))
 
     task = _find_task(order.module, order.name)
     if task is None:
         message = f"no task {order.name!r} at the top of module {order.module!r}, where executor='process' needs it"
-        return Report(verb="failed", retry=False, error=JobError("TaskNotFound", message, Category.SYSTEM))
-    return _report(call(Run(0, order.job, task, order.timeout, order.max_attempts, tell, parents_of)))
+        return Failed(JobError("TaskNotFound", message, Category.SYSTEM), retry=False)
+    return call(Run(0, order.job, task, order.timeout, order.max_attempts, say, parents_of))
 
 
-def _ask(line: _Line) -> "Future[str]":
+def _ask(parent: _ParentPipe) -> "Future[str]":
     """In the child: the answer is there when this returns."""
-    answer = line.ask()
-    found: Future[str] = Future()
-    if answer.refusal is None:
-        found.set_result(answer.text)
+    reply, found = parent.ask(), Future[str]()
+    if reply.refusal is None:
+        found.set_result(reply.text)
     else:
-        found.set_exception(_REFUSALS.get(answer.refusal[0], StoreUnavailable)(answer.refusal[1]))
+        kind, message = reply.refusal
+        found.set_exception(_REFUSALS.get(kind, StoreUnavailable)(message))
     return found
 
 
@@ -354,17 +334,3 @@ def _find_task(module: str, name: str) -> Any:
 
     found = importlib.import_module(module)
     return next((item for item in vars(found).values() if isinstance(item, Task) and item.name == name), None)
-
-
-def _report(outcome: Outcome) -> Report:
-    match outcome:
-        case Completed(result):
-            return Report(verb="completed", text=result)
-        case Snoozed(delay):
-            return Report(verb="snoozed", number=delay)
-        case Cancelled(reason):
-            return Report(verb="cancelled", text=reason)
-        case Failed(error, retry_after, retry):
-            return Report(verb="failed", number=retry_after, retry=retry, error=error)
-        case _:
-            return Report(verb="cancelled")

@@ -69,7 +69,7 @@ class Run:
         if self._context is None:
             job = self.job
             self._context = JobContext(
-                job.id, self.task.name, job.queue, job.attempt, self.max_attempts, self._say, self.parents()
+                job.id, self.task.name, job.queue, job.attempt, self.max_attempts, self.say, self.parents()
             )
             self._context.cancel_requested = bool(self.stop_reason)
         return self._context
@@ -101,7 +101,8 @@ class Run:
         """Milliseconds since it started."""
         return round((time.monotonic() - self.started) * 1_000)
 
-    def _say(self, fraction: float | None, text: str, line: str | None) -> None:
+    def say(self, fraction: float | None, text: str, line: str | None) -> None:
+        """Progress, or a line for the job's log."""
         self._tell(self, fraction, text, line)
 
 
