@@ -91,15 +91,15 @@ async def look(settings: Settings, address: str) -> tuple[WorkflowInfo, datetime
     running = asyncio.create_task(worker.run())
     run = await app.submit_workflow(flow)
     async with own_api(settings, address, begin=True) as exchange:
-        desk = Api(exchange)
-        while not _in_the_middle(found := await desk.ask(calls.get_workflow(run.id, wait=0.1))):
+        api = Api(exchange)
+        while not _in_the_middle(found := await api.ask(calls.get_workflow(run.id, wait=0.1))):
             pass
     await run.cancel()
     held.set()
     worker.stop()
     await running
     await app.close()
-    return found, desk.now
+    return found, api.now
 
 
 def _in_the_middle(workflow: WorkflowInfo) -> bool:

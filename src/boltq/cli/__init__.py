@@ -1,4 +1,8 @@
-"""The command line: `boltq COMMAND`. The commands are in commands/, one file each."""
+"""The command line: `boltq COMMAND`.
+
+A command is a file in commands/, loaded when it is called: its add_arguments() says what it takes, its run() does it
+and answers the exit code.
+"""
 
 import argparse
 import sys

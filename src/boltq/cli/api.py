@@ -6,7 +6,7 @@ Both are asked in the same words, so that a command is written once, and says th
 import argparse
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -70,27 +70,20 @@ class Api:
 ApiWork = Callable[[Api], Awaitable[int]]
 
 
-def with_desk(args: argparse.Namespace, work: ApiWork, *, start: bool = False) -> int:
+def with_api(args: argparse.Namespace, work: ApiWork, *, start: bool = False) -> int:
     """Carry out a command's work; its exit code. `start`: with an embedded store that nobody runs, run it meanwhile."""
-    from boltq.cli.session import check_runs
-
     settings = Settings.from_env(url=args.url)
     if settings.url:
         return asyncio.run(_at(_far(args), work))
-    if not start:
-        check_runs(settings)
-    from boltq.broker.store import Store
+    from boltq.cli.session import store_at_hand
 
-    with ExitStack() as leaving:
-        store = Store(settings)
-        leaving.callback(store.close)
-        store.open()
+    with store_at_hand(settings, start=start) as store:
         return asyncio.run(_at(_here(settings, store.address, begin=start), work))
 
 
 async def _at(place: AbstractAsyncContextManager[Api], work: ApiWork) -> int:
-    async with place as desk:
-        return await work(desk)
+    async with place as api:
+        return await work(api)
 
 
 @asynccontextmanager

@@ -3,8 +3,12 @@
 import argparse
 import time
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from boltq.domain.workflow.durations import seconds_in
+
+if TYPE_CHECKING:
+    Actions = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - the type has no other name
 
 
 def add_json(parser: argparse.ArgumentParser, *, default: object = False) -> None:
@@ -16,6 +20,18 @@ def add_place(parser: argparse.ArgumentParser, *, default: object = None) -> Non
     """Where the jobs are. A subcommand's default is `argparse.SUPPRESS`: the command's own counts."""
     parser.add_argument("--url", default=default, help="ask this API, not the store (BOLTQ_URL)")
     parser.add_argument("--token", default=default, help="a key or token for it (BOLTQ_TOKEN, which others cannot see)")
+
+
+def add_ids(parser: argparse.ArgumentParser) -> None:
+    """Which jobs, where they are, and how to say what became of them."""
+    parser.add_argument("ids", nargs="+", metavar="ID", help="a job's id")
+    add_place(parser)
+    add_json(parser)
+
+
+def add_action(actions: "Actions", name: str, about: str) -> argparse.ArgumentParser:
+    """A subcommand; what its help says in a list begins its own page."""
+    return actions.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
 
 
 def seconds(text: str) -> float:

@@ -1,8 +1,8 @@
 """A command's way to the store: the server at REDIS_ADDR, or the embedded one that runs in this directory."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from boltq.broker.broker import Broker
@@ -31,16 +31,23 @@ def with_store(work: StoreWork, *, start: bool = False) -> int:
     Writes no settings into a namespace that is there: an operator's environment is not the workers'.
     """
     settings = Settings.from_env()
+    with store_at_hand(settings, start=start) as store:
+        return asyncio.run(_work(work, settings, store, begin=start))
+
+
+@contextmanager
+def store_at_hand(settings: Settings, *, start: bool) -> Iterator[Store]:
+    """The store, open. `start`: with an embedded one that nobody runs, run it meanwhile; else raise CommandFailed."""
     if not start:
-        check_runs(settings)
+        _check_runs(settings)
     with ExitStack() as leaving:
         store = Store(settings)
         leaving.callback(store.close)
         store.open()
-        return asyncio.run(_work(work, settings, store, begin=start))
+        yield store
 
 
-def check_runs(settings: Settings) -> None:
+def _check_runs(settings: Settings) -> None:
     """Raise CommandFailed when the store is the embedded one and nobody runs it: looking must not make one."""
     if settings.redis_addr or EmbeddedStore(settings.data_path).running:
         return

@@ -15,7 +15,6 @@ Without REDIS_ADDR it uses the embedded store, which it starts if nobody else ha
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = _EXAMPLES
     parser.add_argument("--host", help="the address on which it listens (BOLTQ_HOST, 127.0.0.1)")
     parser.add_argument("--port", type=int, help="the port; 0: any that is free (API_PORT, 8080)")

@@ -25,7 +25,6 @@ runs."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = _EXAMPLES
     parser.add_argument("action", choices=("cancel", "replay", "run-now", "delete"), help="what to do with them")
     parser.add_argument("ids", nargs="*", metavar="ID", help="these jobs; else all that the filters choose")
@@ -42,7 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it, or say what would be done."""
     from boltq.cli.commands.jobs import chosen
     from boltq.cli.failures import USAGE, CommandFailed
 
@@ -63,22 +61,22 @@ def run(args: argparse.Namespace) -> int:
 
 def carry_out(args: argparse.Namespace, action: str, words: "dict[str, Any]", *, dry_run: bool = False) -> int:
     """Begin a bulk operation and wait for its end; the exit code says whether it did what it should."""
-    from boltq.cli.api import with_desk
+    from boltq.cli.api import with_api
 
     if dry_run:
-        return with_desk(args, lambda desk: _preview(desk, action, words, as_json=args.json))
-    return with_desk(args, lambda desk: _work(desk, action, words, as_json=args.json))
+        return with_api(args, lambda api: _preview(api, action, words, as_json=args.json))
+    return with_api(args, lambda api: _work(api, action, words, as_json=args.json))
 
 
-async def _preview(desk: "Api", action: str, words: "dict[str, Any]", *, as_json: bool) -> int:
+async def _preview(api: "Api", action: str, words: "dict[str, Any]", *, as_json: bool) -> int:
     from boltq.cli import show
     from boltq.client import calls
 
     request = calls.preview_bulk(action, **words)
     if as_json:
-        show.document(await desk.document(request))
+        show.document(await api.document(request))
         return 0
-    preview = await desk.ask(request)
+    preview = await api.ask(request)
     print(f"{preview.count} jobs")
     for name, count_of in (*preview.by_state.items(), *preview.by_type.items()):
         print(f"  {count_of}\t{show.clean(name)}")
@@ -87,13 +85,13 @@ async def _preview(desk: "Api", action: str, words: "dict[str, Any]", *, as_json
     return 0
 
 
-async def _work(desk: "Api", action: str, words: "dict[str, Any]", *, as_json: bool) -> int:
+async def _work(api: "Api", action: str, words: "dict[str, Any]", *, as_json: bool) -> int:
     from boltq.client import calls
 
-    return await finish(desk, await desk.ask(calls.bulk(action, **words)), as_json=as_json)
+    return await finish(api, await api.ask(calls.bulk(action, **words)), as_json=as_json)
 
 
-async def finish(desk: "Api", operation: "OperationInfo", *, as_json: bool) -> int:
+async def finish(api: "Api", operation: "OperationInfo", *, as_json: bool) -> int:
     """Wait for the end of a bulk operation, and say what became of it; the exit code."""
     from boltq.cli import show
     from boltq.cli.failures import FAILED
@@ -102,9 +100,9 @@ async def finish(desk: "Api", operation: "OperationInfo", *, as_json: bool) -> i
     if operation.state == "running":
         if not as_json and sys.stderr.isatty():
             show.note(f"{operation.id}: {operation.total} jobs")
-        operation = await desk.carry(talk.end_of_operation(operation.id))
+        operation = await api.carry(talk.end_of_operation(operation.id))
     if as_json:
-        show.document(await desk.document(calls.get_operation(operation.id)))
+        show.document(await api.document(calls.get_operation(operation.id)))
     else:
         _tell(operation)
     return 0 if operation.state == "done" and not operation.failed else FAILED

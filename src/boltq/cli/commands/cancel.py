@@ -6,7 +6,6 @@ from boltq.cli.options import add_json, add_place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = """\
 examples:
   boltq cancel 01JZX4...
@@ -21,7 +20,7 @@ A running job is asked to stop; it is "running" until it has."""
 
 def run(args: argparse.Namespace) -> int:
     """Cancel them."""
-    from boltq.cli import result_rows as verdicts
+    from boltq.cli.each import do_to_each
     from boltq.client import calls
 
-    return verdicts.run(args, lambda job_id: calls.cancel_job(job_id, args.reason), "cancelled")
+    return do_to_each(args, lambda job_id: calls.cancel_job(job_id, args.reason), "cancelled")

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from boltq.cli.commands.jobs import add_filters
-from boltq.cli.options import add_json, add_place, count
+from boltq.cli.options import add_action, add_json, add_place, count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +29,6 @@ run finds nothing unless something has died since."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = _EXAMPLES
     _add_common(parser, None)
     add_json(parser)
@@ -41,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("show", "show one with its data, error and traceback"),
         ("replay", "queue them again, with all their attempts before them"),
     ):
-        action = actions.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+        action = add_action(actions, name, about)
         add_json(action, default=argparse.SUPPRESS)
         if name == "show":
             add_place(action, default=argparse.SUPPRESS)
@@ -68,21 +67,21 @@ def _add_limit(parser: argparse.ArgumentParser, default: object) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List, show, group or replay."""
-    from boltq.cli.api import with_desk
+    from boltq.cli.api import with_api
     from boltq.cli.commands.status import show_job
 
     match args.action:
         case "show":
-            return with_desk(args, lambda desk: show_job(desk, args.id, as_json=args.json))
+            return with_api(args, lambda api: show_job(api, args.id, as_json=args.json))
         case "replay":
             return _replay(args)
         case "groups":
-            return with_desk(args, lambda desk: _groups(desk, args))
+            return with_api(args, lambda api: _groups(api, args))
         case _:
-            return with_desk(args, lambda desk: _list(desk, args))
+            return with_api(args, lambda api: _list(api, args))
 
 
-async def _list(desk: "Api", args: argparse.Namespace) -> int:
+async def _list(api: "Api", args: argparse.Namespace) -> int:
     import msgspec
 
     from boltq.cli import job_view, show
@@ -91,35 +90,35 @@ async def _list(desk: "Api", args: argparse.Namespace) -> int:
 
     which = {**chosen(args), "state": "dead"}
     if args.json:
-        show.document(await read(desk, which, msgspec.Raw, args.limit))
+        show.document(await read(api, which, msgspec.Raw, args.limit))
         return 0
     rows = [
         (
             job.id,
             job.type,
             job.queue,
-            show.between(job.since, desk.now),
+            show.between(job.since, api.now),
             job.error.fingerprint if job.error else "",
             job_view.one_line(job.error) if job.error else "",
         )
-        for job in (await read(desk, which, JobSummary, args.limit)).items
+        for job in (await read(api, which, JobSummary, args.limit)).items
     ]
     show.table(("id", "type", "queue", "dead for", "fingerprint", "error"), rows, right=("dead for",))
     return 0
 
 
-async def _groups(desk: "Api", args: argparse.Namespace) -> int:
+async def _groups(api: "Api", args: argparse.Namespace) -> int:
     from boltq.cli import show
     from boltq.cli.commands.jobs import chosen
     from boltq.client import calls
 
-    found = await _all_groups(desk, lambda cursor: calls.group_dead_letters(by=args.by, cursor=cursor, **chosen(args)))
+    found = await _all_groups(api, lambda cursor: calls.group_dead_letters(by=args.by, cursor=cursor, **chosen(args)))
     if args.json:
         show.document(found)
         return 0
     rows = [
         (
-            group.key, group.count, group.count_1h, show.between(group.last_at, desk.now), group.sample_job_id,
+            group.key, group.count, group.count_1h, show.between(group.last_at, api.now), group.sample_job_id,
             f"{group.category}: {group.class_name}: {group.message or ''}",
         )
         for group in found.items
@@ -129,7 +128,7 @@ async def _groups(desk: "Api", args: argparse.Namespace) -> int:
     return 0
 
 
-async def _all_groups(desk: "Api", call: "Callable[[str | None], Request[Groups]]") -> "Groups":
+async def _all_groups(api: "Api", call: "Callable[[str | None], Request[Groups]]") -> "Groups":
     """Portion after portion, with those of one key made one."""
     from boltq.cli import show
     from boltq.client.answers import Groups
@@ -137,7 +136,7 @@ async def _all_groups(desk: "Api", call: "Callable[[str | None], Request[Groups]
     found, cursor, examined = list[Any](), None, 0
     with show.progressing() as tell:
         while True:
-            portion = await desk.ask(call(cursor))
+            portion = await api.ask(call(cursor))
             found, cursor = _merged([*found, *portion.items]), portion.next_cursor
             examined += portion.examined
             if cursor is None:
@@ -170,9 +169,9 @@ def _one_of(one: "FailureGroup", other: "FailureGroup") -> "FailureGroup":
 
 
 def _replay(args: argparse.Namespace) -> int:
-    from boltq.cli import result_rows as verdicts
     from boltq.cli.commands import bulk
     from boltq.cli.commands.jobs import chosen
+    from boltq.cli.each import do_to_each
     from boltq.cli.failures import USAGE, CommandFailed
     from boltq.client import calls
 
@@ -180,7 +179,7 @@ def _replay(args: argparse.Namespace) -> int:
     if args.ids and (args.all or which):
         raise CommandFailed("give ids, or --all with filters, not both", USAGE)
     if args.ids:
-        return verdicts.run(args, calls.replay_job, "replayed")
+        return do_to_each(args, calls.replay_job, "replayed")
     if not args.all:
         raise CommandFailed("which ones? Give ids, or --all (with filters, if you like)", USAGE)
     return bulk.carry_out(args, "replay", {**which, "state": "dead"})

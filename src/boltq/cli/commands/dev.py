@@ -35,7 +35,6 @@ _API_SECONDS: Final = 15.0  # for the API's last requests; more than it gives th
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = _EXAMPLES
     parser.add_argument("app", nargs="?", metavar="module:app", help="the application (the built-in job types)")
     parser.add_argument("--reload", action="store_true", help="start the worker again when a Python file changes")

@@ -24,7 +24,6 @@ _COLOURS: Final = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = _EXAMPLES
     parser.add_argument("--quick", action="store_true", help="leave out the audit")
     parser.add_argument("--strict", action="store_true", help="exit code 1 for warnings, too")

@@ -7,7 +7,6 @@ from boltq.cli.options import add_json, add_place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = """\
 examples:
   boltq edit 01JZX4... --priority high
@@ -22,12 +21,11 @@ Scheduled, queued and retrying jobs can be changed; what is not named stays as i
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it."""
-    from boltq.cli import result_rows as verdicts
+    from boltq.cli.each import do_to_each
     from boltq.cli.failures import USAGE, CommandFailed
     from boltq.client import calls
 
     words = edits(args)
     if not words.keys() - {"reason"}:
         raise CommandFailed("nothing to change: give --data, --priority, --delay, --run-at or --tag", USAGE)
-    return verdicts.run(args, lambda job_id: calls.edit_job(job_id, **words), "changed")
+    return do_to_each(args, lambda job_id: calls.edit_job(job_id, **words), "changed")

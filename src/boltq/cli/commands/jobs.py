@@ -13,7 +13,6 @@ T = TypeVar("T")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = """\
 examples:
   boltq jobs
@@ -62,30 +61,30 @@ def chosen(args: argparse.Namespace) -> "dict[str, Any]":
 
 def run(args: argparse.Namespace) -> int:
     """List them."""
-    from boltq.cli.api import with_desk
+    from boltq.cli.api import with_api
 
     which = {**chosen(args), "state": args.state, "workflow": args.workflow}
-    return with_desk(args, lambda desk: _list(desk, which, args))
+    return with_api(args, lambda api: _list(api, which, args))
 
 
-async def _list(desk: "Api", which: "dict[str, Any]", args: argparse.Namespace) -> int:
+async def _list(api: "Api", which: "dict[str, Any]", args: argparse.Namespace) -> int:
     import msgspec
 
     from boltq.cli import job_view, show
     from boltq.client.answers import JobSummary
 
     if args.json:
-        show.document(await read(desk, which, msgspec.Raw, args.limit, args.cursor))
+        show.document(await read(api, which, msgspec.Raw, args.limit, args.cursor))
         return 0
-    page = await read(desk, which, JobSummary, args.limit, args.cursor)
-    job_view.list_jobs(page.items, desk.now)
+    page = await read(api, which, JobSummary, args.limit, args.cursor)
+    job_view.list_jobs(page.items, api.now)
     if page.next_cursor:
         show.note(f"there are more: --cursor {page.next_cursor}")
     return 0
 
 
-async def read(desk: "Api", which: "dict[str, Any]", kind: type[T], most: int, cursor: str | None = None) -> "Page[T]":
+async def read(api: "Api", which: "dict[str, Any]", kind: type[T], most: int, cursor: str | None = None) -> "Page[T]":
     """As many jobs as are wanted, each as `kind`."""
     from boltq.client import calls
 
-    return await desk.read(lambda n, at: calls.list_jobs(limit=n, cursor=at, **which), kind, most, cursor)
+    return await api.read(lambda n, at: calls.list_jobs(limit=n, cursor=at, **which), kind, most, cursor)

@@ -30,7 +30,6 @@ A key is shown once, when it is made. A program sends it as `Authorization: Bear
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = _EXAMPLES
     add_place(parser)
     add_json(parser)
@@ -51,46 +50,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do that."""
-    from boltq.cli.api import with_desk
+    from boltq.cli.api import with_api
 
     match args.action:
         case "create":
-            return with_desk(args, lambda desk: _create(desk, args), start=True)
+            return with_api(args, lambda api: _create(api, args), start=True)
         case "revoke":
-            return with_desk(args, lambda desk: _revoke(desk, args))
+            return with_api(args, lambda api: _revoke(api, args))
         case _:
-            return with_desk(args, lambda desk: _list(desk, args))
+            return with_api(args, lambda api: _list(api, args))
 
 
-async def _create(desk: "Api", args: argparse.Namespace) -> int:
+async def _create(api: "Api", args: argparse.Namespace) -> int:
     from boltq.cli import show
     from boltq.client import calls
 
     request = calls.create_key(args.name, args.scopes, expires_in=args.expires)
     if args.json:
-        show.document(await desk.document(request))
+        show.document(await api.document(request))
         return 0
-    key = await desk.ask(request)
+    key = await api.ask(request)
     print(key.key)  # alone, so that a script can take it
     until = f", until {show.moment(show.millis(key.expires_at))}" if key.expires_at else ""
     show.note(f"key {key.id} of {key.name} may {', '.join(key.scopes)}{until}; it is not shown again")
     return 0
 
 
-async def _list(desk: "Api", args: argparse.Namespace) -> int:
+async def _list(api: "Api", args: argparse.Namespace) -> int:
     from boltq.cli import show
     from boltq.client import calls
 
     if args.json:
-        show.document(await desk.document(calls.list_keys()))
+        show.document(await api.document(calls.list_keys()))
         return 0
-    keys = (await desk.ask(calls.list_keys())).items
+    keys = (await api.ask(calls.list_keys())).items
     rows = [
         (
-            key.id, key.name, _standing(key, desk.now), show.moment(show.millis(key.expires_at)),
-            f"{show.between(key.created_at, desk.now)} ago",
-            f"{show.between(key.last_used_at, desk.now)} ago" if key.last_used_at else "never", " ".join(key.scopes),
+            key.id, key.name, _standing(key, api.now), show.moment(show.millis(key.expires_at)),
+            f"{show.between(key.created_at, api.now)} ago",
+            f"{show.between(key.last_used_at, api.now)} ago" if key.last_used_at else "never", " ".join(key.scopes),
         )
         for key in keys
     ]  # fmt: skip
@@ -100,7 +98,7 @@ async def _list(desk: "Api", args: argparse.Namespace) -> int:
     return 0
 
 
-async def _revoke(desk: "Api", args: argparse.Namespace) -> int:
+async def _revoke(api: "Api", args: argparse.Namespace) -> int:
     import msgspec
 
     from boltq.cli import show
@@ -111,7 +109,7 @@ async def _revoke(desk: "Api", args: argparse.Namespace) -> int:
     revoked, missing = [], []
     for key_id in args.ids:
         try:
-            revoked.append(await desk.document(calls.revoke_key(key_id)))
+            revoked.append(await api.document(calls.revoke_key(key_id)))
         except NotFound:
             missing.append(key_id)
     if args.json:

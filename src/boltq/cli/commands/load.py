@@ -27,7 +27,6 @@ _MOST_CALLERS = 1_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = _EXAMPLES
     parser.add_argument("--jobs", type=count, default=1_000, metavar="N", help="how many jobs (1000)")
     parser.add_argument("--concurrency", type=count, default=10, metavar="N", help="how many callers at once (10)")

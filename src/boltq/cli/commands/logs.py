@@ -12,7 +12,6 @@ _LOOK_AGAIN = 1.0  # seconds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = """\
 examples:
   boltq logs 01JZX4...
@@ -25,36 +24,36 @@ examples:
 
 def run(args: argparse.Namespace) -> int:
     """Print them."""
-    from boltq.cli.api import with_desk
+    from boltq.cli.api import with_api
 
-    return with_desk(args, lambda desk: _print(desk, args))
+    return with_api(args, lambda api: _print(api, args))
 
 
-async def _print(desk: "Api", args: argparse.Namespace) -> int:
+async def _print(api: "Api", args: argparse.Namespace) -> int:
     import asyncio
 
     from boltq.cli import show
     from boltq.client import calls
 
     if args.json:
-        show.document(await desk.document(calls.get_log(args.id)))
+        show.document(await api.document(calls.get_log(args.id)))
         return 0
     after = 0
     while True:
-        ended = not args.follow or (await desk.ask(calls.get_job(args.id))).ended
-        after = await _print_after(desk, args.id, after)
+        ended = not args.follow or (await api.ask(calls.get_job(args.id))).ended
+        after = await _print_after(api, args.id, after)
         if ended:
             return 0
         await asyncio.sleep(_LOOK_AGAIN)
 
 
-async def _print_after(desk: "Api", job_id: str, after: int) -> int:
+async def _print_after(api: "Api", job_id: str, after: int) -> int:
     """Print the lines after that one; the number of the last."""
     from boltq.cli import show
     from boltq.client import calls
 
     while True:
-        log = await desk.ask(calls.get_log(job_id, after=after))
+        log = await api.ask(calls.get_log(job_id, after=after))
         for line in log.items:
             print(show.clean(line.text), flush=True)
             after = line.n

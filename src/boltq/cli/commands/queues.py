@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from boltq.cli.options import add_json, add_place, count
+from boltq.cli.options import add_action, add_json, add_place, count
 
 if TYPE_CHECKING:
     from boltq.cli.api import Api
@@ -15,7 +15,6 @@ _NUMBERS = ("queued", "running", "scheduled", "retrying", "completed", "dead", "
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = """\
 examples:
   boltq queues
@@ -32,7 +31,7 @@ examples:
         ("limit", "bound how many jobs may wait in a queue"),
         ("purge", "delete jobs of a queue for ever"),
     ):
-        action = actions.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+        action = add_action(actions, name, about)
         add_place(action, default=argparse.SUPPRESS)
         add_json(action, default=argparse.SUPPRESS)
         action.add_argument("queue", metavar="QUEUE", help="its name")
@@ -47,21 +46,21 @@ examples:
 
 def run(args: argparse.Namespace) -> int:
     """Show them, or do something to one."""
-    from boltq.cli.api import with_desk
+    from boltq.cli.api import with_api
     from boltq.domain.errors import InvalidJob
     from boltq.domain.limits import bad_name
 
     if args.action and (bad := bad_name(args.queue)):
         raise InvalidJob([("QUEUE", bad)])
-    return with_desk(args, lambda desk: _work(desk, args))
+    return with_api(args, lambda api: _work(api, args))
 
 
-async def _work(desk: "Api", args: argparse.Namespace) -> int:
+async def _work(api: "Api", args: argparse.Namespace) -> int:
     if args.action == "purge":
-        return await _purge(desk, args)
+        return await _purge(api, args)
     if args.action:
-        await desk.ask(_change(args))
-    return await _show(desk, args.queue if args.action else None, as_json=args.json)
+        await api.ask(_change(args))
+    return await _show(api, args.queue if args.action else None, as_json=args.json)
 
 
 def _change(args: argparse.Namespace) -> "Request[Any]":
@@ -72,7 +71,7 @@ def _change(args: argparse.Namespace) -> "Request[Any]":
     return (calls.pause_queue if args.action == "pause" else calls.resume_queue)(args.queue, args.reason)
 
 
-async def _purge(desk: "Api", args: argparse.Namespace) -> int:
+async def _purge(api: "Api", args: argparse.Namespace) -> int:
     from boltq.cli.commands import bulk
     from boltq.cli.failures import USAGE, CommandFailed
     from boltq.client import calls
@@ -80,13 +79,13 @@ async def _purge(desk: "Api", args: argparse.Namespace) -> int:
     if not args.yes:
         raise CommandFailed(f"deleted jobs cannot be brought back: say --yes to purge queue {args.queue}", USAGE)
     while True:
-        operation = await desk.ask(calls.purge_queue(args.queue, args.state.split(","), reason=args.reason))
-        code = await bulk.finish(desk, operation, as_json=args.json)
+        operation = await api.ask(calls.purge_queue(args.queue, args.state.split(","), reason=args.reason))
+        code = await bulk.finish(api, operation, as_json=args.json)
         if code or not operation.partial:
             return code
 
 
-async def _show(desk: "Api", queue: str | None, *, as_json: bool) -> int:
+async def _show(api: "Api", queue: str | None, *, as_json: bool) -> int:
     import msgspec
 
     from boltq.cli import show
@@ -97,11 +96,9 @@ async def _show(desk: "Api", queue: str | None, *, as_json: bool) -> int:
         return calls.list_queues(limit=limit, cursor=cursor)
 
     if as_json:
-        show.document(
-            await desk.document(calls.get_queue(queue)) if queue else await desk.read(call, msgspec.Raw, _MOST)
-        )
+        show.document(await api.document(calls.get_queue(queue)) if queue else await api.read(call, msgspec.Raw, _MOST))
         return 0
-    queues = [await desk.ask(calls.get_queue(queue))] if queue else (await desk.read(call, QueueInfo, _MOST)).items
+    queues = [await api.ask(calls.get_queue(queue))] if queue else (await api.read(call, QueueInfo, _MOST)).items
     columns = ("queue", *_NUMBERS, "limit", "oldest", "reason")
     show.table(columns, [_row(one) for one in queues], right=columns[1:-1])
     return 0

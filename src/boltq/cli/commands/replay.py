@@ -7,7 +7,6 @@ from boltq.cli.options import add_json, add_place, moment, seconds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = """\
 examples:
   boltq replay 01JZX4...                              a dead or cancelled job, once more
@@ -55,10 +54,9 @@ def edits(args: argparse.Namespace) -> "dict[str, Any]":
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it."""
-    from boltq.cli import result_rows as verdicts
+    from boltq.cli.each import do_to_each
     from boltq.client import calls
 
     more = {"queue": args.queue, "max_attempts": args.max_attempts, "timeout": args.timeout}
     words: dict[str, Any] = {**edits(args), **{name: value for name, value in more.items() if value is not None}}
-    return verdicts.run(args, lambda job_id: calls.replay_job(job_id, as_new=args.as_new, **words), "replayed")
+    return do_to_each(args, lambda job_id: calls.replay_job(job_id, as_new=args.as_new, **words), "replayed")

@@ -2,22 +2,18 @@
 
 import argparse
 
-from boltq.cli.options import add_json, add_place
+from boltq.cli.options import add_ids
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = """\
 examples:
   boltq run-now 01JZX4..."""
-    parser.add_argument("ids", nargs="+", metavar="ID", help="a job's id")
-    add_place(parser)
-    add_json(parser)
+    add_ids(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it."""
-    from boltq.cli import result_rows as verdicts
+    from boltq.cli.each import do_to_each
     from boltq.client import calls
 
-    return verdicts.run(args, calls.run_job_now, "queued")
+    return do_to_each(args, calls.run_job_now, "queued")

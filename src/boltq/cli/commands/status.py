@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = """\
 examples:
   boltq status 01JZX4...
@@ -22,20 +21,20 @@ examples:
 
 def run(args: argparse.Namespace) -> int:
     """Show it."""
-    from boltq.cli.api import with_desk
+    from boltq.cli.api import with_api
 
-    return with_desk(args, lambda desk: show_job(desk, args.id, as_json=args.json))
+    return with_api(args, lambda api: show_job(api, args.id, as_json=args.json))
 
 
-async def show_job(desk: "Api", job_id: str, *, as_json: bool) -> int:
+async def show_job(api: "Api", job_id: str, *, as_json: bool) -> int:
     """Show one job; the exit code. Raises NotFound."""
     from boltq.cli import job_view, show
     from boltq.client import calls
 
     request = calls.get_job(job_id)
     if as_json:
-        show.document(await desk.document(request))
+        show.document(await api.document(request))
     else:
-        job = await desk.ask(request)
-        job_view.describe(job, desk.now)
+        job = await api.ask(request)
+        job_view.describe(job, api.now)
     return 0

@@ -39,7 +39,6 @@ _OPTION_OF: Final = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = _EXAMPLES
     parser.add_argument("type", metavar="TYPE", help="the job type")
     parser.add_argument("data", nargs="*", metavar="JSON | key=value", help="the job's data")
@@ -63,26 +62,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Submit."""
-    from boltq.cli.api import with_desk
+    from boltq.cli.api import with_api
     from boltq.domain.errors import InvalidJob
 
     try:
         if args.many:
             _check_many(args)
-            return with_desk(args, lambda desk: _submit_many(desk, args), start=True)
+            return with_api(args, lambda api: _submit_many(api, args), start=True)
         job = _job(args, _data(args.data))
-        return with_desk(args, lambda desk: _submit(desk, job, args), start=True)
+        return with_api(args, lambda api: _submit(api, job, args), start=True)
     except InvalidJob as error:
         raise InvalidJob([(_OPTION_OF.get(pointer, pointer), why) for pointer, why in error.errors]) from None
 
 
-async def _submit(desk: "Api", job: "NewJob", args: argparse.Namespace) -> int:
+async def _submit(api: "Api", job: "NewJob", args: argparse.Namespace) -> int:
     from boltq.cli import show
     from boltq.client import talk
 
-    answer = await desk.carry(talk.submit(job))
+    answer = await api.carry(talk.submit(job))
     if args.wait or args.timeout_wait is not None:
-        return await _wait(desk, answer, args)
+        return await _wait(api, answer, args)
     if args.json:
         show.document({"id": answer.id, "created": answer.created, "warnings": answer.warnings})
     else:
@@ -106,7 +105,7 @@ def _note_warnings(answer: "SubmittedJob", args: argparse.Namespace) -> None:
         show.note(f"{place_of(settings)}; start a worker on it with `boltq worker` or `boltq dev`")
 
 
-async def _wait(desk: "Api", submitted: "SubmittedJob", args: argparse.Namespace) -> int:
+async def _wait(api: "Api", submitted: "SubmittedJob", args: argparse.Namespace) -> int:
     """Wait for the end; 0 when it was completed."""
     from boltq.cli import job_view, show
     from boltq.cli.failures import FAILED, STILL_WAITING, CommandFailed
@@ -119,11 +118,11 @@ async def _wait(desk: "Api", submitted: "SubmittedJob", args: argparse.Namespace
         show.note(job_id)
         _note_warnings(submitted, args)
     try:
-        job = await desk.carry(talk.end_of(job_id, args.timeout_wait))
+        job = await api.carry(talk.end_of(job_id, args.timeout_wait))
     except WaitTimeout as error:
         raise CommandFailed(str(error), STILL_WAITING) from None
     if args.json:
-        show.document(await desk.document(calls.get_job(job_id)))
+        show.document(await api.document(calls.get_job(job_id)))
         return 0 if job.state is JobState.COMPLETED else FAILED
     if job.state is JobState.COMPLETED:
         print(show.clean_lines(job_view.pretty(job.result_json) or "null"))
@@ -144,7 +143,7 @@ def _check_many(args: argparse.Namespace) -> None:
         raise CommandFailed("--many goes neither with --key nor with --wait", USAGE)
 
 
-async def _submit_many(desk: "Api", args: argparse.Namespace) -> int:
+async def _submit_many(api: "Api", args: argparse.Namespace) -> int:
     from boltq.cli import show
     from boltq.cli.failures import FAILED, CommandFailed, known
     from boltq.client import talk
@@ -153,7 +152,7 @@ async def _submit_many(desk: "Api", args: argparse.Namespace) -> int:
     ids: list[str] = []
     try:
         for batch in _batches(args):
-            for answer in await desk.carry(talk.submit_batch(batch, len(ids))):
+            for answer in await api.carry(talk.submit_batch(batch, len(ids))):
                 if isinstance(answer, BoltQError):
                     raise answer
                 ids.append(answer.id)

@@ -23,7 +23,6 @@ When a process dies, its jobs go back at once, and it is started again."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = _EXAMPLES
     parser.add_argument("app", nargs="?", metavar="module:app", help="the application (the built-in job types)")
     parser.add_argument("--slots", type=int, metavar="N", help="jobs at once, of each process (NUM_WORKERS, 4)")

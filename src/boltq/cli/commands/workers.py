@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from boltq.cli.options import add_json, add_place
+from boltq.cli.options import add_action, add_json, add_place
 
 if TYPE_CHECKING:
     from boltq.cli.api import Api
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = """\
 examples:
   boltq workers
@@ -26,7 +25,7 @@ examples:
         ("resume", "have a draining worker claim jobs again"),
         ("stop", "have a worker finish what it runs, and end; nobody takes its place"),
     ):
-        action = actions.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+        action = add_action(actions, name, about)
         add_place(action, default=argparse.SUPPRESS)
         add_json(action, default=argparse.SUPPRESS)
         action.add_argument("id", metavar="ID", help="the worker's id, as `boltq workers` shows it")
@@ -35,47 +34,47 @@ examples:
 
 def run(args: argparse.Namespace) -> int:
     """List them, or tell one."""
-    from boltq.cli.api import with_desk
+    from boltq.cli.api import with_api
 
-    return with_desk(args, lambda desk: (_tell if args.action else _list)(desk, args))
+    return with_api(args, lambda api: (_tell if args.action else _list)(api, args))
 
 
-async def _list(desk: "Api", args: argparse.Namespace) -> int:
+async def _list(api: "Api", args: argparse.Namespace) -> int:
     from boltq.cli import show
     from boltq.client import calls
 
     if args.json:
-        show.document(await desk.document(calls.list_workers()))
+        show.document(await api.document(calls.list_workers()))
         return 0
-    workers = (await desk.ask(calls.list_workers())).items
-    _table(desk, workers)
+    workers = (await api.ask(calls.list_workers())).items
+    _table(api, workers)
     if not workers:
         show.note("no worker is running: start one with `boltq worker` or `boltq dev`")
     return 0
 
 
-async def _tell(desk: "Api", args: argparse.Namespace) -> int:
+async def _tell(api: "Api", args: argparse.Namespace) -> int:
     from boltq.cli import show
     from boltq.client import calls
 
     tell = {"drain": calls.drain_worker, "resume": calls.resume_worker, "stop": calls.stop_worker}[args.action]
     request = tell(args.id, args.reason)
     if args.json:
-        show.document(await desk.document(request))
+        show.document(await api.document(request))
     else:
-        _table(desk, [await desk.ask(request)])
+        _table(api, [await api.ask(request)])
     return 0
 
 
-def _table(desk: "Api", workers: "list[WorkerInfo]") -> None:
+def _table(api: "Api", workers: "list[WorkerInfo]") -> None:
     from boltq.cli import show
 
     columns = ("id", "state", "host", "pid", "queues", "slots", "running", "held", "done", "up", "lease")
     rows = [
         (
             w.id, w.state, w.host, w.pid, ",".join(w.queues), w.slots, w.running or 0, w.held or 0, w.done or 0,
-            show.between(w.since, desk.now),
-            "has run out" if w.lease_ends_at < desk.now else f"{show.between(w.lease_ends_at, desk.now)} left",
+            show.between(w.since, api.now),
+            "has run out" if w.lease_ends_at < api.now else f"{show.between(w.lease_ends_at, api.now)} left",
         )
         for w in workers
     ]  # fmt: skip

@@ -56,7 +56,6 @@ _ACTIONS: Final = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What it takes."""
     parser.epilog = _EXAMPLES
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, about in _ACTIONS.items():
@@ -158,7 +157,6 @@ def _add_answer(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it."""
     match args.action:
         case "submit":
             from boltq.cli.workflows import submit as workflow_submit

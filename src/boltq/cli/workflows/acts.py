@@ -5,9 +5,10 @@ from typing import Any, Final
 
 import msgspec
 
-from boltq.cli import result_rows as verdicts, show
-from boltq.cli.api import Api, with_desk
+from boltq.cli import show
+from boltq.cli.api import Api, with_api
 from boltq.cli.commands.submit import read_object
+from boltq.cli.each import do_to_each
 from boltq.cli.failures import OK, USAGE, CommandFailed
 from boltq.client.request import Request
 from boltq.client.workflows import calls
@@ -24,18 +25,18 @@ def run(args: argparse.Namespace) -> int:
     """Do it."""
     match args.action:
         case "cancel":
-            return verdicts.run(args, lambda one: calls.cancel_workflow(one, args.reason), "cancelled")
+            return do_to_each(args, lambda one: calls.cancel_workflow(one, args.reason), "cancelled")
         case "pause":
-            return verdicts.run(args, lambda one: calls.pause_workflow(one, args.reason), "paused")
+            return do_to_each(args, lambda one: calls.pause_workflow(one, args.reason), "paused")
         case "resume":
-            return verdicts.run(args, lambda one: calls.resume_workflow(one, args.reason), "resumed")
+            return do_to_each(args, lambda one: calls.resume_workflow(one, args.reason), "resumed")
         case "delete":
-            return verdicts.run(args, calls.delete_workflow, "deleted")
+            return do_to_each(args, calls.delete_workflow, "deleted")
         case "rerun":
             request = _rerun(args)
-            return with_desk(args, lambda desk: _again(desk, request, as_json=args.json))
+            return with_api(args, lambda api: _again(api, request, as_json=args.json))
     answer = _answer(args)
-    return with_desk(args, lambda desk: _say(desk, answer, args))
+    return with_api(args, lambda api: _say(api, answer, args))
 
 
 def _rerun(args: argparse.Namespace) -> Request[WorkflowRerun]:
@@ -52,11 +53,11 @@ def _params(word: str) -> tuple[str, Any]:
     return step, msgspec.Raw(read_object(text, f"--params {step}").encode())
 
 
-async def _again(desk: Api, request: Request[WorkflowRerun], *, as_json: bool) -> int:
+async def _again(api: Api, request: Request[WorkflowRerun], *, as_json: bool) -> int:
     if as_json:
-        show.document(await desk.document(request))
+        show.document(await api.document(request))
         return OK
-    told = await desk.ask(request)
+    told = await api.ask(request)
     print(f"{told.id}  {told.state}")
     show.note(f"run {told.generation}; these begin anew: {', '.join(told.steps)}")
     return OK
@@ -76,11 +77,11 @@ def _json(text: str) -> str:
     return text
 
 
-async def _say(desk: Api, request: Request[WorkflowSignal], args: argparse.Namespace) -> int:
+async def _say(api: Api, request: Request[WorkflowSignal], args: argparse.Namespace) -> int:
     if args.json:
-        show.document(await desk.document(request))
+        show.document(await api.document(request))
         return OK
-    told = await desk.ask(request)
+    told = await api.ask(request)
     print(f"{told.id}  {show.clean(told.step)}  {args.action}{'d' if args.action == 'approve' else 'ed'}")
     if remark := _REMARKS.get(told.verdict):
         show.note(remark)

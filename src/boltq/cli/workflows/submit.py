@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from boltq.cli import show
-from boltq.cli.api import Api, with_desk
+from boltq.cli.api import Api, with_api
 from boltq.cli.failures import FAILED, OK, STILL_WAITING, USAGE, CommandFailed, complain
 from boltq.cli.job_view import pretty
 from boltq.cli.workflows.find import find_workflow, with_input
@@ -27,13 +27,13 @@ def run(args: argparse.Namespace) -> int:
     if args.input is not None:
         form = with_input(form, args.input)
     if args.dry_run:
-        return with_desk(args, lambda desk: _dry_run(desk, form, as_json=args.json))
-    return with_desk(args, lambda desk: _submit(desk, form, args), start=True)
+        return with_api(args, lambda api: _dry_run(api, form, as_json=args.json))
+    return with_api(args, lambda api: _submit(api, form, args), start=True)
 
 
-async def _submit(desk: Api, form: str, args: argparse.Namespace) -> int:
+async def _submit(api: Api, form: str, args: argparse.Namespace) -> int:
     try:
-        answer = await desk.carry(talk.submit_workflow(form, args.key))
+        answer = await api.carry(talk.submit_workflow(form, args.key))
     except InvalidJob as error:
         raise _refused(error.errors, form) from None
     if not args.json:
@@ -42,7 +42,7 @@ async def _submit(desk: Api, form: str, args: argparse.Namespace) -> int:
         if not answer.created:
             show.note("this workflow was there already: the key has been used")
     if args.wait is not None:
-        return await _wait(desk, answer.id, args)
+        return await _wait(api, answer.id, args)
     if args.json:
         show.document(answer)
     else:
@@ -50,17 +50,17 @@ async def _submit(desk: Api, form: str, args: argparse.Namespace) -> int:
     return OK
 
 
-async def _wait(desk: Api, workflow_id: str, args: argparse.Namespace) -> int:
+async def _wait(api: Api, workflow_id: str, args: argparse.Namespace) -> int:
     """Wait for the end; 0 when it has completed."""
     if not args.json:
         show.note(workflow_id)
     try:
         patience = None if math.isinf(args.wait) else args.wait
-        found = await desk.carry(talk.end_of_workflow(workflow_id, patience))
+        found = await api.carry(talk.end_of_workflow(workflow_id, patience))
     except WaitTimeout as error:
         raise CommandFailed(str(error), STILL_WAITING) from None
     if args.json:
-        show.document(await desk.document(calls.get_workflow(workflow_id)))
+        show.document(await api.document(calls.get_workflow(workflow_id)))
         return OK if found.state is WorkflowState.COMPLETED else FAILED
     try:
         talk.outcome(found)  # raises how else it has ended
@@ -73,14 +73,14 @@ async def _wait(desk: Api, workflow_id: str, args: argparse.Namespace) -> int:
 # What would become of it
 
 
-async def _dry_run(desk: Api, form: str, *, as_json: bool) -> int:
+async def _dry_run(api: Api, form: str, *, as_json: bool) -> int:
     request = calls.dry_run_workflow(form)
     if as_json:
-        document = await desk.document(request)
+        document = await api.document(request)
         show.document(document)
         return OK if msgspec.json.decode(document, type=WorkflowDryRun).valid else USAGE
     try:
-        found = await desk.ask(request)
+        found = await api.ask(request)
     except InvalidJob as error:
         raise _refused(error.errors, form) from None
     if not found.valid:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from boltq.cli import show
-from boltq.cli.api import Api, with_desk
+from boltq.cli.api import Api, with_api
 from boltq.cli.failures import OK, USAGE, CommandFailed
 from boltq.cli.job_view import one_line, pretty
 from boltq.cli.workflows import graph
@@ -42,16 +42,16 @@ def run(args: argparse.Namespace) -> int:
     match args.action:
         case "list":
             _check_states(args.state)
-            return with_desk(args, lambda desk: _list(desk, args))
+            return with_api(args, lambda api: _list(api, args))
         case "approvals":
-            return with_desk(args, lambda desk: _list_approvals(desk, args))
+            return with_api(args, lambda api: _list_approvals(api, args))
         case "explain":
-            return with_desk(args, lambda desk: _explain(desk, args))
+            return with_api(args, lambda api: _explain(api, args))
     if not args.step and (args.state or args.cursor):
         raise CommandFailed("--state and --cursor are of the items of a map: name its STEP", USAGE)
     if args.watch and not args.json:
-        return with_desk(args, lambda desk: _watch(desk, args))
-    return with_desk(args, lambda desk: _show(desk, args))
+        return with_api(args, lambda api: _watch(api, args))
+    return with_api(args, lambda api: _show(api, args))
 
 
 # A list
@@ -63,7 +63,7 @@ def _check_states(words: str | None) -> None:
             raise InvalidJob([("--state", f"no state {word!r}: one of {', '.join(WorkflowState)}")])
 
 
-async def _list(desk: Api, args: argparse.Namespace) -> int:
+async def _list(api: Api, args: argparse.Namespace) -> int:
     def call(limit: int, cursor: str | None) -> Request[Any]:
         return calls.list_workflows(
             limit=limit,
@@ -76,11 +76,11 @@ async def _list(desk: Api, args: argparse.Namespace) -> int:
         )
 
     if args.json:
-        show.document(await desk.read(call, msgspec.Raw, args.limit, args.cursor))
+        show.document(await api.read(call, msgspec.Raw, args.limit, args.cursor))
         return OK
-    page: Page[WorkflowSummary] = await desk.read(call, WorkflowSummary, args.limit, args.cursor)
+    page: Page[WorkflowSummary] = await api.read(call, WorkflowSummary, args.limit, args.cursor)
     rows = [
-        (one.id, state_of(one), one.name, f"{one.ended}/{one.steps}", one.failed, show.between(one.since, desk.now))
+        (one.id, state_of(one), one.name, f"{one.ended}/{one.steps}", one.failed, show.between(one.since, api.now))
         for one in page.items
     ]
     show.table(("id", "state", "name", "steps", "failed", "for"), rows, right=("steps", "failed", "for"))
@@ -89,16 +89,16 @@ async def _list(desk: Api, args: argparse.Namespace) -> int:
     return OK
 
 
-async def _list_approvals(desk: Api, args: argparse.Namespace) -> int:
+async def _list_approvals(api: Api, args: argparse.Namespace) -> int:
     def call(limit: int, cursor: str | None) -> Request[Any]:
         return calls.list_approvals(limit=limit, cursor=cursor)
 
     if args.json:
-        show.document(await desk.read(call, msgspec.Raw, args.limit, args.cursor))
+        show.document(await api.read(call, msgspec.Raw, args.limit, args.cursor))
         return OK
-    page: Page[ApprovalInfo] = await desk.read(call, ApprovalInfo, args.limit, args.cursor)
+    page: Page[ApprovalInfo] = await api.read(call, ApprovalInfo, args.limit, args.cursor)
     rows = [
-        (one.workflow_id, one.step, one.workflow, show.between(one.since, desk.now), one.prompt or "")
+        (one.workflow_id, one.step, one.workflow, show.between(one.since, api.now), one.prompt or "")
         for one in page.items
     ]
     show.table(("workflow", "step", "name", "for", "question"), rows, right=("for",))
@@ -119,25 +119,25 @@ def state_of(workflow: WorkflowHead) -> str:
 # One workflow
 
 
-async def _show(desk: Api, args: argparse.Namespace) -> int:
+async def _show(api: Api, args: argparse.Namespace) -> int:
     if args.step:
-        return await _show_step(desk, args)
+        return await _show_step(api, args)
     request = calls.get_workflow(args.id, generation=args.generation)
     if args.json:
-        show.document(await desk.document(request))
+        show.document(await api.document(request))
         return OK
-    found = await desk.ask(request)
-    print("\n".join(picture(found, desk, most=None if args.all else graph.MOST)))
+    found = await api.ask(request)
+    print("\n".join(picture(found, api, most=None if args.all else graph.MOST)))
     show.block("output", pretty(found.output_json))
     return OK
 
 
-def picture(workflow: WorkflowInfo, desk: Api, *, most: int | None = graph.MOST) -> list[str]:
+def picture(workflow: WorkflowInfo, api: Api, *, most: int | None = graph.MOST) -> list[str]:
     """A workflow as lines of text, as standard output can show them."""
     lines = graph.draw([drawn(step) for step in workflow.steps], most=most)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     plain = not _has_signs(sys.stdout.encoding)
-    head = headline(workflow, desk.now)
+    head = headline(workflow, api.now)
     return [head, "", *graph.texts(lines, width=width, colour=_wants_colour(), ascii=plain)]
 
 
@@ -211,21 +211,21 @@ def _said(step: StepInfo) -> str:
 # Following a run
 
 
-async def _watch(desk: Api, args: argparse.Namespace) -> int:
+async def _watch(api: Api, args: argparse.Namespace) -> int:
     """Draw it until it has ended: in a terminal again and again in one place, elsewhere once for each change."""
     if args.step:
         raise CommandFailed("--watch draws the whole workflow: leave the step out", USAGE)
     screen, before = _Screen(), b""
     while True:
-        found = await desk.ask(calls.get_workflow(args.id))
+        found = await api.ask(calls.get_workflow(args.id))
         standing = _standing(found)
         if found.has_ended:
             screen.clear()
-            print("\n".join(picture(found, desk, most=None if args.all else graph.MOST)))
+            print("\n".join(picture(found, api, most=None if args.all else graph.MOST)))
             show.block("output", pretty(found.output_json))
             return OK
         if screen.terminal or standing != before:
-            screen.draw(picture(found, desk, most=screen.room))
+            screen.draw(picture(found, api, most=screen.room))
         before = standing
         await asyncio.sleep(_LOOK_AGAIN)
 
@@ -271,8 +271,8 @@ class _Screen:
 # One step
 
 
-async def _show_step(desk: Api, args: argparse.Namespace) -> int:
-    states = await _wanted_items(desk, args)
+async def _show_step(api: Api, args: argparse.Namespace) -> int:
+    states = await _wanted_items(api, args)
 
     def call(limit: int, cursor: str | None) -> Request[Any]:
         return calls.get_workflow_step(
@@ -280,10 +280,10 @@ async def _show_step(desk: Api, args: argparse.Namespace) -> int:
         )
 
     if args.json:
-        show.document(await desk.document(call(min(args.limit, MAX_PAGE), args.cursor)))
+        show.document(await api.document(call(min(args.limit, MAX_PAGE), args.cursor)))
         return OK
-    step: StepPage = await desk.ask(call(1, None))
-    page: Page[ItemInfo] = await desk.read(call, ItemInfo, args.limit, args.cursor) if step.map else Page(items=[])
+    step: StepPage = await api.ask(call(1, None))
+    page: Page[ItemInfo] = await api.read(call, ItemInfo, args.limit, args.cursor) if step.map else Page(items=[])
     show.facts(_facts(step))
     show.block("inputs", pretty(step.inputs_json))
     show.block("where they came from", "\n".join(f"{one.pointer}  {one.reference}" for one in step.sources))
@@ -294,7 +294,7 @@ async def _show_step(desk: Api, args: argparse.Namespace) -> int:
     return OK
 
 
-async def _wanted_items(desk: Api, args: argparse.Namespace) -> list[str]:
+async def _wanted_items(api: Api, args: argparse.Namespace) -> list[str]:
     """The states of the items that are shown; none: all."""
     words = [word for word in (args.state or "").split(",") if word]
     for word in words:
@@ -302,7 +302,7 @@ async def _wanted_items(desk: Api, args: argparse.Namespace) -> list[str]:
             raise InvalidJob([("--state", f"no state {word!r}: one of {', '.join(StepState)}, or all")])
     if words:
         return [] if "all" in words else words
-    step = await desk.ask(calls.get_workflow_step(args.id, args.step, limit=1))
+    step = await api.ask(calls.get_workflow_step(args.id, args.step, limit=1))
     return [StepState.FAILED.value] if step.map and step.map.failed else []
 
 
@@ -352,12 +352,12 @@ def _facts(step: StepInfo) -> Iterable[tuple[str, object]]:
 # Why
 
 
-async def _explain(desk: Api, args: argparse.Namespace) -> int:
+async def _explain(api: Api, args: argparse.Namespace) -> int:
     request = calls.explain_workflow(args.id)
     if args.json:
-        show.document(await desk.document(request))
+        show.document(await api.document(request))
         return OK
-    found = await desk.ask(request)
+    found = await api.ask(request)
     print(show.clean(found.text))
     if found.steps:
         print()

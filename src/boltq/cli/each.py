@@ -1,4 +1,4 @@
-"""What the commands say that do one thing to each of many jobs or workflows: cancel, retry, replay, delete ..."""
+"""Does one thing to each of many jobs or workflows, and says what became of each: cancel, retry, replay, delete ..."""
 
 import argparse
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from boltq.cli import show
-from boltq.cli.api import Api, with_desk
+from boltq.cli.api import Api, with_api
 from boltq.cli.failures import FAILED, OK, complain
 from boltq.client.errors import Problem
 from boltq.client.request import Request
@@ -24,20 +24,20 @@ class ResultRow(msgspec.Struct):
     text: str = ""
 
 
-def run(args: argparse.Namespace, call: Callable[[str], Request[Any]], done: str) -> int:
-    """Do it to `args.ids`, and say of each what became of it."""
+def do_to_each(args: argparse.Namespace, call: Callable[[str], Request[Any]], done: str) -> int:
+    """Make the call for each of `args.ids`, and print what became of it; `done` is said where no state is answered."""
 
-    async def work(desk: Api) -> int:
-        verdicts = [await _judge(desk, call(job_id), job_id) for job_id in dict.fromkeys(args.ids)]
-        _tell(verdicts, done, as_json=args.json)
-        return OK if all(verdict.ok for verdict in verdicts) else FAILED
+    async def work(api: Api) -> int:
+        rows = [await _do(api, call(job_id), job_id) for job_id in dict.fromkeys(args.ids)]
+        _print(rows, done, as_json=args.json)
+        return OK if all(row.ok for row in rows) else FAILED
 
-    return with_desk(args, work)
+    return with_api(args, work)
 
 
-async def _judge(desk: Api, request: Request[Any], job_id: str) -> ResultRow:
+async def _do(api: Api, request: Request[Any], job_id: str) -> ResultRow:
     try:
-        standing = await desk.ask(request)
+        standing = await api.ask(request)
     except NotFound as error:
         return ResultRow(job_id, ok=False, refusal="not-found", text=str(error))
     except Conflict as error:
@@ -53,14 +53,13 @@ def _is_paused(standing: Any) -> bool:
     return getattr(standing, "paused", False)  # jobs are not
 
 
-def _tell(verdicts: list[ResultRow], done: str, *, as_json: bool) -> None:
+def _print(rows: list[ResultRow], done: str, *, as_json: bool) -> None:
     """A line for each id, or one JSON document."""
     if as_json:
-        rows = [{"id": v.id, "ok": v.ok, "state": v.state, "refusal": v.refusal} for v in verdicts]
-        show.document({"items": rows})
+        show.document({"items": [{"id": r.id, "ok": r.ok, "state": r.state, "refusal": r.refusal} for r in rows]})
         return
-    for verdict in verdicts:
-        if verdict.ok:
-            print(f"{show.clean(verdict.id)}  {verdict.text or verdict.state or done}")
+    for row in rows:
+        if row.ok:
+            print(f"{show.clean(row.id)}  {row.text or row.state or done}")
         else:
-            complain(verdict.text)
+            complain(row.text)
