@@ -72,7 +72,7 @@ def test_every_script_has_a_header_a_caller_and_tests(verb: str) -> None:
     assert re.search(rf"^-- {verb}: ", text, re.MULTILINE)
     assert re.search(r"^--   ARGV     now", text, re.MULTILINE)
     assert re.search(r"^--   returns |^--   refuses ", text, re.MULTILINE)
-    python = "".join(path.read_text() for path in Path(boltq.broker.__file__ or "").parent.glob("*.py"))
+    python = "".join(path.read_text() for path in Path(boltq.broker.__file__ or "").parent.rglob("*.py"))
     assert f'"{verb}"' in python
     tests = {"op": "operations", "flow": "workflows"}.get(verb.partition("_")[0], verb)
     assert (Path(__file__).parent / f"test_{tests}.py").exists()
