@@ -52,9 +52,7 @@ class Library:
 
     def __init__(self, rewrite: Rewrite | None = None) -> None:
         texts = {name: rewrite(f"{name}.lua", text) for name, text in _texts().items()} if rewrite else _texts()
-        body = _body(texts)
-        self.name = f"boltq_{hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()[:12]}"
-        self.text = f"#!lua name={self.name}\n{body.replace(_NAME, self.name)}"
+        self.name, self.text = _assembled(tuple(texts.items()))
 
     def call(self, verb: str, prefix: str, now: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The command that runs a script."""
@@ -90,6 +88,14 @@ def _texts() -> Mapping[str, str]:
     found = {f"{entry.name}": entry for entry in folder.iterdir() if entry.name.endswith(".lua")}
     found |= {f"lib/{entry.name}": entry for entry in folder.joinpath("lib").iterdir() if entry.name.endswith(".lua")}
     return {name.removesuffix(".lua"): entry.read_text("utf-8") for name, entry in sorted(found.items())}
+
+
+@lru_cache(maxsize=4)
+def _assembled(files: tuple[tuple[str, str], ...]) -> tuple[str, str]:
+    """The name and the text of the library that is made of these files."""
+    body = _body(dict(files))
+    name = f"boltq_{hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()[:12]}"
+    return name, f"#!lua name={name}\n{body.replace(_NAME, name)}"
 
 
 def _body(texts: Mapping[str, str]) -> str:
