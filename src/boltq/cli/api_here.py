@@ -24,7 +24,7 @@ Message = MutableMapping[str, Any]
 
 @asynccontextmanager
 async def own_api(settings: Settings, address: str, *, begin: bool) -> AsyncIterator[AsyncExchange]:
-    """What sends requests to an API on that store. `begin`: make the namespace if it is not there.
+    """Yields the function that sends a request to an API of this process. `begin`: make the namespace if there is none.
 
     Raises StoreError.
     """
@@ -111,7 +111,7 @@ def _scope(request: Request[Any]) -> dict[str, Any]:
 
 
 def _me() -> str:
-    """Who sits at this terminal, as far as the system knows."""
+    """The name of the user at this terminal, as far as the system knows."""
     try:
         return f"cli:{getpass.getuser()}"
     except (KeyError, OSError):  # a container's user without a name

@@ -20,7 +20,7 @@ def list_jobs(jobs: Iterable[JobSummary], now: datetime) -> None:
 
 
 def place_of(job: JobSummary) -> str:
-    """Its queue, and its priority when that is not the usual one."""
+    """A job's queue, and its priority when it is not `normal`."""
     return job.queue if job.priority == "normal" else f"{job.queue} {job.priority}"
 
 

@@ -80,13 +80,13 @@ class WhichInAnyState(TypedDict, total=False):
 
 
 class Which(WhichInAnyState, total=False):
-    """The same, and the state: any one of several."""
+    """Which jobs, by their state too: any one of several."""
 
     state: JobState | str | Sequence[JobState | str] | None
 
 
 class WhichToList(Which, total=False):
-    """The same; and `workflow`, the id of one whose steps and items are listed, in their order."""
+    """Which jobs to list; `workflow`: the id of a workflow, whose steps and items are listed in their order."""
 
     workflow: str | None
 
@@ -257,7 +257,7 @@ def bulk(action: str, **words: Unpack[BulkWords]) -> Ask[OperationInfo]:
 
 @call("POST", "/api/v1/bulk/preview", "previewBulk", repeat=True)
 def preview_bulk(action: str, **words: Unpack[BulkWords]) -> Ask[BulkPreview]:
-    """What such an operation would do; nothing is done. Raises InvalidJob."""
+    """Preview a bulk operation; nothing is done. Raises InvalidJob."""
     return Ask(BulkPreview, body=_bulk_form(action, words))
 
 

@@ -31,7 +31,7 @@ def carry(talk: Talk[T], exchange: Exchange) -> T:
 
 
 async def carry_async(talk: Talk[T], exchange: AsyncExchange) -> T:
-    """The same in an event loop."""
+    """As carry, in an event loop."""
     heard: Reply | Lost | None = None
     while True:
         try:

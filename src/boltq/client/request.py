@@ -69,7 +69,7 @@ class Request(Generic[T]):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What it needs beside those that every request has."""
+        """The headers that a call needs beside those of every request."""
         kind = {"content-type": "application/json"} if self.content is not None else {}
         return {**kind, **self.ask.headers}
 
@@ -80,7 +80,7 @@ class Request(Generic[T]):
         return found
 
     def answering(self, kind: type[S]) -> "Request[S]":
-        """The same call, its answer read as another struct."""
+        """A copy of the call whose answer is read as another struct."""
         ask = self.ask
         return Request(self.route, Ask(kind, ask.names, ask.query, ask.body, ask.headers, ask.patience, ask.mistakes))
 

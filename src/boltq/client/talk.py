@@ -133,7 +133,7 @@ def until_ended(
     clock: Callable[[], float] = time.monotonic,
     away: float | None = None,
 ) -> Talk[T]:
-    """What `look` shows once it has ended; `look` is told for how many seconds the server may hold its answer back.
+    """Look until what is looked at has ended; `look` is told for how many seconds the server may hold its answer back.
 
     It is asked through an outage: for `away` seconds; else for the whole timeout, or for a minute where there is none.
     """

@@ -34,7 +34,7 @@ def reason_of(request: Request, stated: str | None) -> str:
 
 
 def _stated(request: Request) -> str:
-    """What the header says: in UTF-8, as clients write it that can write more than ASCII."""
+    """The text of a header, read as UTF-8: clients that write more than ASCII write that."""
     try:
         return request.headers.get("x-boltq-reason", "").encode("latin-1").decode()
     except UnicodeDecodeError:
@@ -42,7 +42,7 @@ def _stated(request: Request) -> str:
 
 
 async def read_reason(request: Request) -> str:
-    """The same of a change that needs nothing else. Raises InvalidJob and Problem."""
+    """The reason for a change whose body says nothing else. Raises InvalidJob and Problem."""
     return reason_of(request, (await read_form(request, ReasonForm)).reason)
 
 

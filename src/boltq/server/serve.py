@@ -75,7 +75,7 @@ async def serve(
 
 
 def _remark(settings: Settings, token: Token | None, url: str) -> None:
-    """What should be known of how the API can be reached."""
+    """Warnings about how the API can be reached."""
     if token:
         log.info(
             "a login is asked for; the server's own token is %s", f"in {token.path}" if token.path else "BOLTQ_TOKEN"

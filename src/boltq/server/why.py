@@ -22,7 +22,7 @@ class Surroundings(msgspec.Struct):
     place: Place | None = None
 
     def obstacles(self, job_type: str) -> list[WhyView]:
-        """What keeps jobs of that type from being started, the first thing first."""
+        """What keeps jobs of a type from being started, the nearest reason first."""
         found = []
         if self.queue.paused:
             by = f" by {self.queue.paused_by}" if self.queue.paused_by else ""
@@ -40,7 +40,7 @@ class Surroundings(msgspec.Struct):
         return [worker for worker in self.workers if worker.state == "up" and self.queue.name in worker.queues]
 
     def knowing(self, job_type: str) -> list[WorkerInfo]:
-        """Those of them that know that type."""
+        """The workers that know a job type."""
         return [worker for worker in self.serving() if worker.takes(job_type)]
 
 

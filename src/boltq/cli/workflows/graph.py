@@ -230,7 +230,7 @@ def _plain(text: str) -> str:
 
 
 def _cut(parts: Iterable[ColouredText], width: int, end: str) -> list[ColouredText]:
-    """As much of a line as there is room for."""
+    """A line, cut to the room that there is."""
     found: list[ColouredText] = []
     for text, colour in parts:
         if cell_len(text.rstrip()) > width:

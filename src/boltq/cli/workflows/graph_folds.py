@@ -9,7 +9,7 @@ _ALIKE: Final = 8  # of many steps alike, so many are drawn
 
 
 class GraphNode(NamedTuple):
-    """What has a line of its own: one step, or several that are folded; and the nodes before it, by number."""
+    """A line of the drawing: one step, or several that are folded; and the nodes before it, by number."""
 
     steps: list[int]
     parents: list[int]

@@ -108,7 +108,7 @@ async def _list_approvals(api: Api, args: argparse.Namespace) -> int:
 
 
 def state_of(workflow: WorkflowHead) -> str:
-    """Its state in words."""
+    """A step's state in words."""
     if workflow.paused:
         return "paused"
     if not workflow.ending or workflow.state == workflow.ending:
@@ -183,7 +183,7 @@ def drawn(step: StepInfo) -> graph.DrawnStep:
 
 
 def _notes(step: StepInfo) -> Iterable[str]:
-    """What one wants to know of a step, the most telling first."""
+    """The note beside a step: the most telling thing about it."""
     if step.map:
         ended = step.map.completed + step.map.failed + step.map.cancelled
         yield f"{ended}/{step.map.total}{f', {step.map.failed} failed' if step.map.failed else ''}"

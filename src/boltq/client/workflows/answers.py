@@ -138,12 +138,12 @@ class StepInfo(msgspec.Struct, kw_only=True):
 
     @property
     def inputs(self) -> Any:
-        """What it was given, after templating; None before it began, and when the token may not see it."""
+        """The step's inputs after templating; None before it began, and when the token may not see them."""
         return msgspec.json.decode(self.inputs_json)
 
     @property
     def result(self) -> Any:
-        """What it returned; None while there is nothing, and when the token may not see it."""
+        """The step's result; None while there is none, and when the token may not see it."""
         return msgspec.json.decode(self.result_json)
 
 
@@ -206,12 +206,12 @@ class WorkflowInfo(WorkflowHead, kw_only=True):
 
     @property
     def input(self) -> Any:
-        """What it was submitted with."""
+        """The input that the workflow was submitted with."""
         return msgspec.json.decode(self.input_json)
 
     @property
     def output(self) -> Any:
-        """What it resulted in; None until it has completed."""
+        """The workflow's output; None until it has completed."""
         return msgspec.json.decode(self.output_json)
 
     @property

@@ -92,7 +92,7 @@ class Gate:
         key_id = key_id_of(text)
         if key_id is None:
             raise LoginFailed("the header is no Bearer with a key or with this server's token")
-        # Who has a right key gets in, whatever others at that address did: behind a proxy all have the same one.
+        # A right key gets in whatever others at its address did: behind a proxy, all callers have one address.
         if self._failures.too_many(address) and not await self._ring.has(key_id):
             raise _too_many(address, math.ceil(LOOK_SECONDS))
         return await self._ring.find(key_id, hashlib.sha256(text).digest())

@@ -97,7 +97,7 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 def malformed(error: ValueError, body: bytes) -> Problem | InvalidJob:
-    """What to raise about a body that is no JSON: with the field where only its text is none, else with the place."""
+    """The error about a body that is no JSON; it names the field, or the place where reading stopped."""
     if not body.strip():
         return Problem("malformed-json", "the body is empty: send a JSON object")
     if places := _no_text(body):
@@ -128,7 +128,7 @@ def repeated_key(body: bytes) -> str | None:
 
 
 def repeated_in(text: bytes, values: Any) -> str | None:
-    """The same, quicker, where the JSON was decoded already: without repeats, it has a colon for each key."""
+    """As repeated_key, quicker, for decoded JSON: without repeats, its text has a colon for each key."""
     keys = _count_keys(values)
     if text.count(b":") == keys or _outside(text).count(b":") == keys:
         return None
@@ -154,7 +154,7 @@ def _depth(body: bytes) -> int:
 
 
 def _outside(body: bytes) -> bytes:
-    """What is outside of strings."""
+    """JSON text without its strings."""
     unescaped = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     return b"".join(unescaped.split(b'"')[::2])
 

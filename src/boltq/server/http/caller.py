@@ -55,12 +55,12 @@ class Caller(msgspec.Struct, frozen=True):
 
     @property
     def author(self) -> str:
-        """Its name, as jobs keep it; nothing where nobody has to log in, since it would say nothing."""
+        """The caller's name as jobs keep it; empty where nobody has to log in."""
         return "" if self is LOCAL else self.name
 
     @property
     def scopes(self) -> Sequence[str]:
-        """Its rights, in the words of API keys."""
+        """The caller's rights, in the words of API keys."""
         if self.key:
             return self.key.scopes
         return [Scope.ADMIN] if self.grants.allow(Scope.ADMIN) else []
@@ -70,14 +70,14 @@ LOCAL = Caller("local", AllGrants())
 """Whoever can reach a server that asks nobody to log in."""
 
 TOKEN = Caller("token", AllGrants())
-"""Who holds the server's own token."""
+"""The caller that holds the server's own token."""
 
 NOBODY = Caller("nobody", NoGrants())
-"""Who has not said who they are to a server that asks for it."""
+"""The caller that has not logged in to a server that asks for it."""
 
 
 def caller_of(request: Request) -> Caller:
-    """Who makes this request."""
+    """The caller of a request."""
     caller: Caller = request.scope["caller"]
     return caller
 

@@ -35,7 +35,7 @@ SECURITY_HEADERS: Final = (
 """Part of every answer that does not say otherwise."""
 
 SECURITY_LINES: Final = b"".join(b"%b: %b\r\n" % header for header in SECURITY_HEADERS)
-"""The same as they are written."""
+"""The security headers as lines, ready to be written."""
 
 
 class Guard:

@@ -27,7 +27,7 @@ class Bodies:
 
 
 class _Share:
-    """What one request takes of it."""
+    """The part of the memory that one request takes."""
 
     __slots__ = ("_bodies", "size")
 

@@ -355,7 +355,7 @@ def _give_out(schema: Json, *, terse: bool) -> None:
 
 
 def _each(answer: Any) -> tuple[Any, ...]:
-    """What an answer may be: structs, or str for text."""
+    """The types that an answer may have: structs, or str for text."""
     return answer if isinstance(answer, tuple) else (answer,) if answer else ()
 
 
@@ -379,7 +379,7 @@ def _parameter(name: str, schema: Json, *, required: bool) -> Json:
 
 
 def _plain(schema: Any) -> Any:
-    """The same schema without what says nothing: an integer is a number, and titles repeat names."""
+    """A schema without what says nothing: an integer is a number, and titles repeat names."""
     if isinstance(schema, list):
         return [_plain(one) for one in schema]
     if not isinstance(schema, dict):

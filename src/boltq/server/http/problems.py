@@ -88,7 +88,7 @@ class Problem(Exception):
         return KINDS[self.kind][0]
 
     def document(self) -> dict[str, Any]:
-        """What is sent."""
+        """The body of the answer."""
         status, title = KINDS[self.kind]
         document = {"type": f"urn:boltq:problem:{self.kind}", "title": title, "status": status, "detail": str(self)}
         if self.errors:
@@ -105,7 +105,7 @@ class Problem(Exception):
 
 
 def problem_of(error: Exception) -> Problem | None:
-    """What to answer when this was raised; None for what nobody raises on purpose."""
+    """The problem that an error is; None for an error that nobody raises on purpose."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, errors.StoreFault):  # a bug of ours, whatever the store said
@@ -120,7 +120,7 @@ def invalid(mistakes: Errors) -> Problem:
 
 
 def internal() -> Problem:
-    """What is answered when something broke; the log says what."""
+    """The answer when the server is at fault; the log says more."""
     return Problem("internal", "this is a bug in BoltQ or in its installation; the server's log has the details")
 
 

@@ -178,7 +178,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(self._broken(ValueError()))
 
     def _broken(self, error: Exception) -> Problem:
-        """What is wrong with bytes that the parser does not take."""
+        """The problem of bytes that the parser refuses."""
         if self._large:
             return Problem(
                 "head-too-large", f"the request line and the headers may have {MAX_HEAD_BYTES} bytes together"

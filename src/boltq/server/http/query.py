@@ -36,7 +36,7 @@ def read_query(request: Request, kind: type[T]) -> T:
 
 
 def read_params(query: bytes, kind: type[T]) -> T:
-    """As read_query, for who has no request."""
+    """As read_query, for a caller that has no Request object."""
     fields = _fields(kind)
     given: dict[str, list[str]] = {}
     found: dict[str, Any] = {}

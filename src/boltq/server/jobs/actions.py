@@ -31,7 +31,7 @@ class JobActionCalls:
         self._backend = backend
 
     def calls(self) -> list[ApiCall]:
-        """What is served here."""
+        """The calls of this resource, for the list in app.py."""
         operate, conflict = Scope.OPERATE, ("conflict",)
         return [
             ApiCall(

@@ -71,7 +71,7 @@ class BatchCalls:
         self._reader = FormReader()
 
     def calls(self) -> list[ApiCall]:
-        """What is served here."""
+        """The calls of this resource, for the list in app.py."""
         return [
             ApiCall(
                 "POST", "/api/v1/jobs/batch", "submitJobs", "submit many jobs, each with its own verdict", self.submit,
@@ -208,7 +208,7 @@ def _places(body: bytes, pieces: Sequence[JobText]) -> Iterator[tuple[int, int]]
 
 
 def _check_size(piece: bytes) -> None:
-    """As for a lone job: before anything reads it."""
+    """Check a batch's text before anything reads it, as a lone job's is."""
     if len(piece) > MAX_BYTES:
         raise Problem("too-large", f"a job may have {MAX_BYTES} bytes at most")
 
@@ -223,7 +223,7 @@ def _batch_key(headers: Headers) -> str:
 
 
 def _own_headers(headers: Headers) -> Headers:
-    """What of the request's headers each job has."""
+    """The headers of the request that count for each job."""
     return {name: value for name, value in headers.items() if name == b"traceparent"}
 
 

@@ -129,7 +129,7 @@ class BulkCalls:
         self._backend = backend
 
     def calls(self) -> list[ApiCall]:
-        """What is served here."""
+        """The calls of this resource, for the list in app.py."""
         return [
             ApiCall(
                 "POST", "/api/v1/bulk", "bulk", "cancel, replay, run or delete many jobs",

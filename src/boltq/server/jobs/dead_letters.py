@@ -74,7 +74,7 @@ class DeadLetterCalls:
         self._backend = backend
 
     def calls(self) -> list[ApiCall]:
-        """What is served here."""
+        """The calls of this resource, for the list in app.py."""
         return [
             ApiCall(
                 "GET", "/api/v1/dead-letters", "listDeadLetters", "list dead jobs, without their data", self.page,

@@ -68,7 +68,7 @@ class Amendment(msgspec.Struct):
 
 
 def read_amendment(form: AmendForm, now: int) -> Amendment:
-    """What a form asks for; `now` in ms. Raises InvalidJob."""
+    """The change that a form asks for; `now` in ms. Raises InvalidJob."""
     mistakes: Mistakes = []
     wanted = Amendment()
     if form.data is not UNSET:

@@ -49,7 +49,7 @@ class FirstVersionCalls:
         self._backend = backend
 
     def calls(self) -> list[ApiCall]:
-        """What is served here."""
+        """The calls of this resource, for the list in app.py."""
         return [
             ApiCall(
                 "GET", "/status", "firstStatus", "a job, in the first version's words", self.status,

@@ -167,7 +167,7 @@ class FormReader:
             raise malformed(error, body) from None
 
     def _piecewise(self, body: bytes, mistakes: Mistakes) -> JobForm:
-        """What is right of a body with mistakes, so that all of them can be named at once."""
+        """The good fields of a body with mistakes, so that all mistakes are named at once."""
         try:
             pieces = _PIECES.decode(body)
         except msgspec.ValidationError as error:

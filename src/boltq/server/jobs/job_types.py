@@ -51,7 +51,7 @@ class JobTypeCalls:
         self._backend = backend
 
     def calls(self) -> list[ApiCall]:
-        """What is served here."""
+        """The calls of this resource, for the list in app.py."""
         return [
             ApiCall(
                 "GET", "/api/v1/job-types", "listJobTypes", "the job types that workers have published", self.all,

@@ -40,7 +40,7 @@ class OperationCalls:
         self._backend = backend
 
     def calls(self) -> list[ApiCall]:
-        """What is served here."""
+        """The calls of this resource, for the list in app.py."""
         path, tag = "/api/v1/operations", "bulk"
         return [
             ApiCall(

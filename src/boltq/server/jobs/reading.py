@@ -77,7 +77,7 @@ class JobCalls:
         self._backend = backend
 
     def calls(self) -> list[ApiCall]:
-        """What is served here."""
+        """The calls of this resource, for the list in app.py."""
         return [
             ApiCall(
                 "GET", "/api/v1/jobs", "listJobs", "list jobs, without their data", self.page,

@@ -31,7 +31,7 @@ Shape = Callable[[NewJob, str, JobState | None, bool, list[str]], msgspec.Struct
 
 
 def submissions(backend: Backend) -> list[ApiCall]:
-    """What is served here."""
+    """The calls of this resource, for the list in app.py."""
     ours = SubmitJob(backend, JobForm, submitted)
     first = SubmitJob(backend, FirstJobForm, first_version.submitted)
     view, first_view = views.SubmittedView, views.FirstSubmittedView
@@ -136,7 +136,7 @@ def submitted(
 
 
 async def warnings_of(backend: Backend, job: NewJob, state: JobState | None, warnings: list[str]) -> list[str]:
-    """What to say of a job that stands so: of one that waits for nobody any more, not what it would wait for."""
+    """The warnings about a job by its state: a job that has ended needs none about who would run it."""
     if state is None:
         return [NO_LONGER_KEPT]
     return [] if state in TERMINAL else [*warnings, *await backend.presence.missing(job.queue)]

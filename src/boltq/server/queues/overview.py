@@ -105,7 +105,7 @@ class OverviewCalls:
         self._backend = backend
 
     def calls(self) -> list[ApiCall]:
-        """What is served here."""
+        """The calls of this resource, for the list in app.py."""
         return [
             ApiCall(
                 "GET", "/api/v1/overview", "overview", "totals, rates, times, worst queues and workers", self.overview,
@@ -125,7 +125,7 @@ class OverviewCalls:
 
 
 def _worst(queues: Sequence[QueueStats], workers: Sequence[WorkerInfo]) -> list[QueueStats]:
-    """Those that need a look first: jobs wait and nobody is there; then who waits longest."""
+    """The worst queues: first those whose jobs wait for a worker that is not there, then those that wait longest."""
     serving = serving_by_queue(workers)
 
     def need(queue: QueueStats) -> tuple[bool, float, str]:

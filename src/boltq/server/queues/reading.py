@@ -139,7 +139,7 @@ class QueueCalls:
         self._backend = backend
 
     def calls(self) -> list[ApiCall]:
-        """What is served here."""
+        """The calls of this resource, for the list in app.py."""
         path, tag = "/api/v1/queues", "queues"
         return [
             ApiCall(

@@ -122,7 +122,7 @@ class QueuesSnapshot(NamedTuple):
 async def read_snapshot(
     backend: Backend, queues: Sequence[QueueStats], workers: Sequence[WorkerInfo] | None = None
 ) -> QueuesSnapshot:
-    """What else is known of these queues; the workers, unless they are known. Raises StoreUnavailable."""
+    """Read the rates of queues, and the workers unless they are given. Raises StoreUnavailable."""
     if workers is None:
         workers = await backend.read(Inspector.workers)
     stats = {one.name: one for one in queues}
@@ -132,7 +132,7 @@ async def read_snapshot(
 
 
 async def read_snapshot_of(backend: Backend, queue: str) -> QueuesSnapshot:
-    """All that is known of one queue; its snapshot is empty when there is none of that name."""
+    """Read the snapshot of one queue; it is empty when no queue has that name."""
     return await read_snapshot(backend, await backend.read(lambda inspector: inspector.queues([queue])))
 
 

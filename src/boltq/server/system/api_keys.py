@@ -77,7 +77,7 @@ class KeyList(msgspec.Struct, kw_only=True):
 
 
 class WhoView(msgspec.Struct, kw_only=True):
-    """Who makes this request."""
+    """The caller of a request."""
 
     name: Annotated[str, msgspec.Meta(description="local: nobody has to log in here; token: the server's own token")]
     scopes: list[ScopeWord]
@@ -92,7 +92,7 @@ class ApiKeyCalls:
         self._backend = backend
 
     def calls(self) -> list[ApiCall]:
-        """What is served here."""
+        """The calls of this resource, for the list in app.py."""
         return [
             ApiCall(
                 "GET", "/api/v1/keys", "listKeys", "the API keys, without their secrets", self.list,

@@ -21,7 +21,7 @@ ANSWER_SECONDS = 3.0  # a probe does not wait longer
 
 
 class HealthView(msgspec.Struct):
-    """That the process is alive."""
+    """The process is alive."""
 
     status: Literal["ok"]
 
@@ -41,7 +41,7 @@ class WarningView(msgspec.Struct):
 
 
 class ReadyView(msgspec.Struct, kw_only=True):
-    """That the store answers; and for who may read, what it is and what is wrong with its settings."""
+    """The store answers; a caller that may read also sees which store it is and what is wrong with its settings."""
 
     status: Literal["ready"]
     store: ServerView | UnsetType = UNSET
@@ -55,7 +55,7 @@ class HealthCalls:
         self._backend = backend
 
     def calls(self) -> list[ApiCall]:
-        """What is served here."""
+        """The calls of this resource, for the list in app.py."""
         return [
             ApiCall(
                 "GET", "/health", "health", "whether the API's process is alive", self.health,

@@ -178,7 +178,7 @@ class SystemCalls:
         self._checking = asyncio.Lock()
 
     def calls(self) -> list[ApiCall]:
-        """What is served here."""
+        """The calls of this resource, for the list in app.py."""
         return [
             ApiCall(
                 "GET", "/api/v1/meta", "meta", "what this API is, who asks, and what may be asked", self.meta,

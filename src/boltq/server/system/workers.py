@@ -72,7 +72,7 @@ class WorkerCalls:
         self._backend = backend
 
     def calls(self) -> list[ApiCall]:
-        """What is served here."""
+        """The calls of this resource, for the list in app.py."""
         path = "/api/v1/workers"
         change: dict[str, Any] = {
             "scope": Scope.OPERATE, "body": ReasonForm, "answers": {202: WorkerView}, "problems": ("conflict",),

@@ -172,7 +172,7 @@ def first_view(job: JobRecord, rights: Rights = ALL_RIGHTS, why: WhyView | None 
 
 @cache
 def action_views(state: JobState, operate: bool = True) -> list[ActionView]:  # noqa: FBT001, FBT002 - it is a cache's key
-    """What may be done to a job in that state, and why the rest may not."""
+    """The actions on a job by its state, each allowed or with the reason why not."""
     return [
         ActionView(name=name, allowed=allowed and operate, reason=reason or (None if operate else NO_RIGHT))
         for name, allowed, reason in action_reasons(state)
@@ -180,7 +180,7 @@ def action_views(state: JobState, operate: bool = True) -> list[ActionView]:  # 
 
 
 def actions_of(state: JobState, workflow_id: str | None, *, operate: bool = True) -> list[ActionView]:
-    """The same; but what is a step of a workflow is run again, and deleted, with that."""
+    """The actions on a job; a workflow's step is run again, and deleted, with its workflow."""
     actions = action_views(state, operate)
     if not workflow_id:
         return actions

@@ -48,7 +48,7 @@ By = Annotated[
 
 
 class RerunForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What to run again of a workflow that has ended. Handlers always are."""
+    """Which steps of an ended workflow run again. Handlers always do."""
 
     mode: RerunMode = RerunMode.FAILED_ONLY
     from_step: Annotated[str, msgspec.Meta(description="for the mode of that name, and required there")] | None = None
@@ -74,7 +74,7 @@ class WorkflowActionCalls:
         self._backend = backend
 
     def calls(self) -> list[ApiCall]:
-        """What is served here."""
+        """The calls of this resource, for the list in app.py."""
         path, stands = f"{PATH}/{{id}}", views.WorkflowStandingView
         usual: dict[str, Any] = {"scope": Scope.OPERATE, "problems": ("conflict",), "tag": "workflows"}
         return [
@@ -193,7 +193,7 @@ class WorkflowActionCalls:
         return Response(status_code=204)
 
     async def _allowed(self, request: Request, workflow_id: str, action: Awaitable[T]) -> T:
-        """What an action answers. Raises NotFound, or the Problem that says what may be done instead."""
+        """The answer to an action. Raises NotFound, or the Problem that says what may be done instead."""
         try:
             return await action
         except Conflict as error:
@@ -213,7 +213,7 @@ def _rights(request: Request) -> Rights:
 
 
 def _edited(record: WorkflowRecord, params: StepParams) -> tuple[WorkflowForm, dict[str, str]]:
-    """Its form with other params for some steps, and the pointers to these steps."""
+    """A workflow's form with other params for some steps, and the pointers to these steps."""
     own = form_of(record)
     return with_params(own, params), {at: step_id for _, step_id, at, _ in named_steps(own) if step_id in params}
 
@@ -225,7 +225,7 @@ def _queues_of(steps: Iterable[PlannedStep]) -> list[str]:
 
 
 def _placed(error: InvalidWorkflow, places: Mapping[str, str]) -> InvalidWorkflow:
-    """The same mistakes with pointers into the body of a rerun."""
+    """Mistakes with their pointers turned into the body of a rerun."""
     mistakes = list(error.errors)
     for place, step_id in places.items():
         before, after = f"{place}/params", f"/params/{escaped(step_id)}"

@@ -72,12 +72,12 @@ async def unserved_of(backend: Backend, plan: Plan) -> list[UnservedView]:
 
 
 def warnings_of(unserved: list[UnservedView]) -> list[str]:
-    """The same in sentences, each once."""
+    """The warnings as sentences, each once."""
     return list(dict.fromkeys(f"{one.reason}: its steps wait for one that does" for one in unserved))
 
 
 async def _pauses_and_limits(backend: Backend, caller: Caller, plan: Plan) -> list[str]:
-    """Its queues that are paused or have too little room, for who may see queues."""
+    """The workflow's queues that are paused or too full; none where the caller may not see queues."""
     if not caller.grants.allow(Scope.READ):
         return []
     queues = {queue.name: queue for queue in await backend.read(Inspector.queues)}

@@ -98,7 +98,7 @@ class WorkflowCalls:
         self._backend = backend
 
     def calls(self) -> list[ApiCall]:
-        """What is served here."""
+        """The calls of this resource, for the list in app.py."""
         tag = "workflows"
         submitted = views.WorkflowSubmittedView
         return [

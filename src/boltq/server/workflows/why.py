@@ -100,7 +100,7 @@ class _Reader:
         )
 
     async def _inside(self, record: WorkflowRecord, step: StepRecord) -> list[WorkflowWhyView]:
-        """The same of what a step has begun."""
+        """Why a step waits that has begun something: a map, a sub-workflow, a wait, an approval."""
         if step.kind is not StepKind.WORKFLOW or step.state in (StepState.PENDING, StepState.SKIPPED):
             return []
         return [await self.whole(inner) for inner in await self._workflows_of(record, step)]
@@ -193,7 +193,7 @@ _RANKS: Final = {StepState.FAILED: 0, StepState.CANCELLED: 2}
 
 
 def _job_of(record: WorkflowRecord, step: StepRecord, planned: PlannedStep) -> JobRecord:
-    """As much of the step's job as explaining it takes."""
+    """The part of a step's job that an explanation needs."""
     plain = planned.kind is StepKind.JOB and planned.map is None
     attempts = planned.retry.max_attempts if planned.retry else None
     return JobRecord(
