@@ -99,7 +99,8 @@ def _assembled(files: tuple[tuple[str, str], ...]) -> tuple[str, str]:
 
 
 def _body(texts: Mapping[str, str]) -> str:
-    order = [f"lib/{name}" for name in _in_order(texts, [n[4:] for n in texts if "/" in n])]
+    names = sorted((n[4:] for n in texts if "/" in n), key=lambda name: -len(_locals(texts[f"lib/{name}"])))
+    order = [f"lib/{name}" for name in _in_order(texts, names)]  # who has many names comes while few are shared
     words = {name: _words(text) for name, text in texts.items()}
     used = {name: frozenset().union(*(words[other] for other in texts if other != name)) for name in order}
     shared = [_part(texts[name], _locals(texts[name]) & (used[name] | {f"begin_{name[4:]}"})) for name in order]
