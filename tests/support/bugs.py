@@ -154,14 +154,13 @@ OTHER_BUGS = {
     12: "the heartbeat is a task of the event loop",
 }
 
-FLOW = "lib/flow.lua"
 FLOW_BUGS = [
     LuaBug(
         101,
         "a step that ends is not counted down for another that waits for it",
         (
             (
-                FLOW,
+                "lib/flow_rules.lua",
                 "call('HINCRBY', flow_key(w.id, 'left'), dependents[i], -1)",
                 "tonumber(call('HGET', flow_key(w.id, 'left'), dependents[i]))",
             ),
@@ -173,7 +172,7 @@ FLOW_BUGS = [
         "a step is released whether it waits or not",
         (
             (
-                FLOW,
+                "lib/flow_rules.lua",
                 "  if job[1] ~= 'blocked' then return false end\n  local due = job[3] and",
                 "  local due = job[3] and",
             ),
@@ -183,49 +182,61 @@ FLOW_BUGS = [
     LuaBug(
         103,
         "a step that has begun is decided again when another of its parents ends",
-        ((FLOW, "  if w.ends[n] or (waits and", "  if (waits and"),),
+        (("lib/flow_rules.lua", "  if w.ends[n] or (waits and", "  if (waits and"),),
         "early_ones",
     ),
     LuaBug(
         104,
         "a parent that was skipped on purpose counts as one that failed",
-        ((FLOW, "counts.bad + counts.lost > 0 and 'lost' or 'passed'", "'lost'"),),
+        (("lib/flow_rules.lua", "counts.bad + counts.lost > 0 and 'lost' or 'passed'", "'lost'"),),
         "skipped_on_purpose",
     ),
     LuaBug(
         105,
         "what is left of a cascade is forgotten when the budget of its call is used up",
-        ((FLOW, "    if from then w.work[#w.work + 1] = { item[1], item[2], from } end\n", ""),),
+        (("lib/flow_go_on.lua", "    if from then w.work[#w.work + 1] = { item[1], item[2], from } end\n", ""),),
         "a_long_cascade",
     ),
     LuaBug(
         106,
         "a cancel forgets what a pause has held back",
-        ((FLOW, " or flow.step(w, n).group == 3 then flow.release(id)", " then flow.release(id)"),),
+        (("lib/flow_stop.lua", " or flow.step(w, n).group == 3 then flow.release(id)", " then flow.release(id)"),),
         "a_cancel_in_a_pause",
     ),
     LuaBug(
         107,
         "what a pause has held back is remembered in the next generation",
-        ((FLOW, "    call('DEL', flow_key(w.id, 'held'))\n  end\n  if not w.within", "  end\n  if not w.within"),),
+        (
+            (
+                "lib/flow_end.lua",
+                "    call('DEL', flow_key(w.id, 'held'))\n  end\n  if not w.within",
+                "  end\n  if not w.within",
+            ),
+        ),
         "a_rerun_after_a_pause",
     ),
     LuaBug(
         108,
         "a handler begins before its turn",
-        ((FLOW, "  if step.group > w.group then return end", "  "),),
+        (("lib/flow_rules.lua", "  if step.group > w.group then return end", "  "),),
         "a_handler_is_cancelled",
     ),
     LuaBug(
         109,
         "a failure cancels what is there for it",
-        ((FLOW, "    if w.ending or not flow.step(w, n).spared then stop_step", "    if true then stop_step"),),
+        (
+            (
+                "lib/flow_stop.lua",
+                "    if w.ending or not flow.step(w, n).spared then flow.stop_step",
+                "    if true then flow.stop_step",
+            ),
+        ),
         "there_for_a_failure",
     ),
     LuaBug(
         110,
         "a step whose worker was lost runs again in a workflow that is being stopped",
-        ((FLOW, "  if w and w.state == 'running' and flow.why_cut(w) then\n", "  if false then\n"),),
+        (("lib/flow_go_on.lua", "  if w and w.state == 'running' and flow.why_cut(w) then\n", "  if false then\n"),),
         "there_for_a_failure",
     ),
     LuaBug(
@@ -233,7 +244,7 @@ FLOW_BUGS = [
         "what becomes ready in a pause is not held back",
         (
             (
-                FLOW,
+                "lib/flow_rules.lua",
                 "  if w.paused then\n    call('SADD', flow_key(w.id, 'held'), n)\n  else\n",
                 "  if false then\n  else\n",
             ),
@@ -243,19 +254,31 @@ FLOW_BUGS = [
     LuaBug(
         112,
         "time that is up is noticed, and nothing follows",
-        ((FLOW, "is_open(w, 1) then flow.cancel(w, 'timed_out') end\n", "is_open(w, 1) then w.deadline = nil end\n"),),
+        (
+            (
+                "lib/flow_go_on.lua",
+                "is_open(w, 1) then flow.cancel(w, 'timed_out') end\n",
+                "is_open(w, 1) then w.deadline = nil end\n",
+            ),
+        ),
         "no_time_left",
     ),
     LuaBug(
         113,
         "an item of a map that failed counts twice",
-        ((FLOW, "map.good + map.bad + map.gone - map.ahead", "map.good + 2 * map.bad + map.gone - map.ahead"),),
+        (
+            (
+                "lib/flow_maps.lua",
+                "map.good + map.bad + map.gone - map.ahead",
+                "map.good + 2 * map.bad + map.gone - map.ahead",
+            ),
+        ),
         "a_map",
     ),
     LuaBug(
         114,
         "a workflow inside ends, and nobody tells the step that waits for it",
-        ((FLOW, "  if w.parent then flow.release(w.parent) end\n", ""),),
+        (("lib/flow_end.lua", "  if w.parent then flow.release(w.parent) end\n", ""),),
         "a_map",
     ),
 ]

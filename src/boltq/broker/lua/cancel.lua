@@ -3,7 +3,7 @@
 --   ARGV     now, msgpack of [id, since or 0, reason]*
 --   returns  msgpack of a word for each: cancelled, running (its worker will stop it), or a refusal:
 --            NOT_FOUND, CHANGED <state>, CONFLICT <state>
---@use claims, cancels, flow, prune
+--@use claims, cancels, flow_stop, flow_go_on, prune
 local verdicts = {}
 
 local function cancel(id, since, reason, job)

@@ -7,7 +7,7 @@
 --   returns  the new generation
 --   refuses  NOT_FOUND, CONFLICT when it runs, was run again meanwhile, or a step waits for it; or when others take the
 --            place of sub-workflows, of which one runs again by itself
---@use flow
+--@use flow_reruns, flow_go_on
 local id = ARGV[2]
 local head = call('HMGET', flow_key(id), 'state', 'gen', 'parent', 'within', 'busy')
 if not head[1] then refuse('NOT_FOUND', id) end

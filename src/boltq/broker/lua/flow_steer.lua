@@ -3,7 +3,7 @@
 --   ARGV     now, id, cancel, pause or resume; or go_on
 --   returns  the workflow's state (the same again when it was done before), and how much is left to do: then go_on
 --   refuses  NOT_FOUND, CONFLICT when it has ended
---@use flow
+--@use flow_stop, flow_pause, flow_go_on
 local id, verb = ARGV[2], ARGV[3]
 local w = flow.open(id)
 if not w then refuse('NOT_FOUND', id) end

@@ -16,7 +16,7 @@
 --            or a word with which nothing moves: too many (items, or steps of a child), gone (that child is there no
 --            more), moved (that child is not as it was)
 --   refuses  LEASE_LOST
---@use flow
+--@use flow_begin, flow_reruns, flow_go_on
 local id, verb, args = ARGV[2], ARGV[5], cmsgpack.unpack(ARGV[6])
 local job = call('HMGET', job_key(id), 'state', 'n', 'route', 'cancel', 'flow', 'since', 'worker')
 if job[1] ~= 'running' or job[2] ~= ARGV[3] or job[7] ~= ARGV[4] or not job[5] then refuse('LEASE_LOST', id) end

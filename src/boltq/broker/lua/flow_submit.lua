@@ -5,7 +5,7 @@
 --            steps are stored as: see lib/flow.lua
 --   returns  a word and the workflow's id: CREATED, EXISTS, DUPLICATE, CONFLICT; FULL or QUEUES, and the queue;
 --            FORGOTTEN and now: see submit.lua
---@use flow, memory
+--@use flow_begin, flow_go_on, memory
 local new, key, digest = cmsgpack.unpack(ARGV[2]), ARGV[3], ARGV[4]
 if call('EXISTS', flow_key(new[1])) == 1 then return { 'EXISTS', new[1] } end
 if key ~= '' then

@@ -3,7 +3,7 @@
 --   ARGV     now, worker, 1 when it was lost (see losses.lua), 0 when it left in good order, msgpack of the ids of its
 --            jobs that had begun, or * when nobody knows
 --   returns  jobs taken back, and 1 when there is more: call again
---@use losses, claims, flow
+--@use losses, claims, flow_go_on
 local worker, lost = ARGV[2], ARGV[3] == '1'
 local queues = words(call('HGET', worker_key(worker), 'queues') or '')
 local MOST_TAKEN = 250

@@ -6,7 +6,7 @@
 --            snoozed (number: delay), released (text: how a run is noted that had begun, or ''), cancelled
 --            (text: reason), dropped: cancelled before it began (text: reason). data: a step's, its references filled in
 --   returns  msgpack of [[index, word]* for what was refused: LEASE_LOST, NOT_FOUND; then what claim returns]
---@use claims, prune, runs, flow
+--@use claims, prune, runs, flow_go_on
 local outcomes = cmsgpack.unpack(ARGV[3])
 local refused, ended = {}, { completed = {}, dead = {}, cancelled = {} }
 

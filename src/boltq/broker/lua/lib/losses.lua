@@ -1,4 +1,4 @@
---@use moves, runs, flow
+--@use moves, runs, flow_go_on
 -- running -> queued, dead or cancelled: jobs whose worker is lost. The first time nobody knows whether the run had begun:
 -- it counts as a loss, and makes the job a suspect. Of a suspect the worker tells (begin.lua), so from then on a run that
 -- never began is no loss, and leaves nothing. A job that took too many workers down is buried, and never by a doubt.

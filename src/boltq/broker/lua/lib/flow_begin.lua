@@ -1,0 +1,85 @@
+--@use flow, births
+-- New workflows: their record, and a job for each step.
+
+local function bear(job, text, to, at)
+  local route = route_of(job[2])
+  if job[4] == '' then
+    move(job[1], route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', NOW, 'flow', text)
+  else
+    move(job[1], route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', NOW, 'flow', text, 'spec', job[4])
+  end
+  if job[5] then call('HSET', job_key(job[1]), 'tags', job[5]) end
+  made[route.queue] = (made[route.queue] or 0) + 1
+end
+
+function flow.block_job(job, text) bear(job, text, 'blocked', NOW) end
+
+-- A workflow whose record was just written: its time begins.
+function flow.open_anew(id)
+  local ms = tonumber(call('HGET', flow_key(id), 'timeout'))
+  if ms then call('HSET', flow_key(id), 'deadline', NOW + ms) end
+  opened[id] = nil
+  return flow.open(id)
+end
+
+-- The steps of a workflow that begins, or begins again, see flow_submit.lua.
+function flow.lay(w, rows)
+  local steps, texts, jobs, left, ends, open = {}, {}, {}, {}, {}, { {}, {}, {} }
+  w.begins = {}
+  for i, row in ipairs(rows) do
+    local n, head, job = row[1], row[2], row[4]
+    steps[2 * i - 1], steps[2 * i] = n, head[1]
+    texts[2 * i - 1], texts[2 * i] = n, row[3]
+    jobs[2 * i - 1], jobs[2 * i] = n, job[1]
+    left[2 * i - 1], left[2 * i] = n, head[3]
+    open[head[2]][#open[head[2]] + 1] = n
+    if head[4] == 'now' and not w.paused then
+      ends[#ends + 1], ends[#ends + 2] = n, 'started'
+      w.ends[n], w.alive = 'started', n
+      bear(job, w.id .. ' ' .. n, 'queued', 'tail')
+    else
+      w.ends[n] = false
+      if head[2] == 1 and (head[3] == 0 or head[4] == 'early') then w.begins[#w.begins + 1] = n end
+      flow.block_job(job, w.id .. ' ' .. n)
+    end
+  end
+  flow.write_all('HSET', flow_key(w.id, 'steps'), steps)
+  flow.write_all('HSET', flow_key(w.id, 'texts'), texts)
+  flow.write_all('HSET', flow_key(w.id, 'jobs'), jobs)
+  flow.write_all('HSET', flow_key(w.id, 'left'), left)
+  flow.write_all('HSET', flow_key(w.id, 'ends'), ends)
+  for group = 1, 3 do
+    flow.write_all('SADD', flow_key(w.id, 'open:' .. group), open[group])
+  end
+end
+
+-- [id, fields, steps]; `parent`: the job that waits for it, `over`: the workflow of that one. Nil when it is there already.
+function flow.create(new, parent, over)
+  local id, fields, rows = new[1], new[2], new[3]
+  if call('EXISTS', flow_key(id)) == 1 then return nil end
+  call('HSET', flow_key(id), 'state', 'running', 'group', 1, 'gen', 1, 'at', NOW, 'since', NOW, unpack(fields))
+  if parent then
+    call('HSET', flow_key(id), 'parent', parent, 'within', over.id)
+    if over.paused then call('HSET', flow_key(id), 'paused', NOW) end
+    call('SADD', flow_key(over.id, 'children'), id)
+  end
+  call('ZADD', flows_key('all'), NOW, id)
+  local w = flow.open_anew(id)
+  flow.lay(w, rows)
+  for _, row in ipairs(rows) do
+    if row[2][2] > 1 then w.handlers = 1 end
+  end
+  if w.handlers then call('HSET', flow_key(id), 'handlers', 1) end
+  flow.touch(w)
+  announce(id, route_of('- 1 workflow'), 'new', 'running')
+  return w
+end
+
+-- Whether a map or a sub-workflow may make so many more jobs: otherwise maps of workflows with maps would have no bound.
+function flow.may_spread(w, more)
+  local over = not w.alone and w.within and flow.open(w.within)
+  while over do
+    w, over = over, not over.alone and over.within and flow.open(over.within)
+  end
+  return call('HINCRBY', flow_key(w.id), 'spread', more) <= MAX_SPREAD
+end

@@ -1,0 +1,143 @@
+--@use flow, memory
+-- For how long a workflow is kept that has ended, and how it is cleared away.
+
+local STEP_PARTS = { 'steps', 'texts', 'jobs', 'ends', 'inputs', 'results', 'errors', 'answers', 'left', 'held', 'old', 'open:1', 'open:2', 'open:3' }
+local MAP_PARTS = { '', ':jobs', ':good', ':bad', ':gone', ':results', ':errors', ':subs' }
+
+-- From now on nobody sees it any more. What is left of it, and with `jobs` also its jobs, is cleared away bit by bit.
+function flow.bury(id, jobs)
+  local gone_key = flow_key(id, 'gone')
+  if call('EXISTS', flow_key(id)) == 1 then call('RENAME', flow_key(id), gone_key) end
+  if jobs then call('HSET', gone_key, 'jobs_too', 1) end
+  call('UNLINK', flow_key(id, 'steps')) -- no job says any more that it is one
+  call('ZREM', flows_key('all'), id)
+  call('ZREM', flows_key('ended'), id)
+  call('ZREM', flows_key('due'), id)
+  call('RPUSH', flows_key('gone'), id)
+  memory.keep({ id })
+  opened[id], stale = nil, true
+end
+
+-- An old job is gone for ever, record, log, runs and index.
+local function erase(id)
+  local job = call('HMGET', job_key(id), 'state', 'route')
+  if not job[1] or MOVES[job[1]].cancelled then return end
+  local route = route_of(job[2])
+  local ended_key = index_key(route.queue, job[1])
+  if job[1] == 'completed' then
+    left_over = left_over - math.floor(call('LLEN', ended_key) / 250) -- it is searched
+    call('LREM', ended_key, 1, id)
+  else
+    push(noted('ZREM', ended_key), id)
+  end
+  call('UNLINK', job_key(id), log_key(id), runs_key(id))
+  announce(id, route, job[1], 'deleted')
+end
+
+-- The jobs in a HASH. Answers whether that were all.
+local function erase_all(jobs_key)
+  local cursor = '0'
+  repeat
+    local page = call('HSCAN', jobs_key, cursor, 'COUNT', 100)
+    for i = 1, #page[2], 2 do
+      if left_over <= 0 then return false end
+      left_over = left_over - 1
+      erase(page[2][i + 1])
+      call('HDEL', jobs_key, page[2][i])
+    end
+    cursor = page[1]
+  until cursor == '0'
+  return true
+end
+
+-- Does it with every member of a SET, which is empty then. Answers whether it is.
+local function with_each(key, act)
+  while left_over > 0 do
+    local member = call('SPOP', key)
+    if not member then return true end
+    left_over = left_over - 1
+    act(member)
+  end
+  return false
+end
+
+-- Answers whether nothing is left of it.
+local function clear_away(id)
+  local gone_key = flow_key(id, 'gone')
+  local head = call('HMGET', gone_key, 'maps', 'jobs_too', 'gen')
+  local keys = { gone_key }
+  local function bury(child) -- a sub-workflow goes with it
+    if call('EXISTS', flow_key(child)) == 1 then flow.bury(child, head[2]) end
+  end
+  if not with_each(flow_key(id, 'children'), bury) then return false end
+  for n in string.gmatch(head[1] or '', '%d+') do
+    if head[2] and not erase_all(flow_key(id, 'map:' .. n .. ':jobs')) then return false end
+    for _, part in ipairs(MAP_PARTS) do
+      keys[#keys + 1] = flow_key(id, 'map:' .. n .. part)
+    end
+  end
+  if head[2] and not (erase_all(flow_key(id, 'jobs')) and with_each(flow_key(id, 'old'), erase)) then return false end
+  for _, part in ipairs(STEP_PARTS) do
+    keys[#keys + 1] = flow_key(id, part)
+  end
+  for generation = math.max(1, (tonumber(head[3]) or 1) - flow.PAST), tonumber(head[3]) or 0 do
+    keys[#keys + 1] = flow_key(id, 'past:' .. generation)
+  end
+  for first = 1, #keys, 1000 do -- at most eight for each of 1,000 steps
+    call('UNLINK', unpack(keys, first, math.min(#keys, first + 999)))
+  end
+  return true
+end
+
+-- Clears away what is left of forgotten workflows. Answers whether there is more.
+function flow.clear_away()
+  local key = flows_key('gone')
+  while left_over > 0 do
+    local id = call('LINDEX', key, 0)
+    if not id then return false end
+    left_over, stale = left_over - 1, true
+    if clear_away(id) then call('LPOP', key) end
+  end
+  return call('EXISTS', key) == 1
+end
+
+function flow.prune()
+  local key = flows_key('ended')
+  local most = tonumber(call('HGET', partition_key, 'keep_completed')) or 10000
+  local ids = call('ZRANGE', key, '-inf', NOW, 'BYSCORE', 'LIMIT', 0, 20 + flow.over)
+  local over = math.min(20 + flow.over, call('ZCARD', key) - most)
+  if #ids == 0 and over > 0 then ids = call('ZRANGE', key, 0, over - 1) end
+  for _, id in ipairs(ids) do
+    flow.bury(id)
+  end
+  if #ids > 0 then flow.clear_away() end
+end
+
+-- All workflows around one: how many within them run again by themselves. The outermost is kept while there are any.
+function flow.note_alone(w, more)
+  local over, top = w.within and flow.open(w.within), nil
+  while over do
+    over.busy = call('HINCRBY', flow_key(over.id), 'busy', more)
+    over, top = over.within and flow.open(over.within), over
+  end
+  if not top or top.state == 'running' or top.alone then return end
+  if more > 0 then
+    call('ZREM', flows_key('ended'), top.id)
+  elseif top.busy <= 0 then
+    call('ZADD', flows_key('ended'), NOW + flow.kept_for(top.state), top.id)
+  end
+end
+
+function flow.is_busy(w) return (tonumber(w.busy) or 0) > 0 end
+
+-- For how long one that has ended is kept.
+function flow.kept_for(state)
+  flow.keeps = flow.keeps or call('HMGET', partition_key, 'keep_completed_ms', 'keep_dead_ms')
+  return state == 'failed' and (tonumber(flow.keeps[2]) or 2592000000) or tonumber(flow.keeps[1]) or 86400000
+end
+
+function flow.forget_map(w, n)
+  for _, part in ipairs(MAP_PARTS) do
+    call('UNLINK', flow_key(w.id, 'map:' .. n .. part))
+  end
+end

@@ -1,0 +1,135 @@
+--@use flow, flow_rules, flow_maps, flow_stop, flow_forget, flow_end
+-- What scripts tell a workflow of its jobs, and how it goes on after all that they did.
+
+flow.ENDS = { completed = 'completed', dead = 'failed', cancelled = 'cancelled' }
+
+-- A job of a workflow has ended. Only the step's present job counts, and only once. `run`: what flow.run_of would say of a
+-- plain job; `inputs`: its data, where they were filled in.
+function flow.ended(text, id, state, result, err, run, inputs)
+  local own, number, rest = string.match(text, '^(%S+) (%d+)(.*)$')
+  local w, n = flow.open(own), tonumber(number)
+  if not w or w.state ~= 'running' then return end
+  if rest ~= '' then
+    local i, parent = string.match(rest, '(%d+) (%S+)')
+    return flow.item_ended(w, n, tonumber(i), parent, state, result, err)
+  end
+  local is = flow.end_of(w, n)
+  if flow.job_of(w, n) ~= id or (is and is ~= 'started') then return end
+  if result then call('HSET', flow_key(w.id, 'results'), n, result) end
+  if err then call('HSET', flow_key(w.id, 'errors'), n, err) end
+  if inputs then call('HSET', flow_key(w.id, 'inputs'), n, inputs) end
+  if flow.step(w, n).kind then run = nil end -- of what is no plain job, the last run is not all
+  flow.finish(w, n, flow.ENDS[state], nil, run or flow.run_of(id))
+end
+
+-- A job of a workflow is going to run again: not when its workflow is being stopped. That is found out before this call
+-- claims anything, whatever is left to do: else the step would run once more.
+function flow.again(text)
+  local at = words(text)
+  local w = flow.open(at[1])
+  if w and w.state == 'running' and flow.why_cut(w) then
+    w.back = w.back or {}
+    w.back[#w.back + 1] = tonumber(at[2])
+    flow.touch(w)
+  end
+end
+
+local function carry_out(w)
+  while #w.work > 0 and left_over > 0 do
+    local item = table.remove(w.work)
+    local from = flow.work[item[1]](w, item[2], item[3])
+    if from then w.work[#w.work + 1] = { item[1], item[2], from } end
+  end
+end
+
+local function advance(w)
+  for _, n in ipairs(w.begins or {}) do
+    flow.decide(w, n)
+  end
+  w.begins = nil
+  for _, n in ipairs(w.back or {}) do
+    flow.work.stop(w, n)
+  end
+  w.back = nil
+  repeat
+    flow.cut_short(w)
+    carry_out(w)
+    if #w.work == 0 then flow.end_if_done(w) end
+  until w.state ~= 'running' or left_over <= 0 or #w.work == 0
+end
+
+-- When somebody has to look at it by himself: there is work left, or its time is up.
+local function note_due(w)
+  if #w.work > 0 then
+    call('HSET', flow_key(w.id), 'todo', cmsgpack.pack(w.work))
+  elseif w.had_work then
+    call('HDEL', flow_key(w.id), 'todo')
+  end
+  local at = #w.work > 0 and 1 or (w.state == 'running' and w.group == 1 and not w.ending and not w.paused and w.deadline)
+  if at then
+    call('ZADD', flows_key('due'), at, w.id)
+  elseif w.had_work or w.deadline then
+    call('ZREM', flows_key('due'), w.id)
+  end
+  w.due_changed = at or w.had_work or w.deadline
+  w.had_work = #w.work > 0
+end
+
+-- When the first workflow wants to be looked at.
+local function note_first()
+  local head = call('ZRANGE', flows_key('due'), 0, 0, 'WITHSCORES')
+  local at = call('EXISTS', flows_key('gone')) == 1 and '1' or head[2]
+  if at then
+    call('HSET', partition_key, 'flows_due', at)
+  else
+    call('HDEL', partition_key, 'flows_due')
+  end
+  stored[5] = at
+end
+
+-- After all that a script does to jobs, before its commit.
+function flow.go_on()
+  if #changed == 0 and not stale then return end
+  flush()
+  local noted, i = false, 1
+  while i <= #changed do -- a workflow may touch its parent or its children
+    local w = changed[i]
+    w.touched = false
+    if w.state == 'running' then advance(w) end
+    i = i + 1
+  end
+  local seen = {}
+  for _, w in ipairs(changed) do
+    if not seen[w] then
+      seen[w] = true
+      note_due(w)
+      noted = noted or w.due_changed
+    end
+  end
+  changed = {}
+  if flow.over > 0 then flow.prune() end
+  flow.over = 0
+  if noted or stale then note_first() end
+  flush() -- so that the claim of the same call finds what has become ready
+end
+
+-- Workflows with work left, or whose time is up. Whoever claims, settles or reaps calls this.
+function flow.carry_on()
+  if not stored[5] or tonumber(stored[5]) > NOW then return end
+  for _, id in ipairs(call('ZRANGE', flows_key('due'), '-inf', NOW, 'BYSCORE', 'LIMIT', 0, 20)) do
+    local w = flow.open(id)
+    if w and w.state == 'running' then
+      local late = w.deadline and tonumber(w.deadline) <= NOW and not w.ending and not w.paused
+      if late and w.group == 1 and flow.is_open(w, 1) then flow.cancel(w, 'timed_out') end
+      flow.touch(w)
+    else
+      call('ZREM', flows_key('due'), id)
+      stale = true
+    end
+  end
+  if call('EXISTS', flows_key('gone')) == 1 then
+    left_over = flow.CLEARED -- whoever asks has other things to do
+    flow.clear_away()
+    left_over = flow.MOST
+  end
+end
