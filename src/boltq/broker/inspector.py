@@ -8,6 +8,7 @@ import msgspec
 from boltq.broker.broker import Broker
 from boltq.broker.calls import pack
 from boltq.broker.connect import without_secret
+from boltq.broker.contract import QueueRow
 from boltq.broker.rows import record
 from boltq.broker.scripts import UNCOUNTED
 from boltq.broker.search import Numbers, Search
@@ -238,34 +239,19 @@ _RATE_STEP: Final = 10  # seconds a bucket
 _RATE_SECONDS: Final = 300
 
 
-def _add(stats: QueueStats, row: Sequence[Any]) -> None:
-    (_, paused, limit, high, normal, low, parked, running, scheduled, retrying, completed, dead, cancelled, *rest) = row
-    completed_total, dead_total, cancelled_total, oldest, paused_by, paused_reason, paused_at, blocked = rest
-    stats.paused = stats.paused or bool(paused)
-    stats.paused_by = stats.paused_by or paused_by or None
-    stats.paused_reason = stats.paused_reason or paused_reason or None
-    stats.paused_at = stats.paused_at or paused_at or None
-    stats.limit = (stats.limit or 0) + limit or None
-    stats.queued += high + normal + low + parked
-    for name, number in (
-        ("high", high),
-        ("normal", normal),
-        ("low", low),
-        ("parked", parked),
-        ("running", running),
-        ("blocked", blocked),
-        ("scheduled", scheduled),
-        ("retrying", retrying),
-        ("completed", completed),
-        ("dead", dead),
-        ("cancelled", cancelled),
-        ("completed_total", completed_total),
-        ("dead_total", dead_total),
-        ("cancelled_total", cancelled_total),
-    ):
-        setattr(stats, name, getattr(stats, name) + number)
-    if oldest:
-        stats.oldest_queued_at = min(stats.oldest_queued_at or oldest, oldest)
+_SUMMED: Final = [field.name for field in msgspec.structs.fields(QueueStats) if field.type is int]
+
+
+def _add(stats: QueueStats, row: QueueRow) -> None:
+    stats.paused = stats.paused or bool(row.paused)
+    stats.paused_by = stats.paused_by or row.paused_by or None
+    stats.paused_reason = stats.paused_reason or row.paused_reason or None
+    stats.paused_at = stats.paused_at or row.paused_at or None
+    stats.limit = (stats.limit or 0) + row.limit or None
+    for name in _SUMMED:
+        setattr(stats, name, getattr(stats, name) + getattr(row, name))
+    if row.oldest_queued_at:
+        stats.oldest_queued_at = min(stats.oldest_queued_at or row.oldest_queued_at, row.oldest_queued_at)
 
 
 def _worker(row: Sequence[Any]) -> WorkerInfo:

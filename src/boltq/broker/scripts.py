@@ -1,8 +1,8 @@
 """Turns lua/*.lua into Python calls: assembles the scripts, and maps refusals to exceptions.
 
 A script names the shared parts that it needs in a line `--@use a, b`. Those that keep anything during a call begin anew
-with each (`begin_<name>` in their file). The table of moves and the bounds are rendered in from `domain`, so that Lua
-has no copy of them.
+with each (`begin_<name>` in their file). The table of moves, the bounds and the places in a row are rendered in: no
+second copy stands in Lua.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from typing import Any, Final
 from redis import exceptions as redis_errors
 
 from boltq.broker.error_words import Kind, kind_of, word_of
+from boltq.broker.named_rows import NAMED_ROWS, ContractBroken, with_places
 from boltq.domain import errors, limits
 from boltq.domain.states import ENTRIES, MOVES, JobState
 from boltq.domain.workflow.bounds import MAX_SPREAD
@@ -93,9 +94,17 @@ def _texts() -> Mapping[str, str]:
 @lru_cache(maxsize=4)
 def _assembled(files: tuple[tuple[str, str], ...]) -> tuple[str, str]:
     """The name and the text of the library that is made of these files."""
-    body = _body(dict(files))
+    body = _body({name: _with_places(name, text) for name, text in files})
     name = f"boltq_{hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()[:12]}"
     return name, f"#!lua name={name}\n{body.replace(_NAME, name)}"
+
+
+@_remembered
+def _with_places(name: str, text: str) -> str:
+    try:
+        return with_places(text, NAMED_ROWS)
+    except ContractBroken as broken:
+        raise ContractBroken(f"{name}.lua: {broken}") from None
 
 
 def _body(texts: Mapping[str, str]) -> str:

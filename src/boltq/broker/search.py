@@ -6,6 +6,7 @@ steps. So no payload crosses the wire, and no call holds up the server.
 
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
+from operator import itemgetter
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -13,6 +14,7 @@ from redis import exceptions as redis_errors
 
 from boltq.broker.broker import Broker
 from boltq.broker.calls import Call, pack
+from boltq.broker.contract import QueueRow
 from boltq.broker.cursors import unwrapped, wrapped
 from boltq.broker.rows import record
 from boltq.broker.scripts import translate
@@ -211,7 +213,7 @@ class Search:
             if what.states and _LISTING_ORDER[at] not in what.states:
                 continue
             async for name, home, row in numbers.rows(queue if at == rank else ""):
-                stop = _Stop(at, name, home, _sizes(row)[_LISTING_ORDER[at]])
+                stop = _Stop(at, name, home, getattr(row, _LISTING_ORDER[at]))
                 if stop.size > 0 and stop[:3] >= (rank, queue, partition):
                     yield stop
 
@@ -222,10 +224,10 @@ class Search:
 
     async def stats(
         self, partition: int, names: Sequence[str] = (), after: str = "", most: int = STATS_AT_A_TIME
-    ) -> tuple[str, list[Any]]:
-        """Rows of lua/stats.lua, of these queues or of the next ones behind a name; the name behind which to go on."""
-        following, rows = await self._read("stats", partition, pack(list(names)), after, most)
-        return following, rows
+    ) -> tuple[str, list[QueueRow]]:
+        """The numbers of these queues or of the next ones behind a name; the name behind which to go on."""
+        args = (pack(list(names)), after, most)
+        return await self._broker.send(Call("stats", partition, args, _read_numbers))
 
     async def _walk(self, script: str, stop: "_Stop", *before: Any, after: Sequence[Any]) -> AsyncIterator[Any]:
         """All that a searching script answers for one index, step by step."""
@@ -239,6 +241,8 @@ class Search:
         return await self._broker.send(Call(script, partition, args, msgspec.msgpack.decode))
 
 
+_read_numbers = msgspec.msgpack.Decoder(tuple[str, list[QueueRow]]).decode
+
 _LISTING_ORDER: Final = (
     JobState.RUNNING,
     JobState.QUEUED,
@@ -249,17 +253,6 @@ _LISTING_ORDER: Final = (
     JobState.CANCELLED,
     JobState.COMPLETED,
 )
-
-_COUNTED: Final = (
-    JobState.QUEUED,
-    JobState.RUNNING,
-    JobState.SCHEDULED,
-    JobState.RETRYING,
-    JobState.COMPLETED,
-    JobState.DEAD,
-    JobState.CANCELLED,
-)
-"""As lua/stats.lua counts them; the blocked ones stand at the end of its rows."""
 
 
 class _Stop(NamedTuple):
@@ -276,14 +269,7 @@ class _Stop(NamedTuple):
 
 
 _Place = tuple[int, str, int]  # rank, queue, partition
-_Standing = tuple[str, int, Any]  # queue, partition, its row of lua/stats.lua
-
-
-def _sizes(row: Sequence[Any]) -> dict[JobState, int]:
-    """How many jobs stand in each state, of a row of stats.lua."""
-    _, _, _, high, normal, low, parked, *others = row
-    counted = (high + normal + low + parked, *others)
-    return dict(zip(_COUNTED, counted, strict=False)) | {JobState.BLOCKED: others[-1]}
+_Standing = tuple[str, int, QueueRow]  # queue, partition, its numbers
 
 
 class Numbers:
@@ -315,10 +301,10 @@ class Numbers:
             return [], ""
         for partition in range(self._search.partitions):
             following, rows = await self._search.stats(partition, named, after)
-            found += [(row[0], partition, row) for row in rows]
+            found += [(row.name, partition, row) for row in rows]
             ends += [following] if following else []
         until = named[-1] if named else min(ends, default="")
-        return sorted(row for row in found if not until or row[0] <= until), until
+        return sorted((row for row in found if not until or row[0] <= until), key=itemgetter(0, 1)), until
 
 
 def _just_before(name: str) -> str:

@@ -1,11 +1,9 @@
 #!lua flags=no-writes
 -- stats: queues of this partition: how many jobs stand where.
 --   ARGV     now, msgpack of names, or of none: those behind the next, in their order; that name ('' to begin), how many
---   returns  msgpack of [the name behind which to go on or '', [queue, paused, limit, high, normal, low, parked, running,
---            scheduled, retrying, completed, dead, cancelled, completed ever, dead ever, cancelled ever, oldest queued
---            since, who paused it, why, when or 0, blocked]*]; of names that are no queues nothing
+--   returns  msgpack of [the name behind which to go on or '', QueueRow*]; of names that are no queues nothing
 --@use reading
-local rows, names, after, most = {}, cmsgpack.unpack(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local names, after, most = cmsgpack.unpack(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 
 local function oldest(queue, waiting)
   local since = 0
@@ -17,35 +15,35 @@ local function oldest(queue, waiting)
   return since
 end
 
+-- How many jobs wait in one class: its list without the ghosts in it.
+local function waiting_at(queue, priority, ghosts) return call('LLEN', ready_key(queue, priority)) - (tonumber(ghosts) or 0) end
+
 local function row(queue)
-  local set = call(
-    'HMGET', queue_key(queue), 'paused', 'limit', 'completed', 'dead', 'cancelled', 'paused_by', 'paused_reason', 'paused_at',
-    'parked', 'ghosts:ready:0', 'ghosts:ready:1', 'ghosts:ready:2'
-  )
-  local waiting = {}
-  for priority = 0, 2 do
-    waiting[priority] = call('LLEN', ready_key(queue, priority)) - (tonumber(set[10 + priority]) or 0)
-  end
-  return {
-    queue, set[1] == '1' and 1 or 0, tonumber(set[2]) or 0,
-    waiting[2], waiting[1], waiting[0], math.max(0, tonumber(set[9]) or 0),
-    call('SCARD', index_key(queue, 'running')),
-    call('ZCARD', index_key(queue, 'scheduled')), call('ZCARD', index_key(queue, 'retrying')),
-    call('LLEN', index_key(queue, 'completed')),
-    call('ZCARD', index_key(queue, 'dead')), call('ZCARD', index_key(queue, 'cancelled')),
-    tonumber(set[3]) or 0, tonumber(set[4]) or 0, tonumber(set[5]) or 0, oldest(queue, waiting),
-    set[6] or '', set[7] or '', tonumber(set[8]) or 0, call('ZCARD', index_key(queue, 'blocked')),
+  local paused, paused_by, paused_reason, paused_at, limit, parked, completed, dead, cancelled, low, normal, high = unpack(call(
+    'HMGET', queue_key(queue), 'paused', 'paused_by', 'paused_reason', 'paused_at', 'limit', 'parked', 'completed', 'dead',
+    'cancelled', 'ghosts:ready:0', 'ghosts:ready:1', 'ghosts:ready:2'
+  ))
+  low, normal, high = waiting_at(queue, 0, low), waiting_at(queue, 1, normal), waiting_at(queue, 2, high)
+  return QueueRow{
+    name = queue, limit = tonumber(limit) or 0,
+    paused = paused == '1' and 1 or 0, paused_by = paused_by or '', paused_reason = paused_reason or '',
+    paused_at = tonumber(paused_at) or 0,
+    high = high, normal = normal, low = low, parked = math.max(0, tonumber(parked) or 0),
+    oldest_queued_at = oldest(queue, { [0] = low, normal, high }),
+    running = call('SCARD', index_key(queue, 'running')), blocked = call('ZCARD', index_key(queue, 'blocked')),
+    scheduled = call('ZCARD', index_key(queue, 'scheduled')), retrying = call('ZCARD', index_key(queue, 'retrying')),
+    completed = call('LLEN', index_key(queue, 'completed')), dead = call('ZCARD', index_key(queue, 'dead')),
+    cancelled = call('ZCARD', index_key(queue, 'cancelled')), completed_total = tonumber(completed) or 0,
+    dead_total = tonumber(dead) or 0, cancelled_total = tonumber(cancelled) or 0,
   }
 end
 
-if #names > 0 then
-  for _, queue in ipairs(names) do
-    if call('ZSCORE', queues_key, queue) then rows[#rows + 1] = row(queue) end
-  end
-  return cmsgpack.pack({ '', rows })
+local queues = names
+if #names == 0 then
+  queues = call('ZRANGE', queues_key, after == '' and '-' or '(' .. after, '+', 'BYLEX', 'LIMIT', 0, most)
 end
-local from = after == '' and '-' or '(' .. after
-for _, queue in ipairs(call('ZRANGE', queues_key, from, '+', 'BYLEX', 'LIMIT', 0, most)) do
-  rows[#rows + 1] = row(queue)
+local rows = {}
+for _, queue in ipairs(queues) do
+  if queues ~= names or call('ZSCORE', queues_key, queue) then rows[#rows + 1] = row(queue) end
 end
-return cmsgpack.pack({ #rows == most and rows[#rows][1] or '', rows })
+return cmsgpack.pack({ queues ~= names and #queues == most and queues[most] or '', rows })

@@ -1,0 +1,92 @@
+"""Rows between Lua and Python: a field that one side has alone is an error before any server is asked."""
+
+import re
+
+import msgspec
+import pytest
+
+from boltq.broker.contract import ROWS, Row
+from boltq.broker.named_rows import NAMED_ROWS, ContractBroken, with_places
+from boltq.broker.scripts import Library
+
+rows = pytest.mark.parametrize("row", NAMED_ROWS)
+A_ROW = {"Pair": {"one": True, "two": True, "more": False}}
+
+
+def lua(text: str) -> str:
+    return with_places(text, A_ROW)
+
+
+@rows
+def test_a_field_that_only_python_has_is_an_error_when_the_library_is_assembled(row: str) -> None:
+    """In one of the places where Lua makes the row, or takes it apart."""
+    texts = dict[str, str]()
+    Library(texts.setdefault)
+    fresh = NAMED_ROWS | {row: {**NAMED_ROWS[row], "fresh": True}}
+    with pytest.raises(ContractBroken, match=f"{row}.*fresh"):
+        with_places("".join(texts.values()), fresh)
+
+
+@rows
+def test_a_field_that_only_lua_has_is_an_error_when_the_library_is_assembled(row: str) -> None:
+    def rewrite(_: str, text: str) -> str:
+        text = re.sub(rf"\b{row}{{", f"{row}{{ fresh = 1, ", text)
+        return re.sub(rf"\blocal ([\w, ]+) = {row}\(", rf"local \1, fresh = {row}(", text)
+
+    with pytest.raises(ContractBroken, match=rf"\.lua: {row}.*fresh"):
+        Library(rewrite)
+
+
+@rows
+def test_a_field_that_lua_gives_no_more_is_an_error_when_the_library_is_assembled(row: str) -> None:
+    def rewrite(_: str, text: str) -> str:
+        text = re.sub(rf"\b{row}{{\s*\w+ =[^,]*,", f"{row}{{ ", text)
+        return re.sub(rf"\blocal \w+, ([\w, ]+) = {row}\(", rf"local \1 = {row}(", text)
+
+    with pytest.raises(ContractBroken, match=rf"\.lua: {row} "):
+        Library(rewrite)
+
+
+def test_a_row_is_made_by_names_in_any_order():
+    assert lua("return Pair{ two = f(1, 'a, }'), -- the other, and\n one = { 2, x[3] } }") == (
+        "return { { 2, x[3] }, f(1, 'a, }') }"
+    )
+    assert lua("Pair{ two = 2, more = Pair{ two = 4, one = 3 }, one = 1 }") == "{ 1, 2, { 3, 4 } }"
+
+
+def test_a_row_is_taken_apart_by_names_and_has_places():
+    assert lua("local one, two, more = Pair(unpack(x)[1])") == "local one, two, more = unpack(unpack(x)[1], 1, 3)"
+    assert lua("row[Pair.more] = #row") == "row[3] = #row"
+    assert lua("local FIELDS = Pair.fields") == "local FIELDS = { 'one', 'two', 'more' }"
+    assert lua("x = 1 -- Pair{ of no row }") == "x = 1 -- Pair{ of no row }"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("Pair{ one = 1 }", "lacks two"),
+        ("Pair{ one = 1, two = 2, three = 3 }", "no field three"),
+        ("Pair{ one = 1, 2 }", "2 has no name"),
+        ("row[Pair.three]", "no field three"),
+        ("local two, one, more = Pair(row)", "is one, two, more"),
+        ("local one, two = Pair(row)", "is one, two, more"),
+        ("Other{ one = 1 }", "no row Other"),
+        ("Pair{ one = 1, two = (2 }", "not shut"),
+    ],
+)
+def test_what_is_not_so_is_said(text: str, why: str) -> None:
+    with pytest.raises(ContractBroken, match=why):
+        lua(text)
+
+
+def test_only_rows_with_a_reason_have_fields_that_may_be_left_out():
+    may = {row: [name for name, required in names.items() if not required] for row, names in NAMED_ROWS.items()}
+    assert {row: names for row, names in may.items() if names} == {}
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if issubclass(row, Row)])
+def test_python_reads_no_row_of_another_length(row: type[Row]) -> None:
+    width = len(row.__struct_fields__)
+    for other in (width - 1, width + 1):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(["1"] * other, row, strict=False)
