@@ -95,9 +95,12 @@ def test_only_the_settings_read_the_environment():
 
 
 def test_everything_public_says_what_it_is():
-    """A docstring of one sentence or more: modules, classes, functions and methods."""
-    silent = [f"{name}: {thing}" for name, tree in MODULES.items() for thing in _silent(tree)]
-    assert silent == []
+    """A docstring of one sentence or more: modules, classes, functions and methods.
+
+    But not the two that every command has: what they do is said once, in cli/__init__.py.
+    """
+    form = {f"{name}: {thing}" for name in MODULES for thing in ("add_arguments", "run") if "cli/commands/" in name}
+    assert {f"{name}: {thing}" for name, tree in MODULES.items() for thing in _silent(tree)} <= form
 
 
 def test_nothing_stored_can_name_code():
