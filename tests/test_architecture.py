@@ -43,26 +43,21 @@ def test_a_script_begins_with_its_contract(script):
     assert re.search(r"^--   ARGV     now\b", header, re.MULTILINE), "the time comes first"
 
 
-def test_every_script_is_called_by_the_broker_and_no_other_is():
-    """One entry each: a Call in calls.py, or one of the short ways of Broker, Inspector and their kin."""
-    ways = {"Call", "many", "_many", "_everywhere", "_read", "_walk", "_send", "_portions"}
-    called = {
-        call.args[0].value
-        for name in (
-            "calls",
-            "broker",
-            "inspector",
-            "search",
-            "operations",
-            "journal",
-            "api_keys",
-            "workflows/workflows",
-        )
-        for call in ast.walk(MODULES[f"broker/{name}.py"])
-        if isinstance(call, ast.Call) and _name_of(call.func) in ways and call.args
-        if isinstance(call.args[0], ast.Constant)
-    }
-    assert called == set(SCRIPTS)
+def test_each_script_has_one_function_and_nothing_else_names_a_script():
+    """In broker/calls/, with the name of the script. Only there a Call of the store is made."""
+    named: list[str] = []
+    for name, tree in MODULES.items():
+        made = [call for call in ast.walk(tree) if isinstance(call, ast.Call) and _name_of(call.func) == "Call"]
+        if not made or "boltq.broker.call.Call" not in _imports(tree):
+            continue
+        assert name.startswith("broker/calls/"), f"{name} makes a Call"
+        prefix = {"broker/calls/operations.py": "op_", "broker/calls/workflows.py": "flow_"}.get(name, "")
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        makers = [function.name for function in functions if any(call in ast.walk(function) for call in made)]
+        scripts = [ast.literal_eval(call.args[0]) for call in sorted(made, key=lambda call: call.lineno)]
+        assert scripts == [f"{prefix}{maker.removesuffix('_')}" for maker in makers], name
+        named += scripts
+    assert sorted(named) == sorted(SCRIPTS)
 
 
 def test_the_states_in_lua_are_rendered_from_the_table():
@@ -125,6 +120,12 @@ def _name_of(node: ast.AST) -> str:
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def _imports(tree: ast.AST) -> set[str]:
+    """What a module imports from others, by full names."""
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {f"{node.module}.{alias.name}" for node in froms for alias in node.names}
 
 
 def _silent(tree: ast.Module) -> Iterator[str]:

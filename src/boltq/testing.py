@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from boltq.app import BoltQ, Line, Lines
-from boltq.broker import calls
 from boltq.broker.broker import Broker
 from boltq.broker.embedded import EmbeddedStore
+from boltq.broker.settling import settling
 from boltq.broker.store import Store, knobs_of
 from boltq.broker.workflows.rows import CONTROL_TYPE, WorkflowRecord
 from boltq.domain.job import ClaimedJob, JobRecord
@@ -171,8 +171,8 @@ class Inline:
         retry_in = None
         if isinstance(outcome, Failed):
             retry_in = run.retry.delay(outcome, job.attempt, run.max_attempts, chance=1.0)
-        settling = calls.settling(run.job, outcome, run.took_ms(), retry_in)
-        await self._line.broker.settle(partition, worker, [settling])
+        settled = settling(run.job, outcome, run.took_ms(), retry_in)
+        await self._line.broker.settle(partition, worker, [settled])
 
     async def _in_a_task(self, running: Coroutine[Any, Any, Outcome | None]) -> Outcome | None:
         """A run is interrupted by cancelling its task; when the test itself is cancelled, so is the run."""

@@ -8,8 +8,8 @@ import pytest
 from model.world import World
 
 from boltq.broker.broker import Broker, Knobs
-from boltq.broker.calls import Settling
 from boltq.broker.inspector import Inspector
+from boltq.broker.settling import Settling
 from boltq.domain.job import ClaimedJob, NewJob, Submitted
 
 START = 1_800_000_000_000

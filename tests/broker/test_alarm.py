@@ -6,10 +6,10 @@ import pytest
 from waiting import eventually
 
 from boltq.broker.broker import Broker
-from boltq.broker.calls import NO_MARK, Mark
 from boltq.broker.checks import alarms
 from boltq.broker.consistency import audit
 from boltq.broker.history import UNKNOWN_WORKER, WENT_BACK, History
+from boltq.broker.marks import NO_MARK, Mark
 from boltq.domain.job import NewJob
 
 ERA, LATER = "run 5 0", "other 9 40"

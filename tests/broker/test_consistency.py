@@ -7,8 +7,8 @@ import pytest
 from model.world import World
 
 from boltq.broker.broker import Broker
-from boltq.broker.calls import Settling
 from boltq.broker.consistency import Finding, audit
+from boltq.broker.settling import Settling
 from boltq.domain.job import NewJob
 
 

@@ -7,8 +7,8 @@ from model.world import World
 
 from boltq.broker import calls
 from boltq.broker.broker import Broker, Verdict
-from boltq.broker.calls import Settling
 from boltq.broker.events import Watch, follow
+from boltq.broker.settling import Settling
 from boltq.domain.errors import NotFound
 from boltq.domain.job import NewJob, Submitted
 
@@ -62,7 +62,7 @@ async def test_more_history_than_one_call_searches(valkey: str, namespace: str, 
         await broker.submit([NewJob(type="x", id=job_id) for job_id in ids])
         jobs = (await broker.claim(0, "w", 600)).jobs
         await broker.settle(0, "w", [Settling(job.id, job.delivery, "completed", 1, 0, "1") for job in jobs])
-        words = await broker.send(calls.many("delete", 0, [(job_id, 0) for job_id in ids[:2]]))
+        words = await broker.send(calls.jobs.delete(0, [(job_id, 0) for job_id in ids[:2]]))
         assert words == ["deleted", "AGAIN"]
         verdicts = await broker.delete(ids[:10])
         assert [verdict.word for verdict in verdicts] == ["NOT_FOUND", *["deleted"] * 9]

@@ -56,7 +56,7 @@ async def test_the_stream_is_bounded_by_number(desk) -> None:
     from boltq.broker import calls
 
     for _ in range(scripts.MAX_EVENTS + 1_000):
-        call = calls.progress(0, "w", [(job, 1, 0.5, "", [])])
+        call = calls.workers.progress(0, "w", [(job, 1, 0.5, "", [])])
         pipeline.execute_command(*desk.broker.library.call("progress", desk.broker.layout.prefix(0), "", call.args))
     await pipeline.execute()
     assert await desk.broker.redis.xlen(desk.key("events")) <= scripts.MAX_EVENTS + 200

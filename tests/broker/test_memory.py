@@ -7,7 +7,7 @@ import pytest
 from flows import form_of, plan_of, step
 
 from boltq.broker.broker import Broker, Knobs
-from boltq.broker.calls import Settling
+from boltq.broker.settling import Settling
 from boltq.broker.workflows.workflows import OwnId, Workflows
 from boltq.domain.errors import NotFound, UnknownOutcome
 from boltq.domain.ids import ALPHABET, PARTITION_CODES, IdMaker, catch_up, new_id

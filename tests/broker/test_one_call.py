@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from boltq.broker.calls import Call, Settling
+from boltq.broker.call import Call
+from boltq.broker.settling import Settling
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.job import NewJob
 from boltq.domain.limits import MAX_CALL, MAX_CALL_BYTES

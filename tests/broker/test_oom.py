@@ -6,10 +6,10 @@ import pytest
 from servers import running_server
 
 from boltq.broker.broker import Broker
-from boltq.broker.calls import Settling
 from boltq.broker.consistency import audit
 from boltq.broker.embedded import server_binary
 from boltq.broker.inspector import Inspector
+from boltq.broker.settling import Settling
 from boltq.domain.errors import StoreFull
 from boltq.domain.job import NewJob
 from boltq.domain.states import JobState

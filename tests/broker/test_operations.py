@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from boltq.broker import operations as module
+from boltq.broker import calls, operations as module
 from boltq.broker.broker import Broker
 from boltq.broker.consistency import audit
 from boltq.broker.inspector import Inspector
@@ -258,10 +258,10 @@ async def test_making_one_may_be_repeated_and_may_not_be_short(desk, ops: Operat
     for _ in range(2):
         await ops._fill("op_X", 0, rows[:2])
     with pytest.raises(Conflict):
-        await ops._send("op_start", "op_X", 4, module.pack(["action", "cancel"]), 10, 60)
+        await desk.broker.send(calls.operations.start("op_X", 4, ["action", "cancel"], 10, 60))
     await ops._fill("op_X", 2, rows[2:])
     for _ in range(2):
-        await ops._send("op_start", "op_X", 4, module.pack(["action", "cancel"]), 10, 60)
+        await desk.broker.send(calls.operations.start("op_X", 4, ["action", "cancel"], 10, 60))
     assert counts(await ops.run("op_X")) == (4, 4, 0, 0)
 
 

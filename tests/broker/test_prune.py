@@ -3,7 +3,7 @@
 import pytest
 
 from boltq.broker.broker import Knobs
-from boltq.broker.calls import Settling
+from boltq.broker.settling import Settling
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ async def test_where_it_was_interrupted_the_reaper_goes_on(desk) -> None:
     await desk.claim(1_000)
     await desk.claim(1_000)
     desk.clock.now += 3_000
-    taken, more = await desk.broker.send(calls.retire(0, "w", lost=False))
+    taken, more = await desk.broker.send(calls.workers.retire(0, "w", lost=False))
     assert taken >= 250
     assert more == 1
     while (reaped := await desk.broker.reap(0, "reaper")).more:

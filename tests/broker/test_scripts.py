@@ -136,8 +136,8 @@ async def test_two_that_tell_it_at_once(valkey: str, namespace: str) -> None:
 
 async def test_a_call_that_broke_off_leaves_nothing_to_the_next(desk) -> None:
     """A library's variables live on between calls; here a settle fails in the middle, as only a bug could make it."""
-    from boltq.broker.calls import Settling
     from boltq.broker.consistency import audit
+    from boltq.broker.settling import Settling
     from boltq.domain.errors import StoreFault
 
     ids = await desk.submit(2)

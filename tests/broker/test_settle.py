@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 from model.world import World
 
-from boltq.broker.calls import Settling
+from boltq.broker.settling import Settling
 
 
 def held(world: World, count: int = 1) -> tuple[str, list[str]]:

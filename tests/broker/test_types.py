@@ -1,3 +1,8 @@
+from functools import partial
+
+from boltq.broker import calls
+
+
 async def test_more_types_than_one_call_answers(desk) -> None:
     names = [f"type-{i}" for i in range(900)]
     schemas = [(name, f'{{"n":"{name}"}}') for name in names]
@@ -11,8 +16,5 @@ async def test_more_types_than_one_call_answers(desk) -> None:
 
 async def _most_answered(desk) -> int:
     """Rows of the largest portion."""
-    cursor, sizes = "0", []
-    while not sizes or cursor != "0":
-        cursor, rows = await desk.inspector._read("types", 0, cursor)
-        sizes.append(len(rows))
-    return max(sizes)
+    portions = desk.broker.walk(partial(calls.workers.types, 0))
+    return max([len(portion.found) async for portion in portions])

@@ -7,6 +7,7 @@ from flows import form_of, plan_of, step
 from hands import Hands, all_keys, begin
 
 from boltq.broker.broker import Broker, Knobs
+from boltq.broker.call import Call
 from boltq.broker.consistency import audit
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict, NotFound
@@ -111,13 +112,13 @@ async def test_a_delete_that_is_broken_off_is_finished_by_workers(
         await hands.finish(run)
         original, calls = Workflows._send, 0
 
-        async def broken(self: Workflows, script: str, *args: Any, **kwargs: Any) -> Any:
+        async def broken(self: Workflows, call: Call[Any]) -> Any:
             nonlocal calls
-            if script == "flow_delete":
+            if call.script == "flow_delete":
                 calls += 1
                 if calls == 3:
                     raise RuntimeError("broken off")
-            return await original(self, script, *args, **kwargs)
+            return await original(self, call)
 
         monkeypatch.setattr(Workflows, "_send", broken)
         with pytest.raises(RuntimeError):

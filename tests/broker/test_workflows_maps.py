@@ -8,7 +8,9 @@ import pytest
 from flows import form_of, plan_of, step
 from hands import Hands, all_keys, begin
 
+from boltq.broker import calls
 from boltq.broker.broker import Broker, Knobs
+from boltq.broker.call import Call
 from boltq.broker.consistency import audit
 from boltq.broker.search import Search
 from boltq.broker.workflows.rows import WorkflowSummary
@@ -220,7 +222,7 @@ async def test_a_pause_and_what_follows_are_carried_out_in_many_calls(
             assert (await hands.finish(run)).state == "cancelled"
         else:
             if then != "resume":
-                await hands.workflows._send("flow_steer", hands.home, run, "resume")
+                await broker.send(calls.workflows.steer(hands.home, run, "resume"))
                 await hands.workflows.pause(run)
             await hands.workflows.resume(run)
             assert (await hands.finish(run)).state == "completed"
@@ -292,12 +294,12 @@ async def test_an_expansion_that_a_crash_broke_off_is_gone_on_with_by_another_wo
     run, hands = await begin(broker, form_of(mapped("m", 1_700)), {"t": Items(set())})
     original, told = Workflows._send, []
 
-    async def killed(self: Workflows, script: str, *args: Any, **kwargs: Any) -> Any:
-        if script == "flow_step":
-            told.append(args[4])
+    async def killed(self: Workflows, call: Call[Any]) -> Any:
+        if call.script == "flow_step":
+            told.append(call.args[3])
             if len(told) == 3:
                 raise KeyboardInterrupt
-        return await original(self, script, *args, **kwargs)
+        return await original(self, call)
 
     monkeypatch.setattr(Workflows, "_send", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -318,10 +320,10 @@ async def test_a_map_whose_worker_is_lost_for_good_while_it_expands_leaves_no_it
     run, hands = await begin(broker, form_of(mapped("m", 1_200)), {"t": Items(set())})
     original = Workflows._send
 
-    async def killed(self: Workflows, script: str, *args: Any, **kwargs: Any) -> Any:
-        if script == "flow_step" and args[4] == "expand":
+    async def killed(self: Workflows, call: Call[Any]) -> Any:
+        if call.script == "flow_step" and call.args[3] == "expand":
             raise KeyboardInterrupt
-        return await original(self, script, *args, **kwargs)
+        return await original(self, call)
 
     monkeypatch.setattr(Workflows, "_send", killed)
     for _ in range(3):

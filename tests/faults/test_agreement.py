@@ -15,8 +15,8 @@ from waiting import eventually
 
 from boltq import BoltQ, JobState, Settings, Worker
 from boltq.broker import calls
-from boltq.broker.calls import Settling
 from boltq.broker.consistency import audit
+from boltq.broker.settling import Settling
 from boltq.domain.ids import new_id
 from boltq.domain.job import JobRecord, NewJob
 
@@ -52,7 +52,10 @@ async def steal(app: BoltQ, worker: Worker, job: NewJob) -> str:
     broker = (await app.line()).broker
     [fetcher] = [one for one in worker._fetchers if one.partition == 0]
     job.queue, job.id = "other", new_id(0)
-    submit, claim = calls.submit([job], 0), calls.claim(0, fetcher.worker_id, 1, 1)  # its queue is the second
+    submit, claim = (
+        calls.jobs.submit(0, [job]),
+        calls.workers.claim(0, fetcher.worker_id, 1, 1),
+    )  # its queue is the second
     prefix = broker.layout.prefix(0)
     async with broker.redis.pipeline(transaction=True) as together:  # or else a busy worker may be quicker
         together.hdel(f"{prefix}worker:{fetcher.worker_id}", "idle")  # or it comes by mail

@@ -18,9 +18,9 @@ from waiting import eventually
 
 from boltq import BoltQ, JobState, Settings, Worker
 from boltq.broker.broker import Broker
-from boltq.broker.calls import Settling
 from boltq.broker.checks import alarms
 from boltq.broker.embedded import EmbeddedStore, server_binary
+from boltq.broker.settling import Settling
 from boltq.domain.errors import NotFound
 from boltq.domain.job import NewJob
 from boltq.server.backend import LOOK_AGAIN_SECONDS, Backend

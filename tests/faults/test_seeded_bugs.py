@@ -264,7 +264,7 @@ async def test_8_a_client_that_repeats_by_itself_is_found(
 
 
 def test_9_a_clients_clock_is_found(valkey: str, partitions: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = calls.wire
+    ours = calls.jobs.wire
     clients = [0]
 
     def wire(job: NewJob) -> tuple[str | int, ...]:
@@ -274,7 +274,7 @@ def test_9_a_clients_clock_is_found(valkey: str, partitions: int, monkeypatch: p
 
     in_a_world(valkey, partitions, None, scenarios.times)
     clients[0] = 1_800_000_000_000 + 600_000  # ten minutes ahead
-    monkeypatch.setattr(calls, "wire", wire)
+    monkeypatch.setattr(calls.jobs, "wire", wire)
     with pytest.raises(Broken) as found:
         in_a_world(valkey, partitions, None, scenarios.times)
     CAUGHT[9] = f"{OTHER_BUGS[9]}: {found.value}"
@@ -295,13 +295,13 @@ class Reaper(threading.Thread):
         self.taken_back = 0
 
     def run(self) -> None:
-        register = calls.register(0, "reaper", info="", queues=["none"], types=None, lease_ms=60_000)
+        register = calls.workers.register(0, "reaper", info="", queues=["none"], types=None, lease_ms=60_000)
         self._broker.send(register)
         before = time.monotonic()
         while not self._end.wait(0.05):
             elapsed, before = round((time.monotonic() - before) * 1_000), time.monotonic()
-            self._broker.send(calls.extend(0, "reaper", 60_000, max(1, elapsed)))
-            self.taken_back += self._broker.send(calls.reap(0, "reaper")).taken_back
+            self._broker.send(calls.workers.extend(0, "reaper", 60_000, max(1, elapsed)))
+            self.taken_back += self._broker.send(calls.workers.reap(0, "reaper")).taken_back
         self._broker.close()
 
     def stop(self) -> None:

@@ -14,7 +14,7 @@ from crews import running_crew
 from waiting import eventually
 
 from boltq.broker.broker import Broker
-from boltq.broker.calls import settling
+from boltq.broker.settling import settling
 from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Outcome
 

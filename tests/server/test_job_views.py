@@ -7,7 +7,7 @@ import pytest
 from asking import submit
 from waiting import eventually
 
-from boltq.broker.calls import settling
+from boltq.broker.settling import settling
 from boltq.domain.ids import new_id
 from boltq.domain.outcome import Cancelled, Category, Completed, Failed, JobError, Snoozed
 from boltq.domain.states import JobState

@@ -15,8 +15,8 @@ from waiting import eventually
 
 from boltq import BoltQ
 from boltq.broker.broker import Broker, Knobs
-from boltq.broker.calls import Settling
 from boltq.broker.consistency import audit
+from boltq.broker.settling import Settling
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict
 from boltq.domain.ids import new_id

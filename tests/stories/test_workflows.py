@@ -7,6 +7,7 @@ import pytest
 from waiting import eventually
 
 from boltq import BoltQ, JobContext, WorkflowRun
+from boltq.broker.call import Call
 from boltq.broker.consistency import audit
 from boltq.broker.workflows.rows import StepRecord
 from boltq.broker.workflows.workflows import Workflows
@@ -472,14 +473,14 @@ async def test_a_call_that_is_made_twice_changes_nothing(
     """Each call about a workflow is made twice; or each first answer is lost, and the worker repeats the call."""
     original, lost = Workflows._send, set()
 
-    async def twice(self: Workflows, script: str, partition: int, *args: object, **kwargs: object) -> object:
-        found = await original(self, script, partition, *args, **kwargs)
-        if answers == "lost" and script in ("flow_step", "flow_look") and (script, args) not in lost:
-            lost.add((script, args))
+    async def twice(self: Workflows, call: Call[object]) -> object:
+        found = await original(self, call)
+        if answers == "lost" and call.script in ("flow_step", "flow_look") and (call.script, call.args) not in lost:
+            lost.add((call.script, call.args))
             raise StoreUnavailable("lost")
-        if answers == "made twice" and script == "flow_step":
+        if answers == "made twice" and call.script == "flow_step":
             with contextlib.suppress(LeaseLost):
-                await original(self, script, partition, *args, **kwargs)
+                await original(self, call)
         return found
 
     monkeypatch.setattr(Workflows, "_send", twice)

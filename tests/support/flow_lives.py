@@ -9,8 +9,8 @@ import msgspec
 from model.job import Broken, must
 
 from boltq.broker.broker import Broker
-from boltq.broker.calls import Settling, settling
 from boltq.broker.consistency import audit
+from boltq.broker.settling import Settling, settling
 from boltq.broker.workflows.rows import WorkflowRecord
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import StoreUnavailable

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from boltq.broker.broker import Broker
-from boltq.broker.calls import Settling
+from boltq.broker.settling import Settling
 from boltq.broker.workflows.rows import WorkflowRecord
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.job import ClaimedJob

@@ -9,7 +9,7 @@ import msgspec
 from flows import plan_of
 
 from boltq.broker.broker import Broker
-from boltq.broker.calls import Settling, settling
+from boltq.broker.settling import Settling, settling
 from boltq.broker.workflows.rows import WorkflowRecord
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.job import ClaimedJob

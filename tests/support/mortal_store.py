@@ -8,7 +8,7 @@ from typing import TypeVar
 from flow_lives import audited
 
 from boltq.broker.broker import Broker, repeated
-from boltq.broker.calls import Call
+from boltq.broker.call import Call
 from boltq.broker.embedded import EmbeddedStore
 from boltq.domain.errors import StoreUnavailable
 

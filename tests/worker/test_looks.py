@@ -11,7 +11,7 @@ from waiting import eventually
 
 from boltq import BoltQ
 from boltq.broker.broker import Broker
-from boltq.broker.calls import settling
+from boltq.broker.settling import settling
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.outcome import Completed
 from boltq.domain.workflow.builder import Workflow
@@ -29,7 +29,7 @@ async def test_a_claim_brings_what_a_step_refers_to(broker: Broker) -> None:
     assert msgspec.convert(job.look[7], list[Any])[0][:3] == [1, "completed", "1"]
     asked: list[str] = []
     steps = Steps(broker)
-    steps._workflows._send = lambda script, *_args, **_kwargs: asked.append(script)  # type: ignore[method-assign,assignment,return-value]
+    steps._workflows._send = lambda call: asked.append(call.script)  # type: ignore[method-assign,assignment,return-value]
     assert await steps.prepare(SimpleNamespace(job=job, worker=hands.name)) == RunJob('{"x": 1}')  # type: ignore[arg-type]
     assert asked == []
 

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from boltq.broker.broker import Broker, Knobs
-from boltq.broker.calls import Settling, settling
+from boltq.broker.call import Call
 from boltq.broker.consistency import audit
+from boltq.broker.settling import Settling, settling
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Completed
@@ -46,11 +47,11 @@ async def test_it_ends_the_same_whenever_workers_die(
     random, now = chance.Random(seed), [1_800_000_000_000]
     original = Workflows._send
 
-    async def deadly(self: Workflows, script: str, partition: int, *args: Any, **kwargs: Any) -> Any:
-        mortal = script in ("flow_step", "flow_look")
+    async def deadly(self: Workflows, call: Call[Any]) -> Any:
+        mortal = call.script in ("flow_step", "flow_look")
         if mortal and random.random() < 0.1:
             raise Killed
-        found = await original(self, script, partition, *args, **kwargs)
+        found = await original(self, call)
         if mortal and random.random() < 0.15:
             raise Killed
         return found

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, TypeVar
 
 from boltq.broker.broker import Broker
-from boltq.broker.calls import Call
+from boltq.broker.call import Call
 from boltq.broker.scripts import CALL_ERRORS, is_unknown, translate
 
 T = TypeVar("T")

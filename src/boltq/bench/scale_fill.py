@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from boltq.bench.meter import Meter
-from boltq.broker.calls import Settling
+from boltq.broker.settling import Settling
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import StoreError
 from boltq.domain.job import ClaimedJob, NewJob

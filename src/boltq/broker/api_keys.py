@@ -1,15 +1,12 @@
 """Where API keys are kept: in the first partition, by their ids, and never with their secrets."""
 
 from collections.abc import Sequence
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from boltq.broker.broker import Broker
-from boltq.broker.calls import Call, pack
-from boltq.domain.api_keys import KEEP_ENDED_MS, MAX_KEYS, ApiKey, Secret, check_new_key, new_secret
+from boltq.broker.calls import api_keys as calls
+from boltq.domain.api_keys import ApiKey, Secret, check_new_key, new_secret
 
-HOME: Final = 0  # the partition
 USE_STANDS_MS: Final = 60_000
 
 
@@ -28,32 +25,25 @@ class ApiKeys:
         """
         check_new_key(name, scopes, expires_in)
         secret = new_secret()
-        about = pack([name, secret.digest, list(dict.fromkeys(scopes)), created_by])
         life = round((expires_in or 0) * 1_000)
-        call = Call("add_api_key", HOME, (secret.id, about, life, MAX_KEYS, KEEP_ENDED_MS), _read)
+        each_once = list(dict.fromkeys(scopes))
+        call = calls.add_api_key(secret.id, name, secret.digest, each_once, created_by, life)
         return await self._broker.send(call), secret
 
     async def get(self, key_id: str) -> ApiKey | None:
         """A key; None when there is none of that id. Raises StoreError."""
-        found = await self._broker.send(Call("api_keys", HOME, (key_id,), _read_all))
+        found = await self._broker.send(calls.api_keys(key_id))
         return found[0] if found else None
 
     async def all(self) -> list[ApiKey]:
         """All keys, the oldest first; those that ended are kept for a while. Raises StoreError."""
-        found = await self._broker.send(Call("api_keys", HOME, ("",), _read_all))
+        found = await self._broker.send(calls.api_keys())
         return sorted(found, key=lambda key: (key.created_at, key.id))
 
     async def note_use(self, key_id: str) -> ApiKey:
         """Note that a key is used now, if nobody did within the last minute. Raises NotFound, StoreError."""
-        return await self._broker.send(Call("mark_api_key", HOME, (key_id, "used", USE_STANDS_MS), _read))
+        return await self._broker.send(calls.mark_api_key(key_id, "used", USE_STANDS_MS))
 
     async def revoke(self, key_id: str) -> ApiKey:
         """End a key; one that is revoked already stays so. Raises NotFound, StoreError."""
-        return await self._broker.send(Call("mark_api_key", HOME, (key_id, "revoked", 0), _read))
-
-
-_read: Final = msgspec.msgpack.Decoder(ApiKey).decode
-
-
-def _read_all(reply: list[Any]) -> list[ApiKey]:
-    return [_read(key) for key in reply]
+        return await self._broker.send(calls.mark_api_key(key_id, "revoked"))

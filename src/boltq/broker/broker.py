@@ -4,30 +4,24 @@ import asyncio
 import contextlib
 import logging
 import zlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Any, Final, Self, TypeVar
 
 import msgspec
 from redis import exceptions as redis_errors
 
 from boltq.broker import calls
-from boltq.broker.calls import (
-    NO_MARK,
-    Beat,
-    Call,
-    Claim,
-    Held,
-    Mark,
-    Reaped,
-    Receipt,
-    Settlement,
-    Settling,
-)
+from boltq.broker.call import Call, Row, Stretch
+from boltq.broker.calls.jobs import Receipt
+from boltq.broker.calls.workers import Beat, Claim, Held, ProgressRow, Reaped, Settlement
 from boltq.broker.connect import connect, connect_sync, let_go
 from boltq.broker.history import WENT_BACK, Alarm, History, lost_text, read_alarms
+from boltq.broker.marks import NO_MARK, Mark
 from boltq.broker.outage import Outage
 from boltq.broker.replies import as_mapping, as_text
 from boltq.broker.scripts import CALL_ERRORS, Library, Rewrite, is_known, is_unknown, translate
+from boltq.broker.settling import Settling
 from boltq.domain import limits
 from boltq.domain.errors import (
     BoltQError,
@@ -46,6 +40,7 @@ from boltq.domain.job import ClaimedJob, NewJob, Submitted, bad_data, bad_tags, 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Stretch)
 Clock = Callable[[], int]  # milliseconds; for tests
 
 _MARKED: Final = (Claim, Settlement, Receipt)
@@ -70,6 +65,8 @@ class Knobs(msgspec.Struct, frozen=True):
 
 Item = str | tuple[str, int]
 """A job's id; or that and its JobRecord.since, as a fence: a job that has moved meanwhile is left alone (CHANGED)."""
+
+_Act = Callable[[int, Sequence[calls.jobs.Fenced]], Call[list[str]]]
 
 Submission = Submitted | Refused | UnknownOutcome
 """What became of one job of a batch."""
@@ -192,12 +189,11 @@ class Broker:
 
     async def open(self) -> None:
         """Write the settings and learn the number of partitions, which the namespace's first process decided."""
-        settings = calls.pack(list(msgspec.structs.asdict(self.knobs).items()))
-        args = (self.layout.partitions, settings)
-        stored = await self.send(Call("open", 0, args, int))
+        knobs = msgspec.structs.asdict(self.knobs).items()
+        stored = await self.send(calls.namespace.open_(0, self.layout.partitions, knobs))
         self.layout = Layout(self.layout.namespace, stored)
         for partition in range(1, stored):
-            await self.send(Call("open", partition, (stored, settings), int))
+            await self.send(calls.namespace.open_(partition, stored, knobs))
 
     async def look_in(self) -> bool:
         """Learn the number of partitions and write nothing; whether the namespace is there. Raises StoreUnavailable."""
@@ -237,7 +233,7 @@ class Broker:
         for partition, places in self._places(jobs).items():
             for chunk in _chunks(jobs, places):
                 batch = [jobs[place] for place in chunk]
-                verdicts = (await self.send(calls.submit(batch, partition))).verdicts
+                verdicts = (await self.send(calls.jobs.submit(partition, batch))).verdicts
                 for place in chunk:
                     answers[place] = Submitted(jobs[place].id)
                 for index, word, about in verdicts:
@@ -269,31 +265,45 @@ class Broker:
 
     # The life of a job, as its worker tells it
 
-    async def register(self, partition: int, worker: str, **what: Any) -> int:
-        """See register.lua and calls.register."""
-        return await self.send(calls.register(partition, worker, **what))
+    async def register(
+        self,
+        partition: int,
+        worker: str,
+        *,
+        info: str,
+        queues: Sequence[str],
+        types: Sequence[str] | None,
+        lease_ms: int,
+        schemas: Sequence[tuple[str, str]] = (),
+        wish: str = "",
+    ) -> int:
+        """See register.lua and calls.workers.register."""
+        call = calls.workers.register(
+            partition, worker, info=info, queues=queues, types=types, lease_ms=lease_ms, schemas=schemas, wish=wish
+        )
+        return await self.send(call)
 
     async def claim(self, partition: int, worker: str, n: int, start: int = 0, number: int = 0) -> Claim:
         """See claim.lua. A lost answer loses nothing: what was claimed is in `held`."""
-        return await self.send(calls.claim(partition, worker, n, start, number))
+        return await self.send(calls.workers.claim(partition, worker, n, start, number))
 
     async def settle(
         self, partition: int, worker: str, outcomes: Sequence[Settling], n: int = 0, start: int = 0, number: int = 0
     ) -> Settlement:
         """See settle.lua. May be repeated: an outcome that has arrived is refused as LEASE_LOST the second time."""
-        return await self.send(calls.settle(partition, worker, outcomes, n, start, number))
+        return await self.send(calls.workers.settle(partition, worker, outcomes, n, start, number))
 
     async def extend(self, partition: int, worker: str, lease_ms: int, elapsed_ms: int = 0, vitals: str = "") -> Beat:
         """See extend.lua. Raises UnknownWorker."""
-        return await self.send(calls.extend(partition, worker, lease_ms, elapsed_ms, vitals))
+        return await self.send(calls.workers.extend(partition, worker, lease_ms, elapsed_ms, vitals))
 
     async def reap(self, partition: int, worker: str) -> Reaped:
         """See reap.lua."""
-        return await self.send(calls.reap(partition, worker))
+        return await self.send(calls.workers.reap(partition, worker))
 
     async def retire(self, partition: int, worker: str, *, lost: bool, began: Sequence[str] | None = None) -> int:
         """See retire.lua. Answers how many jobs went back."""
-        call, taken, more = calls.retire(partition, worker, lost=lost, began=began), 0, 1
+        call, taken, more = calls.workers.retire(partition, worker, lost=lost, began=began), 0, 1
         while more:
             back, more = await self.send(call)
             taken += back
@@ -301,38 +311,36 @@ class Broker:
 
     async def begin(self, partition: int, worker: str, job: ClaimedJob) -> None:
         """See begin.lua. Raises LeaseLost."""
-        await self.send(calls.begin(partition, worker, job))
+        await self.send(calls.workers.begin(partition, worker, job))
 
     async def held(self, partition: int, worker: str, number: int = 0, where: str = "", counted: int = 0) -> Held:
         """See held.lua: the unread letters, and (id, delivery) of what the worker has; a portion of them."""
-        return await self.send(calls.held(partition, worker, number, where, counted))
+        return await self.send(calls.workers.held(partition, worker, number, where, counted))
 
-    async def progress(
-        self, partition: int, worker: str, items: Sequence[tuple[str, int, float | str, str, list[str]]]
-    ) -> list[Any]:
+    async def progress(self, partition: int, worker: str, items: Sequence[ProgressRow]) -> list[Row]:
         """See progress.lua."""
-        return await self.send(calls.progress(partition, worker, items))
+        return await self.send(calls.workers.progress(partition, worker, items))
 
     # What people do to jobs and queues
 
     async def cancel(self, ids: Sequence[Item], reason: str = "cancelled") -> list[Verdict]:
         """Cancel waiting jobs, and ask the workers of running ones to stop them (word "running")."""
-        return await self._many("cancel", ids, reason)
+        return await self._act(partial(calls.jobs.cancel, reason=reason), ids)
 
     async def replay(self, ids: Sequence[Item]) -> list[Verdict]:
         """Queue dead or cancelled jobs again, with all their attempts before them."""
-        return await self._many("replay", ids)
+        return await self._act(calls.jobs.replay, ids)
 
     async def run_now(self, ids: Sequence[Item]) -> list[Verdict]:
         """Queue scheduled or retrying jobs before their time."""
-        return await self._many("run_now", ids)
+        return await self._act(calls.jobs.run_now, ids)
 
     async def delete(self, ids: Sequence[Item]) -> list[Verdict]:
         """Delete jobs for ever, with their logs and past runs; not running ones.
 
         The idempotency key of one that has completed stays used; that of any other is free again.
         """
-        return await self._many("delete", ids)
+        return await self._act(calls.jobs.delete, ids)
 
     async def amend(
         self,
@@ -353,14 +361,14 @@ class Broker:
         _check_amendment(data, priority, run_at, tags)
         words = None if tags is None else " ".join(tags)
         change = {"id": job_id, "data": data, "priority": priority, "run_at": run_at, "tags": words}
-        item = {name: value for name, value in change.items() if value is not None}
+        item: dict[str, str | int] = {name: value for name, value in change.items() if value is not None}
         if data is not None and by:
             item["by"] = by
         try:
             partition = self.layout.of_id(job_id)
         except NotFound:
             return Verdict(job_id, "NOT_FOUND")
-        (text,) = await self.send(calls.many("amend", partition, [item]))
+        (text,) = await self.send(calls.jobs.amend(partition, [item]))
         return _verdict(job_id, text)
 
     async def replay_as(self, job_id: str, new: NewJob, since: int = 0) -> Verdict:
@@ -375,7 +383,7 @@ class Broker:
             return Verdict(job_id, "NOT_FOUND")
         new.id = new.id or new_id(partition)
         _check_replay(new, partition)
-        (text,) = await self.send(calls.many("replay_as", partition, [(job_id, since, calls.wire(new))]))
+        (text,) = await self.send(calls.jobs.replay_as(partition, [(job_id, since, new)]))
         word, _, state = text.partition(" ")
         if word == "EXISTS":
             return Verdict(new.id, "CONFLICT", state)
@@ -385,18 +393,18 @@ class Broker:
         """Claim nothing from this queue until it is resumed; `by` and `reason` are shown. Raises InvalidJob."""
         _check({"/by": limits.bad_text(by, limits.MAX_NAME_CHARS)})
         _check({"/reason": limits.bad_text(reason, limits.MAX_REASON_CHARS)})
-        await self._everywhere("pause", queue, by, reason)
+        await self.send_everywhere(partial(calls.queues.pause, queue=queue, by=by, reason=reason))
 
     async def resume(self, queue: str) -> None:
         """Serve a paused queue again."""
-        await self._everywhere("resume", queue)
+        await self.send_everywhere(partial(calls.queues.resume, queue=queue))
 
     async def tell(self, worker: str, wish: str) -> None:
         """Have a worker drain ("draining"), end ("stopping"), or work again (""). Raises NotFound, Conflict."""
         found = False
         for partition in range(self.layout.partitions):
             with contextlib.suppress(NotFound):
-                await self.send(Call("tell", partition, (worker, wish), int))
+                await self.send(calls.workers.tell(partition, worker, wish))
                 found = True
         if not found:
             raise NotFound(f"no worker {worker:.100}: it has left, or its lease ran out")
@@ -404,7 +412,7 @@ class Broker:
     async def limit(self, queue: str, most: int) -> None:
         """Let at most so many jobs wait in a queue (spread over its partitions); 0 for no limit."""
         share = -(-most // self.layout.partitions)
-        await self._everywhere("limit", queue, share)
+        await self.send_everywhere(partial(calls.queues.limit, queue=queue, most=share))
 
     # Sending
 
@@ -415,6 +423,19 @@ class Broker:
         if isinstance(answer, _MARKED):
             self.hear(call.partition, before, answer.mark)
         return answer
+
+    async def send_everywhere(self, at: Callable[[int], Call[T]]) -> list[T]:
+        """The same in each partition."""
+        return [await self.send(at(partition)) for partition in range(self.layout.partitions)]
+
+    async def walk(self, at: Callable[[str], Call[S]]) -> AsyncIterator[S]:
+        """The answers to a call that is made again, from the cursor on that the last answer has, until the end."""
+        cursor = ""
+        while True:
+            stretch = await self.send(at(cursor))
+            yield stretch
+            if not (cursor := stretch.following):
+                return
 
     async def _ask(self, call: Call[T]) -> T:
         now = str(self.now()) if self.now else ""
@@ -472,7 +493,7 @@ class Broker:
         with contextlib.suppress(BoltQError):
             if kind == WENT_BACK:
                 await self.open()
-            await self._ask(calls.alarm(partition, kind, text))
+            await self._ask(calls.namespace.alarm(partition, kind, text))
 
     async def _tell_alarms(self, partition: int, since: int) -> None:
         with contextlib.suppress(BoltQError):
@@ -503,24 +524,19 @@ class Broker:
             raise translate(error) from error
         return letter[1] if letter else None
 
-    async def _many(self, script: str, ids: Sequence[Item], *args: object) -> list[Verdict]:
-        """Run a script on a batch of ids, each with its fence and `args`."""
+    async def _act(self, act: _Act, ids: Sequence[Item]) -> list[Verdict]:
+        """Do something to a batch of jobs, each with its fence."""
         fences = dict(item if isinstance(item, tuple) else (item, 0) for item in ids)
         verdicts: dict[str, Verdict] = {}
         for partition, homed in self.layout.homes(fences).items():
             for start in range(0, len(homed), limits.MAX_ACTED):
                 chunk = homed[start : start + limits.MAX_ACTED]
                 while chunk:
-                    batch = [(job_id, fences[job_id], *args) for job_id in chunk]
-                    texts = await self.send(calls.many(script, partition, batch))
+                    texts = await self.send(act(partition, [(job_id, fences[job_id]) for job_id in chunk]))
                     verdicts |= {job_id: _verdict(job_id, text) for job_id, text in zip(chunk, texts, strict=True)}
                     chunk = [job_id for job_id, text in zip(chunk, texts, strict=True) if text == "AGAIN"]
         order = [item[0] if isinstance(item, tuple) else item for item in ids]
         return [verdicts.get(job_id) or Verdict(job_id, "NOT_FOUND") for job_id in order]
-
-    async def _everywhere(self, script: str, *args: Any) -> None:
-        for partition in range(self.layout.partitions):
-            await self.send(Call(script, partition, args, int))
 
 
 class SyncBroker:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from boltq.broker.calls import NO_MARK, Mark
+from boltq.broker.marks import NO_MARK, Mark
 
 log = logging.getLogger(__name__)
 

@@ -1,12 +1,13 @@
 """The reading half: one job, queue statistics, workers, recent series; lists are in `search.py`. It changes nothing."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Literal
 
 import msgspec
 
+from boltq.broker import calls
 from boltq.broker.broker import Broker
-from boltq.broker.calls import pack
 from boltq.broker.connect import without_secret
 from boltq.broker.contract import QueueRow
 from boltq.broker.rows import record
@@ -113,7 +114,7 @@ class Inspector(Search):
         for partition, homed in self._broker.layout.homes(ids).items():
             at = 0
             while at < len(homed):  # what is too much for one call is left out at its end
-                rows = await self._read("get", partition, pack(homed[at : at + limits.MAX_PAGE]))
+                rows = await self._broker.send(calls.jobs.get(partition, homed[at : at + limits.MAX_PAGE]))
                 for job_id, row in zip(homed[at:], rows, strict=False):
                     found[job_id] = record(*row) if row else None
                 at += len(rows)
@@ -145,28 +146,20 @@ class Inspector(Search):
         """Every worker that is registered; one that serves several partitions is listed once."""
         found: dict[str, WorkerInfo] = {}
         for partition in range(self._broker.layout.partitions):
-            async for row in self._portions("workers", partition):
-                found[row[0]] = _worker(row)
+            async for portion in self._broker.walk(partial(calls.workers.workers, partition)):
+                found |= {row[0]: _worker(row) for row in portion.found}
         return sorted(found.values(), key=lambda worker: worker.id)
 
     async def tasks(self) -> list[TaskInfo]:
         """Every job type that a worker has published, with its JSON Schema."""
-        rows = {name: about async for name, about in self._portions("types", 0)}
-        return [TaskInfo(name=name, about=msgspec.json.decode(about)) for name, about in sorted(rows.items())]
-
-    async def _portions(self, script: str, partition: int) -> AsyncIterator[Any]:
-        """All rows of a script that scans."""
-        cursor = "0"
-        while True:
-            cursor, rows = await self._read(script, partition, cursor)
-            for row in rows:
-                yield row
-            if cursor == "0":
-                return
+        types: dict[str, str] = {}
+        async for portion in self._broker.walk(partial(calls.workers.types, 0)):
+            types |= dict(portion.found)
+        return [TaskInfo(name=name, about=msgspec.json.decode(about)) for name, about in sorted(types.items())]
 
     async def published(self, known: Iterable[str]) -> Published:
         """The job types that workers have published, and what those publish that live; only what is not `known`."""
-        releases = await self._read("published", 0, pack(sorted(known)))
+        releases = await self._broker.send(calls.workers.published(0, sorted(known)))
         return Published(
             types=await self.tasks(),
             releases={release: None if about == "" else dict(about) for release, about in releases},
@@ -206,8 +199,8 @@ class Inspector(Search):
         step = max(1, _FIELDS_AT_A_TIME // max(len(fields), _FIELDS_OF_ALL))  # buckets a call
         for partition in partitions:
             for begin in range(first, last + 1, step * seconds):
-                args = (seconds, begin, min(last, begin + (step - 1) * seconds), pack(list(fields)))
-                for at, row in await self._read("series", partition, *args):
+                end = min(last, begin + (step - 1) * seconds)
+                for at, row in await self._broker.send(calls.queues.series(partition, seconds, begin, end, fields)):
                     counts = found.setdefault(at, {})
                     for field, number in row:
                         counts[field] = counts.get(field, 0) + number
@@ -215,7 +208,7 @@ class Inspector(Search):
 
     async def place(self, job: JobRecord) -> Place | None:
         """How many jobs stand ahead of a queued one; None when it is not queued (any more). Raises NotFound."""
-        row = await self._read("place", self._broker.layout.of_id(job.id), job.id)
+        row = await self._broker.send(calls.jobs.place(self._broker.layout.of_id(job.id), job.id))
         return Place(row[0], bool(row[1]), bool(row[2])) if row else None
 
     async def recent_rate(self, queue: str, partition: int | None = None) -> float:

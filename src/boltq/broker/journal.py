@@ -1,12 +1,13 @@
 """The journal: who did what to what, and why. Kept in the first partition, the newest entries only."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from boltq.broker.broker import Broker
-from boltq.broker.calls import Call, pack
+from boltq.broker.calls import journal as calls
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
 from boltq.domain.outcome import clean
@@ -47,7 +48,7 @@ class Journal:
     ) -> str:
         """Note that somebody did something; answers the entry's id. Texts are cut to MAX_TEXT characters."""
         texts = [clean(text)[:MAX_TEXT] for text in (by, action, target, reason, request_id, result)]
-        return await self._broker.send(Call("note", 0, (MAX_ENTRIES, pack(texts)), _text))
+        return await self._broker.send(calls.note(texts, MAX_ENTRIES))
 
     async def page(
         self, before: str | None = None, limit: int = 50, *, by: str | None = None, action: str | None = None
@@ -58,18 +59,14 @@ class Journal:
         """
         if before and not _ID.fullmatch(before):
             raise InvalidJob([("/before", "not the id of an entry")])
-        args = (before or "", min(limit, limits.MAX_PAGE), MAX_EXAMINED, by or "", action or "")
-        cursor, rows = await self._broker.send(Call("notes", 0, args, msgspec.msgpack.decode))
-        return JournalPage([_entry(row) for row in rows], cursor or None)
+        most = min(limit, limits.MAX_PAGE)
+        page = await self._broker.send(calls.notes(before or "", most, MAX_EXAMINED, by or "", action or ""))
+        return JournalPage([_entry(row) for row in page.found], page.following or None)
 
 
 _ID: Final = re.compile(r"\d{1,15}-\d{1,15}")
 
 
-def _text(reply: Any) -> str:
-    return reply.decode() if isinstance(reply, bytes) else str(reply)
-
-
-def _entry(row: list[str]) -> Entry:
+def _entry(row: Sequence[Any]) -> Entry:
     fields = dict(zip(row[1::2], row[2::2], strict=True))
     return msgspec.convert({"id": row[0], **fields}, Entry, strict=False)

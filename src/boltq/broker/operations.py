@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from boltq.broker.broker import Broker, Verdict, repeated
-from boltq.broker.calls import Call, pack
+from boltq.broker.calls import operations as calls
 from boltq.broker.inspector import Inspector
 from boltq.domain import limits
 from boltq.domain.errors import Conflict, InvalidJob, LeaseLost, NotFound
@@ -127,8 +127,8 @@ class Operations:
         _check_texts(action, by, reason, patch)
         op_id = f"op_{new_id(0)}"
         rows = [f"{job_id} {since}" for job_id, since in dict(items).items()]
-        for start in range(0, len(rows), FILLED_AT_A_TIME):
-            await self._fill(op_id, start, rows[start : start + FILLED_AT_A_TIME])
+        for filled in range(0, len(rows), FILLED_AT_A_TIME):
+            await self._fill(op_id, filled, rows[filled : filled + FILLED_AT_A_TIME])
         fields = {
             "action": action.value,
             "rate": f"{rate_per_s:g}" if rate_per_s else "",
@@ -141,12 +141,13 @@ class Operations:
             "patch": patch,
         }
         flat = [text for field in fields.items() if field[1] for text in field]
-        await repeated(lambda: self._send("op_start", op_id, len(rows), pack(flat), MAX_KNOWN, KEEP_SECONDS))
+        start = calls.start(op_id, len(rows), flat, MAX_KNOWN, KEEP_SECONDS)
+        await repeated(lambda: self._broker.send(start))
         return await self.get(op_id)
 
     async def _fill(self, op_id: str, start: int, rows: Sequence[str]) -> None:
-        args = (op_id, start, pack(rows), KEEP_HALF_MADE_SECONDS)
-        if await repeated(lambda: self._send("op_fill", *args)) != start + len(rows):
+        fill = calls.fill(op_id, start, rows, KEEP_HALF_MADE_SECONDS)
+        if await repeated(lambda: self._broker.send(fill)) != start + len(rows):
             raise Conflict(f"operation {op_id} was forgotten while it was made")
 
     async def snapshot(self, what: JobFilter) -> Items:
@@ -166,12 +167,12 @@ class Operations:
 
     async def stop(self, op_id: str) -> Operation:
         """Do no more of it; the few jobs of the step that is on its way may still follow. Raises NotFound, Conflict."""
-        await self._send("op_steer", op_id, "stop")
+        await self._broker.send(calls.steer(op_id, "stop"))
         return await self.get(op_id)
 
     async def go_on(self, op_id: str) -> Operation:
         """The canary was fine: do the rest. Somebody has to run it again. Raises NotFound, Conflict."""
-        await self._send("op_steer", op_id, "go_on")
+        await self._broker.send(calls.steer(op_id, "go_on"))
         return await self.get(op_id)
 
     async def run(self, op_id: str) -> Operation:
@@ -207,9 +208,9 @@ class Operations:
     async def take(self, operation: Operation, owner: str) -> tuple[str, int, int, Items]:
         """The first part of a step: what to do (see op_take.lua), ms to wait, how many are done, the next jobs."""
         most = EDITED_CHUNK if operation.action is Action.REPLAY_AS else CHUNK
-        args = (operation.id, owner, LEASE_MS, most, KEEP_SECONDS)
-        word, wait, done, rows = msgspec.msgpack.decode(await self._send("op_take", *args))
-        return word, wait, done, [(job_id, int(since)) for job_id, since in (row.split(" ") for row in rows)]
+        taken = await self._broker.send(calls.take(operation.id, owner, LEASE_MS, most, KEEP_SECONDS))
+        items = [(job_id, int(since)) for job_id, since in (row.split(" ") for row in taken.rows)]
+        return taken.word, taken.wait, taken.done, items
 
     async def act(self, operation: Operation, items: Items) -> Sequence["ItemVerdict"]:
         """The second part: the action itself, on a few jobs."""
@@ -230,9 +231,8 @@ class Operations:
         """The third part: what became of them. Raises LeaseLost when another has gone on meanwhile."""
         counts = [sum(kind == verdict for verdict, _ in verdicts) for kind in ("ok", "failed", "skipped")]
         errors = [error for _, error in verdicts if error]
-        args = (op_id, owner, done, pack(counts), pack(errors[:MAX_ERRORS]), MAX_ERRORS)
-        reply = await self._send("op_record", *args)
-        return OperationState(reply.decode() if isinstance(reply, bytes) else reply)
+        call = calls.record(op_id, owner, done, counts, errors[:MAX_ERRORS], MAX_ERRORS)
+        return OperationState(await self._broker.send(call))
 
     async def _replay_edited(self, operation: Operation, items: Items) -> Sequence["ItemVerdict"]:
         records = await self._inspector.jobs([job_id for job_id, _ in items])
@@ -250,17 +250,10 @@ class Operations:
         return _judged(item, await self._broker.replay_as(job_id, new, since))
 
     async def _read(self, ids: Sequence[str]) -> Sequence[Operation]:
-        return [_operation(*row) for row in msgspec.msgpack.decode(await self._send("op_read", pack(ids)))]
-
-    async def _send(self, script: str, *args: Any) -> Any:
-        return await self._broker.send(Call(script, 0, args, _as_it_is))
+        return [_operation(*row) for row in await self._broker.send(calls.read(ids))]
 
 
 ItemVerdict = tuple[str, ItemError | None]  # ok, failed or skipped; and of the failed, why
-
-
-def _as_it_is(reply: Any) -> Any:
-    return reply
 
 
 def _operation(flat: Sequence[str], errors: list[Any]) -> Operation:

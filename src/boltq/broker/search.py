@@ -4,16 +4,19 @@ State and queue have an index; all else that a filter names is looked up in the 
 steps. So no payload crosses the wire, and no call holds up the server.
 """
 
+import functools
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from operator import itemgetter
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from redis import exceptions as redis_errors
 
+from boltq.broker import calls
 from boltq.broker.broker import Broker
-from boltq.broker.calls import Call, pack
+from boltq.broker.call import Portion
+from boltq.broker.calls.search import GroupBy
 from boltq.broker.contract import QueueRow
 from boltq.broker.cursors import unwrapped, wrapped
 from boltq.broker.rows import record
@@ -73,9 +76,6 @@ class FailurePortion(msgspec.Struct):
     examined: int
 
 
-GroupBy = Literal["fingerprint", "type", "queue"]
-
-
 class Search:
     """Finds jobs by a filter."""
 
@@ -97,7 +97,7 @@ class Search:
         are looked at: an empty page with a cursor says that nothing was found so far.
         """
         chosen = what if isinstance(what, JobFilter) else JobFilter.of(what, queue)
-        limit, marks = min(limit, limits.MAX_PAGE), pack(chosen.marks())
+        limit = min(limit, limits.MAX_PAGE)
         page = Page([], None)
         start, inner = _read_cursor(cursor) if cursor else ((0, "", 0), "")
         async for stop in self._stops(chosen, start):
@@ -106,12 +106,12 @@ class Search:
                 page.cursor = _write_cursor(stop, "")
                 break
             most = (MAX_EXAMINED - page.examined, limit - len(page.jobs))
-            args = (stop.queue, stop.state, at, marks, *most)
-            following, seen, rows = await self._read("list", stop.partition, *args)
-            page.jobs += [record(row) for row in rows]
-            page.examined += seen
-            if following:
-                page.cursor = _write_cursor(stop, following)
+            call = calls.search.list_(stop.partition, stop.queue, stop.state, at, chosen, *most)
+            stretch = await self._broker.send(call)
+            page.jobs += [record(row) for row in stretch.found]
+            page.examined += stretch.examined
+            if stretch.following:
+                page.cursor = _write_cursor(stop, stretch.following)
                 break
         return page
 
@@ -135,16 +135,17 @@ class Search:
 
     async def _count(self, stops: Sequence["_Stop"], what: JobFilter, most: int) -> tuple[int, int, bool]:
         """How many records were looked at, how many fit, and whether there are more than `most`."""
-        marks, examined, fitting = pack(what.marks()), 0, 0
+        examined, fitting = 0, 0
         for stop in stops:
             cursor = ""
             while True:
                 if examined >= most:
                     return examined, fitting, True
-                args = (stop.queue, stop.state, cursor, marks, min(MAX_EXAMINED, most - examined))
-                cursor, seen, fit = await self._read("count", stop.partition, *args)
-                examined, fitting = examined + seen, fitting + fit
-                if not cursor:
+                look_at = min(MAX_EXAMINED, most - examined)
+                call = calls.search.count(stop.partition, stop.queue, stop.state, cursor, what, look_at)
+                stretch = await self._broker.send(call)
+                examined, fitting = examined + stretch.examined, fitting + stretch.found
+                if not (cursor := stretch.following):
                     break
         return examined, fitting, False
 
@@ -155,10 +156,12 @@ class Search:
 
         Raises InvalidJob when they are more than `most`; with `partial`, answers so many of them.
         """
-        marks, found = pack(what.marks()), dict[str, int]()
+        found = dict[str, int]()
         async for stop in self._stops(what):
-            async for picked in self._walk("pick", stop, stop.queue, stop.state, after=(marks, MAX_EXAMINED)):
-                found.update(picked)
+            where = (stop.partition, stop.queue, stop.state)
+            pick = functools.partial(calls.search.pick, *where, what=what, look_at=MAX_EXAMINED)
+            async for stretch in self._broker.walk(pick):
+                found.update(stretch.found)
                 if len(found) > most and partial:
                     return list(found.items())[:most]
                 if len(found) > most:
@@ -186,10 +189,10 @@ class Search:
             while at or not begun:
                 if examined >= most:
                     return FailurePortion(merged_groups(found), _write_cursor(stop, at), examined)
-                args = (stop.queue, at, pack(what.marks()), GROUPED_AT_A_TIME, by, recent)
-                at, seen, rows = await self._read("failures", stop.partition, *args)
-                found = merged_groups([*found, *(_group(stop.queue, row) for row in rows)])
-                examined, begun = examined + seen, True
+                args = (stop.partition, stop.queue, at, what, GROUPED_AT_A_TIME, by, recent)
+                stretch = await self._broker.send(calls.search.failures(*args))
+                found = merged_groups([*found, *(_group(stop.queue, row) for row in stretch.found)])
+                at, examined, begun = stretch.following, examined + stretch.examined, True
         return FailurePortion(found, None, examined)
 
     async def now_ms(self) -> int:
@@ -222,26 +225,10 @@ class Search:
         """How many the namespace has."""
         return self._broker.layout.partitions
 
-    async def stats(
-        self, partition: int, names: Sequence[str] = (), after: str = "", most: int = STATS_AT_A_TIME
-    ) -> tuple[str, list[QueueRow]]:
+    async def stats(self, partition: int, names: Sequence[str], after: str) -> Portion[list[QueueRow]]:
         """The numbers of these queues or of the next ones behind a name; the name behind which to go on."""
-        args = (pack(list(names)), after, most)
-        return await self._broker.send(Call("stats", partition, args, _read_numbers))
+        return await self._broker.send(calls.queues.stats(partition, names, after, STATS_AT_A_TIME))
 
-    async def _walk(self, script: str, stop: "_Stop", *before: Any, after: Sequence[Any]) -> AsyncIterator[Any]:
-        """All that a searching script answers for one index, step by step."""
-        cursor, first = "", True
-        while cursor or first:
-            cursor, _, found = await self._read(script, stop.partition, *before, cursor, *after)
-            first = False
-            yield found
-
-    async def _read(self, script: str, partition: int, *args: Any) -> Any:
-        return await self._broker.send(Call(script, partition, args, msgspec.msgpack.decode))
-
-
-_read_numbers = msgspec.msgpack.Decoder(tuple[str, list[QueueRow]]).decode
 
 _LISTING_ORDER: Final = (
     JobState.RUNNING,
@@ -300,9 +287,9 @@ class Numbers:
         if self._queues and not named:
             return [], ""
         for partition in range(self._search.partitions):
-            following, rows = await self._search.stats(partition, named, after)
-            found += [(row.name, partition, row) for row in rows]
-            ends += [following] if following else []
+            portion = await self._search.stats(partition, named, after)
+            found += [(row.name, partition, row) for row in portion.found]
+            ends += [portion.following] if portion.following else []
         until = named[-1] if named else min(ends, default="")
         return sorted((row for row in found if not until or row[0] <= until), key=itemgetter(0, 1)), until
 

@@ -15,8 +15,10 @@ from typing import Any, Final
 import msgspec
 
 from boltq.broker.broker import Broker
-from boltq.broker.calls import Claim, Mark, Settling
+from boltq.broker.calls.workers import Claim
+from boltq.broker.marks import Mark
 from boltq.broker.scripts import UNCOUNTED
+from boltq.broker.settling import Settling
 from boltq.domain.errors import BoltQError, Conflict, StoreError, StoreFault
 from boltq.domain.job import ClaimedJob
 from boltq.domain.limits import MAX_CALL_BYTES

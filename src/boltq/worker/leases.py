@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from boltq.broker import calls
 from boltq.broker.broker import SyncBroker
-from boltq.broker.calls import Beat, Mark
+from boltq.broker.calls import workers as calls
+from boltq.broker.calls.workers import Beat
+from boltq.broker.marks import Mark
 from boltq.broker.outage import Outage
 from boltq.domain.errors import BoltQError, UnknownWorker
 from boltq.worker.outcomes import timed_out

@@ -8,8 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from boltq.app import Task
-from boltq.broker import calls
-from boltq.broker.calls import Settling
+from boltq.broker.settling import Settling, settling
 from boltq.domain.context import JobContext
 from boltq.domain.job import NO_SPEC, ClaimedJob, Spec
 from boltq.domain.outcome import Category, Failed, JobError, Outcome, class_name_of, clean, describe, text_of
@@ -124,14 +123,14 @@ def settling_of(run: Run, outcome: Outcome, took: int) -> tuple[Settling, float 
     try:
         if type(outcome) is Failed:
             retry_in = run.retry.delay(outcome, run.job.attempt, run.max_attempts)
-        return calls.settling(run.job, outcome, took, retry_in), retry_in
+        return settling(run.job, outcome, took, retry_in), retry_in
     except BaseException as error:  # noqa: BLE001 - a policy may be the user's, and raise anything
-        return calls.settling(run.job, _untold(outcome, error), took, None), None
+        return settling(run.job, _untold(outcome, error), took, None), None
 
 
 def failing(job: ClaimedJob, error: BaseException) -> Settling:
     """The end of a job that could not even begin."""
-    return calls.settling(job, Failed(describe(error, Category.SYSTEM), retry=False), 0, None)
+    return settling(job, Failed(describe(error, Category.SYSTEM), retry=False), 0, None)
 
 
 def _untold(outcome: Outcome, broken: BaseException) -> Failed:

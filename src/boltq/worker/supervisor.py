@@ -20,9 +20,8 @@ from typing import Final
 
 import msgspec
 
-from boltq.broker import calls
 from boltq.broker.broker import Broker, SyncBroker
-from boltq.broker.calls import Call
+from boltq.broker.calls import workers as calls
 from boltq.worker.worker import SENT_HOME, WORN_OUT
 
 log = logging.getLogger(__name__)
@@ -347,11 +346,11 @@ def _give_back_in(broker: SyncBroker, partition: int, name: str, *, lost: bool) 
 
 def _registrations(broker: SyncBroker, partition: int, name: str) -> set[str]:
     """Those of a child, found in portions."""
-    found, cursor = set[str](), "0"
+    found, cursor = set[str](), ""
     while True:
-        cursor, rows = broker.send(Call("workers", partition, (cursor,), msgspec.msgpack.decode))
-        found |= {row[0] for row in rows if row[0].startswith(f"{name}.")}
-        if cursor == "0":
+        portion = broker.send(calls.workers(partition, cursor))
+        found |= {row[0] for row in portion.found if row[0].startswith(f"{name}.")}
+        if not (cursor := portion.following):
             return found
 
 

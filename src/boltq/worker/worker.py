@@ -11,16 +11,18 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
+from functools import partial
 from importlib import metadata
 from typing import Any, Final
 
 import msgspec
 
 from boltq.app import BoltQ, Line, Task
-from boltq.broker import calls
 from boltq.broker.broker import SyncBroker, repeated
-from boltq.broker.calls import Beat, Mark
+from boltq.broker.calls.workers import Beat
 from boltq.broker.history import UNKNOWN_WORKER
+from boltq.broker.marks import Mark
+from boltq.broker.settling import settling
 from boltq.broker.workflows.rows import CONTROL_TYPE
 from boltq.domain.errors import BoltQError, Conflict, StoreError
 from boltq.domain.job import ClaimedJob
@@ -181,19 +183,21 @@ class Worker(FetcherOwner):
             "name": self.name,
             "version": metadata.version("boltq"),
         }
-        what = {
-            "info": msgspec.json.encode(info).decode(),
-            "queues": self.queues,
-            "types": sorted([*self.app.tasks, CONTROL_TYPE]),
-            "lease_ms": round(self._settings.lease * 1_000),
-            "schemas": [(name, msgspec.json.encode(task.about()).decode()) for name, task in self.app.tasks.items()],
-            "wish": fetcher.wish,
-        }
+        register = partial(
+            self._line.broker.register,
+            fetcher.partition,
+            info=msgspec.json.encode(info).decode(),
+            queues=self.queues,
+            types=sorted([*self.app.tasks, CONTROL_TYPE]),
+            lease_ms=round(self._settings.lease * 1_000),
+            schemas=[(name, msgspec.json.encode(task.about()).decode()) for name, task in self.app.tasks.items()],
+            wish=fetcher.wish,
+        )
         while True:
             fetcher.registrations += 1
             worker_id = f"{self.name}.{fetcher.registrations}"
             try:
-                await repeated(lambda: self._line.broker.register(fetcher.partition, worker_id, **what))  # noqa: B023
+                await repeated(partial(register, worker_id))
             except Conflict:  # by ourselves, if the answer was lost; or by a namesake, who may be dead
                 continue
             break
@@ -506,9 +510,9 @@ class Worker(FetcherOwner):
             if run := self._runs.get(job_id):
                 run.ask_to_stop(CANCEL)
         for partition, job in self._buffer.remove(wanted):
-            settling = calls.settling(job, Cancelled("cancelled", began=False), 0, None)
+            settled = settling(job, Cancelled("cancelled", began=False), 0, None)
             fetcher = self._fetchers[partition]
-            fetcher.outbox.put(settling, fetcher.worker_id)
+            fetcher.outbox.put(settled, fetcher.worker_id)
 
     def lost(self, partition: int, worker_id: str) -> None:
         """The registration is gone, and with it all that we held: drop that, and register anew. May be told twice."""

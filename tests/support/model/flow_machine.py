@@ -22,9 +22,9 @@ from model.job import LEASE, Broken, must
 from model.machine import any_number, pick
 
 from boltq.broker.broker import Broker, Knobs
-from boltq.broker.calls import Settling
 from boltq.broker.consistency import audit
 from boltq.broker.scripts import Rewrite
+from boltq.broker.settling import Settling
 from boltq.broker.workflows.rows import WorkflowRecord
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from model.job import AMENDABLE, ENDED, REACHED, WAITING, Job
 from model.world import World
 
-from boltq.broker.calls import Settling
+from boltq.broker.settling import Settling
 from boltq.domain.job import NewJob
 
 T = TypeVar("T")

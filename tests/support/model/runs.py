@@ -7,7 +7,8 @@ import msgspec
 from model.comparison import Comparison
 from model.job import KEEP, REACHED, WAITING, Job, Worker, must
 
-from boltq.broker.calls import Claim, Settling
+from boltq.broker.calls.workers import Claim
+from boltq.broker.settling import Settling
 from boltq.domain.ids import PARTITION_CODES
 from boltq.domain.job import ClaimedJob
 

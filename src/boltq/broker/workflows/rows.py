@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from boltq.broker.calls import pack
+from boltq.broker.call import pack
 from boltq.domain.ids import new_id
 from boltq.domain.job import NO_SPEC, Spec
 from boltq.domain.states import JobState

@@ -9,7 +9,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from boltq.broker.broker import Broker, forgotten
-from boltq.broker.calls import Call, pack
+from boltq.broker.call import Call, Portion, Row
+from boltq.broker.calls import workflows as calls
 from boltq.broker.cursors import unwrapped, wrapped
 from boltq.broker.inspector import Inspector
 from boltq.broker.rows import record as record_of
@@ -52,7 +53,7 @@ from boltq.domain.workflow.uses import Use, uses_in, value_of
 T = TypeVar("T")
 
 _Rows = tuple[list[Any], str | None]  # of a page; and the cursor of the next one
-_AskForRows = Callable[[int, str, int], Awaitable[tuple[str, list[Any]]]]  # in a partition, from a place on, so many
+_AskForRows = Callable[[int, str, int], Call[Portion[list[Row]]]]  # in a partition, from a place on, so many
 
 MAX_STEP_DATA_BYTES: Final = 4 << 20  # of all steps of a workflow, for one look
 SMALL_BYTES: Final = 32 << 10
@@ -121,25 +122,25 @@ class Workflows:
         home = layout.of_id(workflow_id) if workflow_id else layout.of_key(key) if key else layout.next()
         digest = hashlib.sha256((means or form).encode()).hexdigest()[:32] if key else ""
         new = wire_plan(plan, workflow_id or new_id(home), home, form, by)
-        word, found = await self._send("flow_submit", home, pack(new), key, digest)
-        if word == b"FULL":
-            raise QueueFull(f"queue {found.decode()} is full")
-        if word == b"QUEUES":
-            raise TooManyQueues(found.decode())
-        if word == b"CONFLICT":
-            raise Conflict(f"idempotency key {key!r} was used for another workflow ({found.decode()})")
-        if word == b"FORGOTTEN":
+        word, found = await self._send(calls.submit(home, new, key, digest))
+        if word == "FULL":
+            raise QueueFull(f"queue {found} is full")
+        if word == "QUEUES":
+            raise TooManyQueues(found)
+        if word == "CONFLICT":
+            raise Conflict(f"idempotency key {key!r} was used for another workflow ({found})")
+        if word == "FORGOTTEN":
             raise forgotten(f"workflow {workflow_id}", int(found))
-        return Submitted(found.decode(), created=word == b"CREATED")
+        return Submitted(found, created=word == "CREATED")
 
     async def get(self, workflow_id: str, *, form: bool = False, generation: int = 0) -> WorkflowRecord:
         """A workflow with all its steps, as they stand; errors and answers within 2 MiB. Raises NotFound.
 
         `generation`: as it stood when that earlier run of it had ended; the last ten are kept.
         """
-        args = (workflow_id, int(form), _MAX_REMARK_BYTES, generation)
-        found = await self._send("flow_get", self._home(workflow_id), *args, read=_decode)
-        return workflow_record(workflow_id, *found)
+        call = calls.get(self._home(workflow_id), workflow_id, generation, _MAX_REMARK_BYTES, form=form)
+        found = await self._send(call)
+        return workflow_record(workflow_id, found.fields, found.steps, found.latest)
 
     async def output(self, record: WorkflowRecord) -> str:
         """What a workflow results in, as JSON text.
@@ -158,9 +159,8 @@ class Workflows:
         uses = uses_in(value_of(msgspec.Raw(plan.output.encode())), "", "output")
         named = {use.reference.step for use in uses if isinstance(use, Use) and use.reference.step}
         numbers = {n: step.id for n, step in enumerate(plan.steps, 1) if step.id in named}
-        args = (workflow_id, pack(list(numbers)), MAX_BATCH_BYTES)
-        rows = await self._send("flow_ends", self._home(workflow_id), *args, read=_decode) if numbers else []
-        rows = _within_bounds(rows, "the output")
+        call = calls.ends(self._home(workflow_id), workflow_id, list(numbers), MAX_BATCH_BYTES)
+        rows = _within_bounds(await self._send(call) if numbers else [], "the output")
         steps = {numbers[row[0]]: step_end(row) for row in rows}
         about = {"id": workflow_id, "name": plan.name}
         scope = ReferenceScope(input=plan.input, steps=steps, workflow=about)
@@ -169,7 +169,7 @@ class Workflows:
 
     async def summary(self, workflow_id: str) -> WorkflowSummary:
         """A workflow as it stands, without its steps. Raises NotFound."""
-        return summary(await self._send("flow_head", self._home(workflow_id), workflow_id, read=_decode))
+        return summary(await self._send(calls.head(self._home(workflow_id), workflow_id)))
 
     async def data(
         self, record: WorkflowRecord, most: int = MAX_STEP_DATA_BYTES, *, only: str | None = None
@@ -180,8 +180,8 @@ class Workflows:
         """
         wanted = [(n, step) for n, step in enumerate(record.steps, 1) if only in (None, step.id)]
         asked = [(n, step) for n, step in wanted if step.id not in record.past]
-        args = (record.id, pack([number for number, _ in asked]), most)
-        rows = await self._send("flow_data", self._home(record.id), *args, read=_decode)
+        numbers = [number for number, _ in asked]
+        rows = await self._send(calls.data(self._home(record.id), record.id, numbers, most))
         found = {step.id: step_data(record, step, row) for (_, step), row in zip(asked, rows, strict=True)}
         return found | {
             step.id: step_data(record, step, record.past[step.id]) for _, step in wanted if step.id in record.past
@@ -202,8 +202,9 @@ class Workflows:
         if record.plan.steps[number - 1].map is None or step_id in record.past:
             return ItemPage([], None)  # the items of an earlier run have made room for those of the next one
         most = max(1, min(limit, MAX_PAGE))
-        args = (record.id, number, first, " ".join(states), most, _MOST_LOOKED_AT, _MAX_ITEM_ERROR_BYTES)
-        following, rows = await self._send("flow_items", self._home(record.id), *args, read=_decode)
+        bounds = (most, _MOST_LOOKED_AT, _MAX_ITEM_ERROR_BYTES)
+        call = calls.items(self._home(record.id), record.id, number, first, states, *bounds)
+        following, rows = await self._send(call)
         return ItemPage(list(map(item_record, rows)), _write_number("item", following))
 
     async def list(
@@ -222,14 +223,11 @@ class Workflows:
         Times in milliseconds; `created_after` is the first that fits, `created_before` the first that does not.
         `nested`: only sub-workflows, or only those that are none.
         """
-        wanted = (" ".join(states), name, _or_any(created_after), _or_any(created_before))
-        level = "" if nested is None else str(int(nested))
+        created = (created_after, created_before)
         rows, following = await self._rows(
             _read_cursor(cursor),
             limit,
-            lambda at, inner, most: self._send(
-                "flow_list", at, inner, *wanted, most, _MOST_LOOKED_AT, level, read=_decode
-            ),
+            lambda at, inner, most: calls.list_(at, inner, states, name, created, most, _MOST_LOOKED_AT, nested=nested),
         )
         return WorkflowPage(list(map(summary, rows)), following)
 
@@ -239,9 +237,9 @@ class Workflows:
         Raises NotFound, InvalidJob.
         """
         scan = _read_number("children", cursor)
-        args = (workflow_id, scan, max(1, min(limit, MAX_PAGE)))
-        following, rows = await self._send("flow_children", self._home(workflow_id), *args, read=_decode)
-        return WorkflowPage(list(map(summary, rows)), _write_number("children", int(following)))
+        most = max(1, min(limit, MAX_PAGE))
+        following, rows = await self._send(calls.children(self._home(workflow_id), workflow_id, scan, most))
+        return WorkflowPage(list(map(summary, rows)), _write_number("children", following))
 
     async def approvals(self, *, limit: int = 50, cursor: str | None = None) -> ApprovalPage:
         """A page of the steps of all workflows that wait for a person, in each partition those that wait longest first.
@@ -251,19 +249,19 @@ class Workflows:
         rows, following = await self._rows(
             _read_cursor(cursor, _ASKING_CURSOR),
             limit,
-            lambda at, inner, most: self._send("flow_asking", at, inner, most, _MAX_ITEM_ERROR_BYTES, read=_decode),
+            lambda at, inner, most: calls.asking(at, inner, most, _MAX_ITEM_ERROR_BYTES),
         )
         return ApprovalPage(list(map(approval_record, rows)), following)
 
-    async def _rows(self, start: tuple[int, str], limit: int, ask: _AskForRows) -> _Rows:
+    async def _rows(self, start: tuple[int, str], limit: int, at: _AskForRows) -> _Rows:
         """The rows of one page, partition after partition, and the cursor of the next page."""
         partition, inner = start
         found: list[Any] = []
         most = max(1, min(limit, MAX_PAGE))
         while partition < self._broker.layout.partitions:
-            inner, rows = await ask(partition, inner, most - len(found))
-            found += rows
-            if inner:
+            portion = await self._send(at(partition, inner, most - len(found)))
+            found += portion.found
+            if inner := portion.following:
                 return found, _write_cursor(partition, inner)
             partition += 1
             if len(found) >= most and partition < self._broker.layout.partitions:
@@ -279,10 +277,11 @@ class Workflows:
         step, item = _read_job_cursor(cursor)
         page, most = Page([], None), max(1, min(limit, MAX_PAGE))
         while step and len(page.jobs) < most and page.examined < MAX_EXAMINED:
-            args = (workflow_id, step, item, most - len(page.jobs))
-            step, item, rows = await self._send("flow_jobs", self._home(workflow_id), *args, read=_decode)
+            look_at = most - len(page.jobs)
+            call = calls.jobs(self._home(workflow_id), workflow_id, step, item, look_at)
+            step, item, rows = await self._send(call)
             page.jobs += filter(wanted.matches, map(record_of, rows))
-            page.examined += args[-1]
+            page.examined += look_at
         page.cursor = wrapped(f"job {step} {item}") if step else None
         return page
 
@@ -306,9 +305,9 @@ class Workflows:
         It is gone at once; when this is broken off, workers clear away what is left. Raises NotFound, Conflict.
         """
         home = self._home(workflow_id)
-        more = await self._send("flow_delete", home, workflow_id)
+        more = await self._send(calls.delete(home, workflow_id))
         while more:
-            more = await self._send("flow_delete", home, "")
+            more = await self._send(calls.delete(home, ""))
 
     async def signal(self, workflow_id: str, step_id: str, answer: Answer) -> Verdict:
         """A person's word for an approval step; it may come before the step waits.
@@ -320,8 +319,8 @@ class Workflows:
         number = next((n for n, step in enumerate(record.plan.steps, 1) if step.id == step_id), 0)
         if not number or record.plan.steps[number - 1].kind is not StepKind.APPROVAL:
             raise NotFound(f"the workflow {workflow_id} has no approval step {step_id:.100}")
-        args = (workflow_id, number, msgspec.json.encode(answer).decode(), meaning_of(answer))
-        verdict = Verdict((await self._send("flow_signal", self._home(workflow_id), *args)).decode())
+        text = msgspec.json.encode(answer).decode()
+        verdict = await self._send(calls.signal(self._home(workflow_id), workflow_id, number, text, meaning_of(answer)))
         if verdict is Verdict.REFUSED:
             step = (await self.get(workflow_id)).step(step_id)
             earlier = msgspec.json.decode(step.answer, type=Answer) if step.answer else None
@@ -358,16 +357,15 @@ class Workflows:
         rows = wire_again(plan, home, chosen, kept, kept - (params or {}).keys())
         anew = (set(chosen) - kept) | (params or {}).keys()
         replaced = any(plan.by_id[step].kind is StepKind.WORKFLOW for step in anew)
-        args = (workflow_id, record.generation, pack(rows), pack(list(fields)), pack(others), int(replaced))
-        await self._send("flow_rerun", home, *args)
+        generation = record.generation
+        await self._send(calls.rerun(home, workflow_id, generation, rows, fields, others, replaces_children=replaced))
         return chosen
 
     # What a worker asks and says
 
     async def look(self, job_id: str) -> Look:
         """What the step of a claimed job is about. Raises DataError when it refers to more than 8 MiB of results."""
-        args = (job_id, MAX_BATCH_BYTES)
-        found: Look | int = await self._send("flow_look", self._home(job_id), *args, read=_decode_look)
+        found = await self._send(calls.look(self._home(job_id), job_id, MAX_BATCH_BYTES))
         return _within_bounds(found, "the step")
 
     async def parents(self, job_id: str) -> str:
@@ -376,7 +374,7 @@ class Workflows:
         Null for a step without one; an empty object for a job of no workflow. Raises NotFound, and DataError when they
         have more than 8 MiB together.
         """
-        rows, size = await self._send("flow_parents", self._home(job_id), job_id, MAX_BATCH_BYTES, read=_decode)
+        rows, size = await self._send(calls.parents(self._home(job_id), job_id, MAX_BATCH_BYTES))
         if size > MAX_BATCH_BYTES:
             raise DataError(f"the results of the steps before have {size} bytes; at most {MAX_BATCH_BYTES} are read")
         return msgspec.json.encode({step: msgspec.Raw((text or "null").encode()) for step, text in rows}).decode()
@@ -401,26 +399,24 @@ class Workflows:
 
     async def tell(self, job_id: str, delivery: int, worker: str, verb: str, *args: object) -> str:
         """Say what a step that a worker has claimed does instead of running: see flow_step.lua. Raises LeaseLost."""
-        packed = (job_id, delivery, worker, verb, pack(list(args)))
-        word = await self._send("flow_step", self._home(job_id), *packed)
-        return str(word, "utf-8")
+        return await self._send(calls.step(self._home(job_id), job_id, delivery, worker, verb, args))
 
     async def now_ms(self) -> int:
         """The store's clock, in milliseconds (a test's own clock where it has one)."""
         return await Inspector(self._broker).now_ms()
 
-    async def _steer(self, workflow_id: str, verb: str) -> WorkflowState:
-        state, more = await self._send("flow_steer", self._home(workflow_id), workflow_id, verb)
+    async def _steer(self, workflow_id: str, verb: calls.Steering) -> WorkflowState:
+        state, more = await self._send(calls.steer(self._home(workflow_id), workflow_id, verb))
         while more:  # items of maps, which one call does not steer all
-            state, more = await self._send("flow_steer", self._home(workflow_id), workflow_id, "go_on")
-        return WorkflowState(state.decode())
+            state, more = await self._send(calls.steer(self._home(workflow_id), workflow_id, "go_on"))
+        return state
 
     def _home(self, any_id: str) -> int:
         return self._broker.layout.of_id(any_id)
 
-    async def _send(self, script: str, partition: int, *args: Any, read: Any = None) -> Any:
+    async def _send(self, call: Call[T]) -> T:
         try:
-            return await self._broker.send(Call(script, partition, args, read or _as_it_is))
+            return await self._broker.send(call)
         except NotFound as error:
             about = "the id is wrong, or it is older than the history that is kept"
             raise NotFound(f"no workflow {error}: {about}") from None
@@ -465,14 +461,6 @@ def _within_bounds(found: T | int, who: str) -> T:
             f"the results that {who} refers to have {found} bytes or more; at most {MAX_BATCH_BYTES} are read"
         )
     return found
-
-
-def _as_it_is(reply: Any) -> Any:
-    return reply
-
-
-def _or_any(moment: int | None) -> int:
-    return -1 if moment is None else moment
 
 
 def _number_of(record: WorkflowRecord, step_id: str) -> int:
@@ -524,5 +512,3 @@ def _read_cursor(cursor: str | None, pattern: "re.Pattern[str] | None" = None) -
 _JOB_CURSOR: Final = re.compile(r"job ([1-9][0-9]{0,3}) ([0-9]{1,6})")
 _ASKING_CURSOR: Final = re.compile(r"([0-9]{1,4})\|((?:[0-9]{1,15} [0-9A-Z]{26} [0-9]{1,4})?)")
 _CURSOR: Final = re.compile(r"([0-9]{1,4})\|((?:[0-9]{1,15} [0-9A-Z]{26})?)")
-_decode: Final = msgspec.msgpack.Decoder().decode
-_decode_look: Final = msgspec.msgpack.Decoder(Look | int).decode

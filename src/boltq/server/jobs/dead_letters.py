@@ -6,7 +6,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.search import MAX_GROUPED, MAX_GROUPS, FailureGroup, GroupBy
+from boltq.broker.calls.search import GroupBy
+from boltq.broker.search import MAX_GROUPED, MAX_GROUPS, FailureGroup
 from boltq.domain.errors import InvalidJob
 from boltq.domain.scopes import Scope
 from boltq.domain.states import JobState

@@ -1,42 +1,17 @@
-"""Every call of a script as data: which script, its arguments, how to read the reply. Two brokers send them."""
+"""Calls about workers: what a worker says and asks, and what people ask about workers."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 
+from boltq.broker.call import Call, Portion, Row, pack
+from boltq.broker.marks import NO_MARK, Mark
 from boltq.broker.scripts import UNCOUNTED
-from boltq.domain.job import NO_SPEC, ClaimedJob, NewJob
-from boltq.domain.outcome import Cancelled, Completed, Failed, Outcome, Released, Snoozed
+from boltq.broker.settling import Settling
+from boltq.domain.job import ClaimedJob
 
 T = TypeVar("T")
-
-pack: Final = msgspec.msgpack.Encoder().encode
-
-
-class Call(msgspec.Struct, Generic[T], frozen=True):
-    """One call of one script on one partition."""
-
-    script: str
-    partition: int
-    args: tuple[Any, ...]
-    read: Callable[[Any], T]
-
-
-class Mark(msgspec.Struct, array_like=True, frozen=True):
-    """Where the history of a partition stands: see lua/lib/history.lua."""
-
-    seq: int  # the number of the last call that moved a job
-    era: str  # which run of which server, since when, and the number after which it began
-    alarmed: int  # when the last alarm was raised, in server ms
-
-    @property
-    def began_after(self) -> int:
-        """The number after which its era began."""
-        return int(self.era.rpartition(" ")[2] or 0)
-
-
-NO_MARK: Final = Mark(0, "", 0)
 
 
 class Claim(msgspec.Struct, array_like=True):
@@ -115,75 +90,8 @@ class Reaped(msgspec.Struct, array_like=True):
     again: int
 
 
-class Receipt(msgspec.Struct, array_like=True):
-    """What submit.lua answers: (index, word, id) of each job that was not created, and where the history stands."""
-
-    verdicts: list[tuple[int, str, str]]
-    mark: Mark = NO_MARK
-
-
-class Settling(msgspec.Struct, array_like=True):
-    """One outcome on its way to the store. `took` in milliseconds."""
-
-    id: str
-    delivery: int
-    verb: str
-    took: int
-    number: int = 0
-    text: str = ""
-    data: str = ""  # of a step: with its references filled in
-
-
-def settling(job: ClaimedJob, outcome: Outcome, took: int, retry_in: float | None) -> Settling:
-    """An outcome in the store's terms; `retry_in` is what the retry policy says of a failure (None: dead)."""
-    data = job.data if job.filled else ""
-    if isinstance(outcome, Completed):
-        return Settling(job.id, job.delivery, "completed", took, 0, outcome.result, data)
-    found = _unsuccessful(job, outcome, took, retry_in)
-    found.data = data
-    return found
-
-
-def _unsuccessful(
-    job: ClaimedJob, outcome: Failed | Snoozed | Released | Cancelled, took: int, retry_in: float | None
-) -> Settling:
-    match outcome:
-        case Snoozed(delay):
-            return Settling(job.id, job.delivery, "snoozed", took, round(delay * 1_000))
-        case Released(began):
-            return Settling(job.id, job.delivery, "released", took, 0, "handed_back" if began else "")
-        case Cancelled(reason, began):
-            verb = "cancelled" if began else "dropped"
-            return Settling(job.id, job.delivery, verb, took, 0, reason or "cancelled")
-        case failed:
-            error = msgspec.json.encode(failed.error).decode()
-            if retry_in is None:
-                return Settling(job.id, job.delivery, "dead", took, 0, error)
-            return Settling(job.id, job.delivery, "retrying", took, round(retry_in * 1_000), error)
-
-
-def submit(jobs: Sequence[NewJob], partition: int) -> Call[Receipt]:
-    """`jobs` have their ids."""
-    return Call("submit", partition, (pack([wire(job) for job in jobs]),), _read_receipt)
-
-
-def wire(job: NewJob) -> tuple[str | int, ...]:
-    """A new job as submit.lua takes it."""
-    key = job.idempotency_key
-    extras = (" ".join(job.tags), job.created_by) if job.tags or job.created_by else ()
-    return (
-        job.id,
-        f"{job.queue} {int(job.priority)} {job.type}",
-        job.data,
-        "" if job.spec == NO_SPEC else msgspec.json.encode(job.spec).decode(),
-        job.delay,
-        job.run_at,
-        job.expires_in,
-        job.expires_at,
-        key,
-        job.digest() if key else "",
-        *extras,
-    )
+ProgressRow = tuple[str, int, float | str, str, list[str]]
+"""What a running job says: its id and delivery, the fraction that is done or "", a text, and lines of its log."""
 
 
 def claim(partition: int, worker: str, n: int, start: int = 0, number: int = 0) -> Call[Claim]:
@@ -215,7 +123,7 @@ def register(
 ) -> Call[int]:
     """`types` None: the worker takes jobs of every type. `schemas`: (job type, JSON). `wish`: see Broker.tell."""
     known = "*" if types is None else f" {' '.join(types)} "
-    args = (worker, info, " ".join(queues), known, lease_ms, pack(list(schemas)), wish)
+    args = (worker, info, " ".join(queues), known, lease_ms, pack(schemas), wish)
     return Call("register", partition, args, int)
 
 
@@ -231,7 +139,7 @@ def extend(
 
     `sample`: jobs that the worker has had for a while, by id and delivery; it is told which are not its own.
     """
-    return Call("extend", partition, (worker, lease_ms, elapsed_ms, vitals, pack(list(sample))), _read_beat)
+    return Call("extend", partition, (worker, lease_ms, elapsed_ms, vitals, pack(sample)), _read_beat)
 
 
 def reap(partition: int, worker: str) -> Call[Reaped]:
@@ -244,7 +152,7 @@ def retire(partition: int, worker: str, *, lost: bool, began: Sequence[str] | No
 
     None: nobody knows, so it may be all of them.
     """
-    return Call("retire", partition, (worker, int(lost), "*" if began is None else pack(list(began))), tuple)
+    return Call("retire", partition, (worker, int(lost), "*" if began is None else pack(began)), tuple)
 
 
 def begin(partition: int, worker: str, job: ClaimedJob) -> Call[int]:
@@ -257,29 +165,39 @@ def held(partition: int, worker: str, number: int = 0, where: str = "", counted:
     return Call("held", partition, (worker, number, where, counted), _read_held)
 
 
-def alarm(partition: int, kind: str, text: str) -> Call[int]:
-    """Tell all processes, and whoever asks within a day, what was noticed: went_back or unknown_worker."""
-    return Call("alarm", partition, (kind, text), int)
+def progress(partition: int, worker: str, items: Sequence[ProgressRow]) -> Call[list[Row]]:
+    """How far running jobs are. Answers (index, word) of those that are refused."""
+    return Call("progress", partition, (worker, pack(items)), _read_rows)
 
 
-def progress(
-    partition: int, worker: str, items: Sequence[tuple[str, int, float | str, str, list[str]]]
-) -> Call[list[Any]]:
-    """(id, delivery, fraction or "", text, log lines) of running jobs."""
-    return Call("progress", partition, (worker, pack(list(items))), msgspec.msgpack.decode)
+def tell(partition: int, worker: str, wish: str) -> Call[int]:
+    """Have a worker drain ("draining"), end ("stopping"), or work again ("")."""
+    return Call("tell", partition, (worker, wish), int)
 
 
-def many(script: str, partition: int, items: Sequence[object]) -> Call[list[str]]:
-    """A script that takes a batch and answers a word for each: cancel, delete, replay and the like."""
-    return Call(script, partition, (pack(list(items)),), _read_words)
+def workers(partition: int, cursor: str = "") -> Call[Portion[list[Row]]]:
+    """Who is here: rows of workers.lua. One may come twice."""
+    return Call("workers", partition, (cursor or "0",), _read_workers)
 
 
-_read_receipt = msgspec.msgpack.Decoder(Receipt).decode
-_read_claim = msgspec.msgpack.Decoder(Claim).decode
-_read_settlement = msgspec.msgpack.Decoder(Settlement).decode
-_read_beat = msgspec.msgpack.Decoder(Beat).decode
-_read_reaped = msgspec.msgpack.Decoder(Reaped).decode
-_read_pairs = msgspec.msgpack.Decoder(list[tuple[str, int]]).decode
+def types(partition: int, cursor: str = "") -> Call[Portion[list[tuple[str, str]]]]:
+    """The job types that workers have published: (type, JSON) each. One may come twice."""
+    return Call("types", partition, (cursor or "0",), _read_types)
+
+
+def published(partition: int, known: Sequence[str]) -> Call[list[Row]]:
+    """What workers publish that live: (release, (type, JSON) each) each, but "" for releases that are known."""
+    return Call("published", partition, (pack(known),), _read_rows)
+
+
+_read_claim: Final = msgspec.msgpack.Decoder(Claim).decode
+_read_settlement: Final = msgspec.msgpack.Decoder(Settlement).decode
+_read_beat: Final = msgspec.msgpack.Decoder(Beat).decode
+_read_reaped: Final = msgspec.msgpack.Decoder(Reaped).decode
+_read_pairs: Final = msgspec.msgpack.Decoder(list[tuple[str, int]]).decode
+_read_rows: Final = msgspec.msgpack.Decoder(list[Row]).decode
+_decode_workers: Final = msgspec.msgpack.Decoder(Portion[list[Row]]).decode
+_decode_types: Final = msgspec.msgpack.Decoder(Portion[list[tuple[str, str]]]).decode
 
 
 def _read_held(reply: Any) -> Held:
@@ -287,4 +205,16 @@ def _read_held(reply: Any) -> Held:
     return Held(letters, _read_pairs(runs), more.decode(), bool(known))
 
 
-_read_words = msgspec.msgpack.Decoder(list[str]).decode
+def _read_workers(reply: bytes) -> Portion[list[Row]]:
+    return _scanned(_decode_workers(reply))
+
+
+def _read_types(reply: bytes) -> Portion[list[tuple[str, str]]]:
+    return _scanned(_decode_types(reply))
+
+
+def _scanned(portion: Portion[T]) -> Portion[T]:
+    """Redis begins and ends a scan with the cursor 0."""
+    if portion.following == "0":
+        portion.following = ""
+    return portion
