@@ -10,7 +10,7 @@ from boltq.broker import calls
 from boltq.broker.broker import Broker
 from boltq.broker.connect import without_secret
 from boltq.broker.contract import QueueRow
-from boltq.broker.rows import record
+from boltq.broker.rows import whole_record
 from boltq.broker.scripts import UNCOUNTED
 from boltq.broker.search import Numbers, Search
 from boltq.broker.workflows.rows import CONTROL_TYPE
@@ -116,7 +116,7 @@ class Inspector(Search):
             while at < len(homed):  # what is too much for one call is left out at its end
                 rows = await self._broker.send(calls.jobs.get(partition, homed[at : at + limits.MAX_PAGE]))
                 for job_id, row in zip(homed[at:], rows, strict=False):
-                    found[job_id] = record(*row) if row else None
+                    found[job_id] = whole_record(row) if row else None
                 at += len(rows)
         return [found.get(job_id) for job_id in ids]
 

@@ -1,59 +1,53 @@
-"""Rows of the reading scripts as records."""
+"""Jobs as the reading scripts say them, as records."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from boltq.domain.job import NO_SPEC, JobRecord, PastRun, Priority, Spec, StepPlace
-from boltq.domain.states import JobState
+from boltq.broker.contract import JobRow, WholeJobRow
+from boltq.domain.job import NO_SPEC, JobRecord, Priority, Spec, StepPlace
+from boltq.domain.states import TERMINAL, JobState
 
 
-def record(
-    row: Sequence[Any], log: Sequence[str] = (), runs: Sequence[Any] = (), place: Sequence[Any] = ()
-) -> JobRecord:
-    """A row of lua/lib/reading.lua as a record. A list's row has no payload."""
-    job_id, due, state, route, at, since, n, tries, lost, worker, took, error, *rest = row
-    reason, cancel, progress, expires, tags, flow, *rest = rest
-    spec, data, result, created_by, replay_of, replays, unlogged = rest or [""] * 7
-    queue, priority, job_type = route.split(" ")
-    standing, moved = JobState(state), int(since)
-    ended = moved if standing in _ENDED else None
-    share, _, text = progress.partition(" ")
+def record(values: Sequence[Any], **more: Any) -> JobRecord:
+    """A job of a list, which has no payload; `more`: what else is known of it."""
+    row = msgspec.convert([value or None for value in values], JobRow, strict=False)
+    queue, priority, job_type = row.route.split(" ")
+    ended = row.since if row.state in TERMINAL else None
+    share, _, text = (row.progress or "").partition(" ")
+    known: dict[str, Any] = {name: getattr(row, name) for name in _AS_IT_IS}
+    counts: dict[str, Any] = {name: getattr(row, name) or 0 for name in _COUNTS}
     return JobRecord(
-        id=job_id,
-        state=standing,
+        **known,
+        **counts,
         type=job_type,
         queue=queue,
         priority=Priority(int(priority)),
-        data=data,
-        spec=msgspec.json.decode(spec, type=Spec) if spec else NO_SPEC,
-        created_at=int(at),
-        since=moved,
-        attempts=int(tries or 0),
-        deliveries=int(n or 0),
-        losses=int(lost or 0),
-        due_at=int(due) or None,
-        expires_at=int(expires) if expires else None,
-        worker=worker or None,
-        started_at=moved if standing is JobState.RUNNING else moved - int(took) if took and ended else None,
+        data=row.data or "",
+        spec=msgspec.json.decode(row.spec, type=Spec) if row.spec else NO_SPEC,
+        started_at=row.since if row.state is JobState.RUNNING else row.since - row.took if row.took and ended else None,
         finished_at=ended,
-        result=result or None,
-        error=error or None,
-        cancel_requested=bool(cancel) and standing is JobState.RUNNING,
-        reason=reason or None,
+        cancel_requested=bool(row.cancel) and row.state is JobState.RUNNING,
         progress=float(share) if share else None,
         progress_text=text or None,
-        log=list(log),
-        unlogged=int(unlogged or 0),
-        tags=tags.split(),
-        created_by=created_by or None,
-        replay_of=replay_of or None,
-        replays=replays.split(),
-        runs=msgspec.convert(runs, list[PastRun]),
-        workflow_id=flow.partition(" ")[0] or None,
-        step=StepPlace(place[0], place[1], place[2] or None) if place else None,
+        tags=(row.tags or "").split(),
+        replays=(row.replays or "").split(),
+        workflow_id=(row.flow or "").partition(" ")[0] or None,
+        **more,
     )
 
 
-_ENDED = {JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED}
+def whole_record(values: Sequence[Any]) -> JobRecord:
+    """A job with its payload, result, log lines and past runs."""
+    row = msgspec.convert(values, WholeJobRow)
+    workflow_id, step, item = row.place or ("", "", 0)
+    place = StepPlace(workflow_id, step, item or None) if workflow_id else None
+    return record(row.job, log=row.log, runs=row.runs, step=place)
+
+
+_COUNTS: Final = ("attempts", "deliveries", "losses", "unlogged")
+_AS_IT_IS: Final = sorted(
+    set(JobRow.__struct_fields__)
+    & set(JobRecord.__struct_fields__) - {*_COUNTS, "data", "spec", "progress", "tags", "replays"}
+)

@@ -1,14 +1,13 @@
 #!lua flags=no-writes
 -- get: jobs as they stand, with payload, result, log lines and past runs.
 --   ARGV     now, msgpack of ids
---   returns  msgpack of [row, log lines, runs, place] for each, or [] for an id that is not there; a run is [attempt,
---            delivery, worker, started, ended, outcome, error], a place [workflow, step, item or 0], or [] without one.
---            Those that are too much for one call are left out at the end: ask again for them
+--   returns  msgpack of a WholeJobRow for each, or [] for an id that is not there; a place is [workflow, step, item or 0],
+--            or [] without one. Those that are too much for one call are left out at the end: ask again for them
 --@use reading
 local function place_of(text)
-  local at = words(text)
-  local step = at[2] and call('HGET', flow_key(at[1], 'steps'), at[2])
-  return step and { at[1], cmsgpack.unpack(step)[1], tonumber(at[3]) or 0 } or {}
+  local workflow, n, item = unpack(words(text))
+  local info = n and call('HGET', flow_key(workflow, 'steps'), n)
+  return info and { workflow, cmsgpack.unpack(info)[1], tonumber(item) or 0 } or {}
 end
 
 local function size_of(texts, from)
@@ -24,11 +23,11 @@ for i, id in ipairs(cmsgpack.unpack(ARGV[2])) do
   local row = read_job(id, #FIELDS)
   local runs = row and call('LRANGE', runs_key(id), 0, -1) or {}
   local lines = row and call('LRANGE', log_key(id), 0, -1) or {}
-  if row then left = left - size_of(row, 3) - size_of(runs, 1) - size_of(lines, 1) end
+  if row then left = left - size_of(row, JobRow.state) - size_of(runs, 1) - size_of(lines, 1) end
   for n = 1, #runs do
     runs[n] = cmsgpack.unpack(runs[n])
   end
-  rows[i] = row and { row, lines, runs, place_of(row[2 + SUMMARY]) } or {}
+  rows[i] = row and WholeJobRow{ job = row, log = lines, runs = runs, place = place_of(row[JobRow.flow]) } or {}
   if left <= 0 then break end
 end
 return cmsgpack.pack(rows)

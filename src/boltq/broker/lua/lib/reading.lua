@@ -1,23 +1,19 @@
 --@use keys, words
 -- For scripts that only read.
-local FIELDS = {
-  'state', 'route', 'at', 'since', 'n', 'tries', 'lost', 'worker', 'took', 'error', 'reason', 'cancel', 'progress',
-  'expires', 'tags', 'flow', 'spec', 'data', 'result', 'by', 'replay_of', 'replays', 'unlogged',
-}
-local SUMMARY = 16 -- a list shows no payloads: the first fields only
+local FIELDS = JobRow.fields
+local SUMMARY = JobRow.flow -- a list shows no payloads: the fields up to this one
 
--- [id, when due or 0, fields...]; nil when there is no record.
-local function read_job(id, fields)
-  local values = call('HMGET', job_key(id), unpack(FIELDS, 1, fields))
-  if not values[1] then return nil end
-  local route = route_of(values[2])
-  local due = 0
-  if values[1] == 'scheduled' or values[1] == 'retrying' then
-    due = tonumber(call('ZSCORE', index_key(route.queue, values[1]), id)) or 0
+-- A JobRow up to a field; nil when there is no record.
+local function read_job(id, last)
+  local row = { id, 0, unpack(call('HMGET', job_key(id), unpack(FIELDS, JobRow.state, last))) }
+  local state = row[JobRow.state]
+  if not state then return nil end
+  if state == 'scheduled' or state == 'retrying' then
+    local queue = route_of(row[JobRow.route]).queue
+    row[JobRow.due] = tonumber(call('ZSCORE', index_key(queue, state), id)) or 0
   end
-  local row = { id, due }
-  for i = 1, fields do
-    row[#row + 1] = values[i] or ''
+  for i = 1, last do
+    row[i] = row[i] or ''
   end
   return row
 end
