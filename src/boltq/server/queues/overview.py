@@ -18,7 +18,7 @@ from boltq.server.http.answers import json_response
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.moments import rfc3339
 from boltq.server.http.query import read_query
-from boltq.server.queues.snapshot import QueueRow, QueuesSnapshot, read_snapshot, serving_by_queue
+from boltq.server.queues.snapshot import QueuesSnapshot, QueueView, read_snapshot, serving_by_queue
 
 WORST: Final = 8  # queues that are shown
 
@@ -93,7 +93,7 @@ class OverviewView(msgspec.Struct, kw_only=True):
     wait_ms: Annotated[PercentilesView, msgspec.Meta(description="from being ready to being claimed")]
     run_ms: PercentilesView
     series: SeriesView
-    queues: Annotated[list[QueueRow], msgspec.Meta(description=f"{WORST} at most, those that need a look first")]
+    queues: Annotated[list[QueueView], msgspec.Meta(description=f"{WORST} at most, those that need a look first")]
     workers: WorkersCount
     first_run: FirstRunView
 

@@ -25,7 +25,7 @@ from boltq.server.http.moments import rfc3339
 from boltq.server.http.query import Cursor, Limit, NoQuery, read_query
 from boltq.server.journal import Reason, ReasonForm, note, reason_of
 from boltq.server.operations import begin
-from boltq.server.queues.snapshot import QueueRow, ServingView, read_snapshot, read_snapshot_of
+from boltq.server.queues.snapshot import QueueView, ServingView, read_snapshot, read_snapshot_of
 from boltq.server.views import jobs as views
 from boltq.server.views.common import Rights
 from boltq.server.views.operations import OperationView
@@ -98,7 +98,7 @@ class StatsView(msgspec.Struct, kw_only=True):
 class QueuesView(msgspec.Struct, kw_only=True):
     """One page of queues, by name; `next_cursor` is null at the end."""
 
-    items: list[QueueRow]
+    items: list[QueueView]
     next_cursor: str | None
 
 
@@ -117,7 +117,7 @@ class TypesView(msgspec.Struct, kw_only=True):
     complete: Annotated[bool, msgspec.Meta(description="whether these are all")]
 
 
-class QueueDetail(QueueRow, kw_only=True):
+class QueueDetail(QueueView, kw_only=True):
     """A queue, what waits in it, and who serves it."""
 
     by_type: TypesView
@@ -156,7 +156,7 @@ class QueueCalls:
             ),
             ApiCall(
                 "PATCH", f"{path}/{{queue}}", "limitQueue", "bound how many jobs may wait in a queue", self.limit,
-                scope=Scope.OPERATE, body=LimitForm, answers={200: QueueRow}, tag=tag,
+                scope=Scope.OPERATE, body=LimitForm, answers={200: QueueView}, tag=tag,
             ),
             ApiCall(
                 "POST", f"{path}/{{queue}}/pause", "pauseQueue", "start no more jobs of a queue", self.pause,

@@ -50,7 +50,7 @@ class PriorityView(msgspec.Struct, kw_only=True):
     parked: int
 
 
-class QueueRow(msgspec.Struct, kw_only=True):
+class QueueView(msgspec.Struct, kw_only=True):
     """A queue."""
 
     name: str
@@ -87,11 +87,11 @@ class QueuesSnapshot(NamedTuple):
     buckets: dict[str, list[Bucket]]
     now: int  # ms
 
-    def row(self, name: str) -> QueueRow:
+    def row(self, name: str) -> QueueView:
         """A queue's numbers."""
         stats = self.stats[name]
         serving = self.serving.get(name, [])
-        return QueueRow(
+        return QueueView(
             name=name,
             state="paused" if stats.paused else "running" if serving else "no_workers",
             paused=_pause(stats),
