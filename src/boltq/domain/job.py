@@ -9,8 +9,8 @@ import msgspec
 
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
+from boltq.domain.retry import StepRetry
 from boltq.domain.states import JobState
-from boltq.domain.workflow.retries import StepRetry
 
 
 class Priority(IntEnum):

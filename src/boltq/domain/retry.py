@@ -97,6 +97,24 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         return min(pause, MAX_DELAY_SECONDS)
 
 
+class StepRetry(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """What a step says of retries; None leaves it to the task."""
+
+    max_attempts: int | None = None
+    backoff: Backoff | None = None
+    on: list[Category] | None = None  # the kinds of error that are worth another attempt
+
+    def over(self, policy: RetryPolicy) -> RetryPolicy:
+        """The task's policy with what this says instead."""
+        backoffs = {category: policy.backoffs.get(category, DEFAULT_BACKOFFS[category]) for category in Category}
+        wanted = [category for category, usual in backoffs.items() if usual] if self.on is None else self.on
+        chosen = {
+            category: (self.backoff or backoffs[category] or Backoff()) if category in wanted else None
+            for category in backoffs
+        }
+        return RetryPolicy(self.max_attempts or policy.max_attempts, chosen, policy.errors)
+
+
 def checked_policy(max_attempts: Any, backoff: Any, errors: Any) -> RetryPolicy:
     """The policy that somebody wrote down for a task. Raises ValueError and TypeError that say what is wrong in it."""
     return RetryPolicy(_attempts(max_attempts), _backoffs(backoff), _categories(errors))

@@ -3,12 +3,11 @@
 import pytest
 
 from boltq.domain.outcome import Category
-from boltq.domain.retry import Backoff, RetryPolicy
+from boltq.domain.retry import Backoff, RetryPolicy, StepRetry
 from boltq.domain.workflow.compiler import compile_workflow
 from boltq.domain.workflow.form import StepKind, as_json, read_form
 from boltq.domain.workflow.mistakes import InvalidWorkflow
 from boltq.domain.workflow.plan import describe
-from boltq.domain.workflow.retries import StepRetry
 
 DOCUMENTED = b"""{
     "name": "Data Processing Pipeline",

@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 
 from boltq.domain.job import Priority
+from boltq.domain.retry import StepRetry
 from boltq.domain.workflow.form import ApprovalForm, FailurePolicy, StepKind, WaitForm
-from boltq.domain.workflow.retries import StepRetry
 
 
 class Group(StrEnum):

@@ -3,11 +3,10 @@
 import msgspec
 
 from boltq.domain.job import Priority
-from boltq.domain.retry import Backoff
+from boltq.domain.retry import Backoff, StepRetry
 from boltq.domain.workflow.durations import seconds_in
 from boltq.domain.workflow.form import ApprovalForm, BackoffForm, MapForm, RetryForm
 from boltq.domain.workflow.plan import PlannedMap
-from boltq.domain.workflow.retries import StepRetry
 
 
 def priority_of(given: int | str | None, usual: Priority) -> Priority:
