@@ -31,8 +31,8 @@ from boltq.broker.broker import Broker
 from boltq.broker.embedded import EmbeddedStore
 from boltq.broker.settling import settling
 from boltq.broker.store import Store, knobs_of
-from boltq.broker.workflows.rows import CONTROL_TYPE, WorkflowRecord
-from boltq.domain.job import ClaimedJob, JobRecord
+from boltq.broker.workflows.rows import WorkflowRecord
+from boltq.domain.job import CONTROL_TYPE, ClaimedJob, JobRecord
 from boltq.domain.outcome import Failed, Outcome
 from boltq.domain.states import JobState
 from boltq.domain.workflow.states import WorkflowState

@@ -13,10 +13,9 @@ from boltq.broker.contract import QueueRow
 from boltq.broker.rows import whole_record
 from boltq.broker.scripts import UNCOUNTED
 from boltq.broker.search import Numbers, Search
-from boltq.broker.workflows.rows import CONTROL_TYPE
 from boltq.domain import limits
 from boltq.domain.errors import NotFound, StoreUnavailable
-from boltq.domain.job import JobRecord
+from boltq.domain.job import CONTROL_TYPE, JobRecord
 from boltq.domain.states import JobState
 
 

@@ -12,6 +12,9 @@ from boltq.domain.errors import InvalidJob
 from boltq.domain.retry import StepRetry
 from boltq.domain.states import JobState
 
+CONTROL_TYPE: Final = "boltq.step"
+"""The job type of what a worker does for a workflow itself: to wait, to ask, to begin a map or another workflow."""
+
 
 class Priority(IntEnum):
     """The three classes of a queue; their names and their numbers are both accepted."""

@@ -9,20 +9,11 @@ import msgspec
 
 from boltq.app import BoltQ, Task
 from boltq.broker.broker import Broker, repeated
-from boltq.broker.workflows.rows import (
-    CONTROL_TYPE,
-    Look,
-    WorkflowRecord,
-    route_of,
-    spec_of,
-    spec_text,
-    step_end,
-    wire_plan,
-)
+from boltq.broker.workflows.rows import Look, WorkflowRecord, route_of, spec_of, spec_text, step_end, wire_plan
 from boltq.broker.workflows.workflows import Workflows, aside
 from boltq.domain.errors import BoltQError, LeaseLost, NotFound
 from boltq.domain.ids import new_id
-from boltq.domain.job import Spec
+from boltq.domain.job import CONTROL_TYPE, Spec
 from boltq.domain.limits import MAX_RESULT_BYTES
 from boltq.domain.options import Options
 from boltq.domain.outcome import (

@@ -23,9 +23,8 @@ from boltq.broker.calls.workers import Beat
 from boltq.broker.history import UNKNOWN_WORKER
 from boltq.broker.marks import Mark
 from boltq.broker.settling import settling
-from boltq.broker.workflows.rows import CONTROL_TYPE
 from boltq.domain.errors import BoltQError, Conflict, StoreError
-from boltq.domain.job import ClaimedJob
+from boltq.domain.job import CONTROL_TYPE, ClaimedJob
 from boltq.domain.outcome import Cancelled, Category, Failed, Outcome, class_name_of, describe, text_of
 from boltq.worker.buffer import Buffer
 from boltq.worker.executor import Executor

@@ -7,16 +7,13 @@ import msgspec
 
 from boltq.broker.call import pack
 from boltq.domain.ids import new_id
-from boltq.domain.job import NO_SPEC, Spec
+from boltq.domain.job import CONTROL_TYPE, NO_SPEC, Spec
 from boltq.domain.states import JobState
 from boltq.domain.workflow.form import StepKind
 from boltq.domain.workflow.plan import EARLY, Group, Plan, PlannedStep
 from boltq.domain.workflow.progress import Ending, Standing, States, spared_steps, standings, waits_for, why_skipped
 from boltq.domain.workflow.scope import StepEnd
 from boltq.domain.workflow.states import MapStats, StepState, WorkflowState
-
-CONTROL_TYPE: Final = "boltq.step"
-"""The job type of what a worker does for a workflow itself: to wait, to ask, to begin a map or another workflow."""
 
 WAITS_FOR_A_PERSON: Final = "it waits for a person's answer"
 

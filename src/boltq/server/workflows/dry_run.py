@@ -7,8 +7,9 @@ from typing import Annotated
 import msgspec
 
 from boltq.broker.inspector import Inspector, QueueStats
-from boltq.broker.workflows.rows import CONTROL_TYPE, begins_at_once
+from boltq.broker.workflows.rows import begins_at_once
 from boltq.domain.errors import InvalidJob
+from boltq.domain.job import CONTROL_TYPE
 from boltq.domain.scopes import Scope
 from boltq.domain.workflow.plan import Plan, all_steps, describe
 from boltq.server.backend import Backend

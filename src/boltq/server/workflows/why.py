@@ -7,9 +7,9 @@ from typing import Annotated, Final
 import msgspec
 
 from boltq.broker.inspector import Inspector, QueueStats
-from boltq.broker.workflows.rows import CONTROL_TYPE, StepRecord, WorkflowRecord
+from boltq.broker.workflows.rows import StepRecord, WorkflowRecord
 from boltq.domain.errors import NotFound
-from boltq.domain.job import NO_SPEC, JobRecord, Spec
+from boltq.domain.job import CONTROL_TYPE, NO_SPEC, JobRecord, Spec
 from boltq.domain.outcome import error_of
 from boltq.domain.states import JobState
 from boltq.domain.workflow.form import StepKind
