@@ -3,8 +3,8 @@
 import pytest
 from model.world import World, long_lists
 
-from boltq.broker.broker import Verdict
 from boltq.broker.events import follow
+from boltq.broker.verdicts import Verdict
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
 from boltq.domain.job import Priority

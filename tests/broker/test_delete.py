@@ -6,9 +6,10 @@ import pytest
 from model.world import World
 
 from boltq.broker import calls
-from boltq.broker.broker import Broker, Verdict
+from boltq.broker.broker import Broker
 from boltq.broker.events import Watch, follow
 from boltq.broker.settling import Settling
+from boltq.broker.verdicts import Verdict
 from boltq.domain.errors import NotFound
 from boltq.domain.job import NewJob, Submitted
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from boltq.broker.broker import Verdict
+from boltq.broker.verdicts import Verdict
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob, QueueFull
 from boltq.domain.job import NewJob

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, Self, TypeVar
@@ -17,11 +16,13 @@ from boltq.broker.calls.jobs import Receipt
 from boltq.broker.calls.workers import Beat, Claim, Held, ProgressRow, Reaped, Settlement
 from boltq.broker.connect import connect, connect_sync, let_go
 from boltq.broker.history import WENT_BACK, Alarm, History, lost_text, read_alarms
+from boltq.broker.layout import Layout
 from boltq.broker.marks import NO_MARK, Mark
 from boltq.broker.outage import Outage
 from boltq.broker.replies import as_mapping, as_text
 from boltq.broker.scripts import CALL_ERRORS, Library, Rewrite, is_known, is_unknown, translate
 from boltq.broker.settling import Settling
+from boltq.broker.verdicts import Item, Verdict, verdict_of
 from boltq.domain import limits
 from boltq.domain.errors import (
     BoltQError,
@@ -34,7 +35,7 @@ from boltq.domain.errors import (
     TooManyQueues,
     UnknownOutcome,
 )
-from boltq.domain.ids import MAX_PARTITIONS, catch_up, new_id, partition_of
+from boltq.domain.ids import catch_up, new_id, partition_of
 from boltq.domain.job import ClaimedJob, NewJob, Submitted, bad_data, bad_tags, bad_time
 
 log = logging.getLogger(__name__)
@@ -63,93 +64,10 @@ class Knobs(msgspec.Struct, frozen=True):
     poison_limit: int = 3  # lost workers before a job is buried
 
 
-Item = str | tuple[str, int]
-"""A job's id; or that and its JobRecord.since, as a fence: a job that has moved meanwhile is left alone (CHANGED)."""
-
 _Act = Callable[[int, Sequence[calls.jobs.Fenced]], Call[list[str]]]
 
 Submission = Submitted | Refused | UnknownOutcome
 """What became of one job of a batch."""
-
-REFUSED: Final = frozenset({"NOT_FOUND", "CONFLICT", "CHANGED", "FULL", "QUEUES"})
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """What became of one id of a batch: what was done or the new state, or a refusal; and where the job stands now."""
-
-    id: str
-    word: str
-    state: str = ""
-    workflow: str = ""  # to which it belongs, where that is why it was refused
-
-    @property
-    def ok(self) -> bool:
-        """Whether it was done."""
-        return self.word not in REFUSED
-
-    @property
-    def advice(self) -> str:
-        """What to do instead with a step of a workflow; empty for any other job."""
-        instead = f"it is a step of the workflow {self.workflow}: rerun, cancel or delete that"
-        return instead if self.workflow else ""
-
-    def check(self) -> "Verdict":
-        """Raise NotFound, Conflict or QueueFull when it was refused."""
-        if self.word == "NOT_FOUND":
-            raise NotFound(f"no job {self.id}")
-        if self.word == "CONFLICT":
-            raise Conflict(f"job {self.id} is {self.state}{self.advice and f'; {self.advice}'}")
-        if self.word == "CHANGED":
-            raise Conflict(f"job {self.id} has moved meanwhile: it is {self.state}")
-        if self.word == "FULL":
-            raise QueueFull(f"the queue for the replay of job {self.id} is full")
-        if self.word == "QUEUES":
-            raise TooManyQueues(f"that of the replay of job {self.id}")
-        return self
-
-
-class Layout:
-    """Where a namespace's partitions are, and which one an id or a key belongs to."""
-
-    def __init__(self, namespace: str, partitions: int) -> None:
-        if bad := limits.bad_name(namespace):
-            raise ValueError(bad)
-        if not 1 <= partitions <= MAX_PARTITIONS:
-            raise ValueError(f"partitions: from 1 to {MAX_PARTITIONS}, not {partitions}")
-        self.namespace = namespace
-        self.partitions = partitions
-        self._next = 0
-
-    def prefix(self, partition: int) -> str:
-        """What all keys of a partition begin with; the braces keep them in one cluster slot."""
-        return f"{{{self.namespace}:{partition}}}:"
-
-    def next(self) -> int:
-        """The partition for the next batch of new jobs."""
-        self._next = (self._next + 1) % self.partitions
-        return self._next
-
-    def of_key(self, key: str) -> int:
-        """The partition that keeps an idempotency key."""
-        return zlib.crc32(key.encode()) % self.partitions
-
-    def of_id(self, job_id: str) -> int:
-        """The partition that an id names; NotFound when there is no such partition."""
-        try:
-            partition = partition_of(job_id)
-        except ValueError as error:
-            raise NotFound(str(error)) from None
-        if partition >= self.partitions:
-            raise NotFound(f"no job {job_id}")
-        return partition
-
-    def homes(self, ids: Iterable[str]) -> dict[int, list[str]]:
-        """Ids by the partition that they name, each once; those that name none are left out."""
-        homes: dict[int, list[str]] = {}
-        for job_id in dict.fromkeys(ids):
-            with contextlib.suppress(NotFound):
-                homes.setdefault(self.of_id(job_id), []).append(job_id)
-        return homes
 
 
 class Broker:
@@ -369,7 +287,7 @@ class Broker:
         except NotFound:
             return Verdict(job_id, "NOT_FOUND")
         (text,) = await self.send(calls.jobs.amend(partition, [item]))
-        return _verdict(job_id, text)
+        return verdict_of(job_id, text)
 
     async def replay_as(self, job_id: str, new: NewJob, since: int = 0) -> Verdict:
         """Make a new job from one that has ended: word "replayed" with the new job's id and state, or a refusal.
@@ -387,7 +305,7 @@ class Broker:
         word, _, state = text.partition(" ")
         if word == "EXISTS":
             return Verdict(new.id, "CONFLICT", state)
-        return _verdict(new.id if word == "replayed" else job_id, text)
+        return verdict_of(new.id if word == "replayed" else job_id, text)
 
     async def pause(self, queue: str, by: str = "", reason: str = "") -> None:
         """Claim nothing from this queue until it is resumed; `by` and `reason` are shown. Raises InvalidJob."""
@@ -533,7 +451,7 @@ class Broker:
                 chunk = homed[start : start + limits.MAX_ACTED]
                 while chunk:
                     texts = await self.send(act(partition, [(job_id, fences[job_id]) for job_id in chunk]))
-                    verdicts |= {job_id: _verdict(job_id, text) for job_id, text in zip(chunk, texts, strict=True)}
+                    verdicts |= {job_id: verdict_of(job_id, text) for job_id, text in zip(chunk, texts, strict=True)}
                     chunk = [job_id for job_id, text in zip(chunk, texts, strict=True) if text == "AGAIN"]
         order = [item[0] if isinstance(item, tuple) else item for item in ids]
         return [verdicts.get(job_id) or Verdict(job_id, "NOT_FOUND") for job_id in order]
@@ -610,13 +528,6 @@ def _chunks(jobs: Sequence[NewJob], places: Sequence[int]) -> Iterable[Sequence[
 
 
 _NEW_ROUTE: Final = 4
-
-
-def _verdict(job_id: str, text: str) -> Verdict:
-    """From a script's answer: a word, and maybe the state of the job."""
-    word, _, rest = text.partition(" ")
-    state, _, workflow = rest.partition(" ")
-    return Verdict(job_id, word, state or ("" if word in REFUSED else word), workflow)
 
 
 def _check_amendment(data: str | None, priority: int | None, run_at: int | None, tags: list[str] | None) -> None:

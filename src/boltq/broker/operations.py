@@ -14,9 +14,10 @@ from typing import Any, Final
 
 import msgspec
 
-from boltq.broker.broker import Broker, Verdict, repeated
+from boltq.broker.broker import Broker, repeated
 from boltq.broker.calls import operations as calls
 from boltq.broker.inspector import Inspector
+from boltq.broker.verdicts import Verdict
 from boltq.domain import limits
 from boltq.domain.errors import Conflict, InvalidJob, LeaseLost, NotFound
 from boltq.domain.filters import JobFilter

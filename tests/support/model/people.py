@@ -6,7 +6,7 @@ from typing import Any
 from model.job import AMENDABLE, ENDED, REACHED, WAITING, Job, must
 from model.runs import Runs
 
-from boltq.broker.broker import Item, Verdict
+from boltq.broker.verdicts import Item, Verdict
 from boltq.domain.errors import Conflict, QueueFull, Refused
 from boltq.domain.ids import PARTITION_CODES
 from boltq.domain.job import NewJob, Submitted

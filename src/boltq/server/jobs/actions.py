@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.broker import Verdict
+from boltq.broker.verdicts import Verdict
 from boltq.domain.errors import NotFound
 from boltq.domain.job import JobRecord
 from boltq.domain.scopes import Scope
