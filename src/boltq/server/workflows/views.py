@@ -314,21 +314,29 @@ def step_page_view(
 
 def _item(item: ItemRecord, rights: Rights) -> ItemView:
     return ItemView(
+        **_job_of(item, rights),
         index=item.index,
-        state=item.state,
-        job_id=item.job_id,
-        job_state=item.job_state,
-        attempts=item.attempts,
-        deliveries=item.deliveries,
-        worker=item.worker,
-        started_at=rfc3339(item.started_at),
-        ended_at=rfc3339(item.ended_at),
-        run_ms=_run_ms(item),
-        error=_error(item) if rights.payload else None,
         reason=item.reason,
-        workflow_id=item.workflow_id,
         truncated=item.truncated,
     )
+
+
+def _job_of(found: StepRecord | ItemRecord, rights: Rights) -> dict[str, Any]:
+    """What a step and an item of a map say of the job that does it."""
+    began, ended = found.started_at, found.ended_at
+    return {
+        "state": found.state,
+        "job_id": found.job_id,
+        "job_state": found.job_state,
+        "attempts": found.attempts,
+        "deliveries": found.deliveries,
+        "worker": found.worker,
+        "started_at": rfc3339(began),
+        "ended_at": rfc3339(ended),
+        "run_ms": None if began is None or ended is None else max(0, ended - began),
+        "error": raw_or_none(found.error) if rights.payload else None,
+        "workflow_id": found.workflow_id,
+    }
 
 
 def approval_view(found: ApprovalRecord, rights: Rights) -> ApprovalView:
@@ -396,33 +404,23 @@ def _ending(found: WorkflowSummary | WorkflowRecord) -> Any:
 def _step(record: WorkflowRecord, step: StepRecord, data: StepData, why: str | None, rights: Rights) -> StepView:
     planned, seen = record.plan.by_id[step.id], rights.payload
     return StepView(
+        **_job_of(step, rights),
         id=step.id,
         group=step.group,
         type=step.kind,
-        state=step.state,
         why=why or why_text(step, rights),
         depends_on=list(planned.parents),
         level=planned.level,
         run_if=f"{planned.rule} {planned.at_least}" if planned.rule is Rule.AT_LEAST else planned.rule.value,
         when=planned.when,
         allow_failure=planned.allow_failure,
-        job_id=step.job_id,
         job_type=step.job_type or None,
-        job_state=step.job_state,
         queue=planned.queue,
         priority=planned.priority.word,
-        attempts=step.attempts,
-        deliveries=step.deliveries,
-        worker=step.worker,
-        started_at=rfc3339(step.started_at),
-        ended_at=rfc3339(step.ended_at),
-        run_ms=_run_ms(step),
         inputs=raw_or_none(data.inputs) if seen else None,
         sources=_sources(planned),
         result=raw_or_none(data.result) if seen else None,
-        error=_error(step) if seen else None,
         map=_map(step),
-        workflow_id=step.workflow_id,
         prompt=step.prompt if seen else None,
         due_at=rfc3339(step.due_at),
         answer=_answer(step, rights),
@@ -437,10 +435,6 @@ def why_text(step: StepRecord, rights: Rights) -> str | None:
     return step.why
 
 
-def _run_ms(step: StepRecord | ItemRecord) -> int | None:
-    return None if step.started_at is None or step.ended_at is None else max(0, step.ended_at - step.started_at)
-
-
 def _sources(planned: PlannedStep) -> list[SourceView]:
     uses = uses_in(value_of(msgspec.Raw(planned.params.encode())), "", "params") if planned.refers else ()
     return [
@@ -448,10 +442,6 @@ def _sources(planned: PlannedStep) -> list[SourceView]:
         for use in uses
         if isinstance(use, Use)
     ]
-
-
-def _error(step: StepRecord | ItemRecord) -> Any:
-    return raw_or_none(step.error)
 
 
 def _map(step: StepRecord) -> MapView | None:
