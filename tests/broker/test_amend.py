@@ -4,7 +4,7 @@ import pytest
 from model.world import World, long_lists
 
 from boltq.broker.events import follow
-from boltq.broker.verdicts import Verdict
+from boltq.broker.verdicts import JobVerdict
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
 from boltq.domain.job import Priority
@@ -14,7 +14,7 @@ from boltq.domain.states import JobState
 async def test_what_it_carries(desk) -> None:
     (job_id,) = await desk.submit(data='{"a":1}', tags=["old"])
     verdict = await desk.broker.amend(job_id, data='{"a":2}', tags=["new", "er"], priority=2)
-    assert verdict == Verdict(job_id, "amended", "queued")
+    assert verdict == JobVerdict(job_id, "amended", "queued")
     job = await desk.inspector.job(job_id)
     assert (job.data, job.tags, job.priority) == ('{"a":2}', ["new", "er"], Priority.HIGH)
     await desk.worker()
@@ -94,7 +94,7 @@ def test_a_sleeper_learns_of_an_earlier_time(world: World) -> None:
 
 async def test_nobody_else_s_partition(desk) -> None:
     for job_id in ("nonsense", "0" * 24 + "ZZ", f"{7:024d}00"):
-        assert await desk.broker.amend(job_id, priority=1) == Verdict(job_id, "NOT_FOUND")
+        assert await desk.broker.amend(job_id, priority=1) == JobVerdict(job_id, "NOT_FOUND")
 
 
 async def test_it_is_told(desk) -> None:

@@ -9,7 +9,7 @@ from boltq.broker import calls
 from boltq.broker.broker import Broker
 from boltq.broker.events import Watch, follow
 from boltq.broker.settling import Settling
-from boltq.broker.verdicts import Verdict
+from boltq.broker.verdicts import JobVerdict
 from boltq.domain.errors import NotFound
 from boltq.domain.job import NewJob, Submitted
 
@@ -36,7 +36,7 @@ async def test_nothing_of_it_is_left(desk) -> None:
     await desk.broker.progress(0, "w", [(job_id, 1, "", "", ["a line"])])
     await desk.settle([job], "retrying", 60_000, "{}")
     assert len(await desk.broker.redis.keys(desk.key("*:" + job_id))) == 3
-    assert await desk.broker.delete([job_id]) == [Verdict(job_id, "deleted", "deleted")]
+    assert await desk.broker.delete([job_id]) == [JobVerdict(job_id, "deleted", "deleted")]
     assert await desk.broker.redis.keys(desk.key("*:" + job_id)) == []
 
 
@@ -99,7 +99,7 @@ async def test_the_key_of_what_has_not_completed_is_free_again(desk, state) -> N
     elif state == "cancelled":
         await desk.broker.cancel([first.id])
     assert await desk.states(first.id) == [state]
-    assert await desk.broker.delete([first.id]) == [Verdict(first.id, "deleted", "deleted")]
+    assert await desk.broker.delete([first.id]) == [JobVerdict(first.id, "deleted", "deleted")]
     (again,) = await desk.broker.submit([job(2)])
     assert again == (Submitted(first.id, created=False) if state == "completed" else Submitted(again.id))
     assert (again.id == first.id) is (state == "completed")

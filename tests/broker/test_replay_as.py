@@ -2,7 +2,7 @@
 
 import pytest
 
-from boltq.broker.verdicts import Verdict
+from boltq.broker.verdicts import JobVerdict
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob, QueueFull
 from boltq.domain.job import NewJob
@@ -22,7 +22,7 @@ async def test_both_know_of_each_other(desk, verb: str) -> None:
     before = await desk.inspector.job(old)
     new = NewJob(type="x", data='{"a":2}', tags=["again"], created_by="somebody", delay=500)
     verdict = await desk.broker.replay_as(old, new)
-    assert verdict == Verdict(new.id, "replayed", "scheduled")
+    assert verdict == JobVerdict(new.id, "replayed", "scheduled")
     made = await desk.inspector.job(new.id)
     assert (made.replay_of, made.data, made.tags, made.created_by) == (old, '{"a":2}', ["again"], "somebody")
     assert made.state is JobState.SCHEDULED
@@ -67,13 +67,13 @@ async def test_refusals(desk) -> None:
     since = (await desk.inspector.job(old)).since
     (queued,) = await desk.submit()
     replay = desk.broker.replay_as
-    assert await replay("nonsense", NewJob(type="x")) == Verdict("nonsense", "NOT_FOUND")
-    assert await replay(queued, NewJob(type="x")) == Verdict(queued, "CONFLICT", "queued")
-    assert await replay(old, NewJob(type="x"), since - 1) == Verdict(old, "CHANGED", "completed")
-    assert await replay(old, NewJob(type="x", id=queued)) == Verdict(queued, "CONFLICT", "queued")
+    assert await replay("nonsense", NewJob(type="x")) == JobVerdict("nonsense", "NOT_FOUND")
+    assert await replay(queued, NewJob(type="x")) == JobVerdict(queued, "CONFLICT", "queued")
+    assert await replay(old, NewJob(type="x"), since - 1) == JobVerdict(old, "CHANGED", "completed")
+    assert await replay(old, NewJob(type="x", id=queued)) == JobVerdict(queued, "CONFLICT", "queued")
     await desk.broker.limit("default", 1)
     full = await replay(old, NewJob(type="x"), since)
-    assert full == Verdict(old, "FULL")
+    assert full == JobVerdict(old, "FULL")
     with pytest.raises(QueueFull):
         full.check()
     assert (await desk.inspector.job(old)).replays == []

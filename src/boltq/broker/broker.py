@@ -22,7 +22,7 @@ from boltq.broker.outage import Outage
 from boltq.broker.replies import as_mapping, as_text
 from boltq.broker.scripts import CALL_ERRORS, Library, Rewrite, is_known, is_unknown, translate
 from boltq.broker.settling import Settling
-from boltq.broker.verdicts import Item, Verdict, verdict_of
+from boltq.broker.verdicts import JobRef, JobVerdict, verdict_of
 from boltq.domain import limits
 from boltq.domain.errors import (
     BoltQError,
@@ -241,19 +241,19 @@ class Broker:
 
     # What people do to jobs and queues
 
-    async def cancel(self, ids: Sequence[Item], reason: str = "cancelled") -> list[Verdict]:
+    async def cancel(self, ids: Sequence[JobRef], reason: str = "cancelled") -> list[JobVerdict]:
         """Cancel waiting jobs, and ask the workers of running ones to stop them (word "running")."""
         return await self._act(partial(calls.jobs.cancel, reason=reason), ids)
 
-    async def replay(self, ids: Sequence[Item]) -> list[Verdict]:
+    async def replay(self, ids: Sequence[JobRef]) -> list[JobVerdict]:
         """Queue dead or cancelled jobs again, with all their attempts before them."""
         return await self._act(calls.jobs.replay, ids)
 
-    async def run_now(self, ids: Sequence[Item]) -> list[Verdict]:
+    async def run_now(self, ids: Sequence[JobRef]) -> list[JobVerdict]:
         """Queue scheduled or retrying jobs before their time."""
         return await self._act(calls.jobs.run_now, ids)
 
-    async def delete(self, ids: Sequence[Item]) -> list[Verdict]:
+    async def delete(self, ids: Sequence[JobRef]) -> list[JobVerdict]:
         """Delete jobs for ever, with their logs and past runs; not running ones.
 
         The idempotency key of one that has completed stays used; that of any other is free again.
@@ -269,7 +269,7 @@ class Broker:
         run_at: int | None = None,
         tags: list[str] | None = None,
         by: str = "",
-    ) -> Verdict:
+    ) -> JobVerdict:
         """Change what a scheduled, queued or retrying job carries; what is None stays. Raises InvalidJob.
 
         `data` is JSON text of an object; `run_at` in ms, 0 or a time that is over for now: a queued job with a time
@@ -285,11 +285,11 @@ class Broker:
         try:
             partition = self.layout.of_id(job_id)
         except NotFound:
-            return Verdict(job_id, "NOT_FOUND")
+            return JobVerdict(job_id, "NOT_FOUND")
         (text,) = await self.send(calls.jobs.amend(partition, [item]))
         return verdict_of(job_id, text)
 
-    async def replay_as(self, job_id: str, new: NewJob, since: int = 0) -> Verdict:
+    async def replay_as(self, job_id: str, new: NewJob, since: int = 0) -> JobVerdict:
         """Make a new job from one that has ended: word "replayed" with the new job's id and state, or a refusal.
 
         The new job gets an id in the partition of the old one, unless it has one. A repeated call with the same `new`
@@ -298,13 +298,13 @@ class Broker:
         try:
             partition = self.layout.of_id(job_id)
         except NotFound:
-            return Verdict(job_id, "NOT_FOUND")
+            return JobVerdict(job_id, "NOT_FOUND")
         new.id = new.id or new_id(partition)
         _check_replay(new, partition)
         (text,) = await self.send(calls.jobs.replay_as(partition, [(job_id, since, new)]))
         word, _, state = text.partition(" ")
         if word == "EXISTS":
-            return Verdict(new.id, "CONFLICT", state)
+            return JobVerdict(new.id, "CONFLICT", state)
         return verdict_of(new.id if word == "replayed" else job_id, text)
 
     async def pause(self, queue: str, by: str = "", reason: str = "") -> None:
@@ -442,10 +442,10 @@ class Broker:
             raise translate(error) from error
         return letter[1] if letter else None
 
-    async def _act(self, act: _Act, ids: Sequence[Item]) -> list[Verdict]:
+    async def _act(self, act: _Act, ids: Sequence[JobRef]) -> list[JobVerdict]:
         """Do something to a batch of jobs, each with its fence."""
         fences = dict(item if isinstance(item, tuple) else (item, 0) for item in ids)
-        verdicts: dict[str, Verdict] = {}
+        verdicts: dict[str, JobVerdict] = {}
         for partition, homed in self.layout.homes(fences).items():
             for start in range(0, len(homed), limits.MAX_ACTED):
                 chunk = homed[start : start + limits.MAX_ACTED]
@@ -454,7 +454,7 @@ class Broker:
                     verdicts |= {job_id: verdict_of(job_id, text) for job_id, text in zip(chunk, texts, strict=True)}
                     chunk = [job_id for job_id, text in zip(chunk, texts, strict=True) if text == "AGAIN"]
         order = [item[0] if isinstance(item, tuple) else item for item in ids]
-        return [verdicts.get(job_id) or Verdict(job_id, "NOT_FOUND") for job_id in order]
+        return [verdicts.get(job_id) or JobVerdict(job_id, "NOT_FOUND") for job_id in order]
 
 
 class SyncBroker:

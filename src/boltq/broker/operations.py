@@ -17,7 +17,7 @@ import msgspec
 from boltq.broker.broker import Broker, repeated
 from boltq.broker.calls import operations as calls
 from boltq.broker.inspector import Inspector
-from boltq.broker.verdicts import Verdict
+from boltq.broker.verdicts import JobVerdict
 from boltq.domain import limits
 from boltq.domain.errors import Conflict, InvalidJob, LeaseLost, NotFound
 from boltq.domain.filters import JobFilter
@@ -242,7 +242,7 @@ class Operations:
     async def _replay_one(self, operation: Operation, item: tuple[str, int], job: JobRecord | None) -> "ItemVerdict":
         job_id, since = item
         if job is None:
-            return _judged(item, Verdict(job_id, "NOT_FOUND"))
+            return _judged(item, JobVerdict(job_id, "NOT_FOUND"))
         try:
             new = _edited(operation, job)
             new.check()
@@ -262,7 +262,7 @@ def _operation(flat: Sequence[str], errors: list[Any]) -> Operation:
     return msgspec.convert({"id": flat[0], **fields, "errors": errors}, Operation, strict=False)
 
 
-def _judged(item: tuple[str, int], verdict: Verdict) -> ItemVerdict:
+def _judged(item: tuple[str, int], verdict: JobVerdict) -> ItemVerdict:
     job_id, since = item
     if verdict.ok:
         return "ok", None

@@ -6,13 +6,13 @@ import msgspec
 
 from boltq.domain.errors import Conflict, NotFound, QueueFull, TooManyQueues
 
-Item = str | tuple[str, int]
+JobRef = str | tuple[str, int]
 """A job's id; or that and its JobRecord.since, as a fence: a job that has moved meanwhile is left alone (CHANGED)."""
 
 REFUSED: Final = frozenset({"NOT_FOUND", "CONFLICT", "CHANGED", "FULL", "QUEUES"})
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class JobVerdict(msgspec.Struct, frozen=True):
     """What became of one id of a batch: what was done or the new state, or a refusal; and where the job stands now."""
 
     id: str
@@ -31,7 +31,7 @@ class Verdict(msgspec.Struct, frozen=True):
         instead = f"it is a step of the workflow {self.workflow}: rerun, cancel or delete that"
         return instead if self.workflow else ""
 
-    def check(self) -> "Verdict":
+    def check(self) -> "JobVerdict":
         """Raise NotFound, Conflict or QueueFull when it was refused."""
         if self.word == "NOT_FOUND":
             raise NotFound(f"no job {self.id}")
@@ -46,8 +46,8 @@ class Verdict(msgspec.Struct, frozen=True):
         return self
 
 
-def verdict_of(job_id: str, text: str) -> Verdict:
+def verdict_of(job_id: str, text: str) -> JobVerdict:
     """From a script's answer: a word, and maybe the state of the job."""
     word, _, rest = text.partition(" ")
     state, _, workflow = rest.partition(" ")
-    return Verdict(job_id, word, state or ("" if word in REFUSED else word), workflow)
+    return JobVerdict(job_id, word, state or ("" if word in REFUSED else word), workflow)

@@ -6,7 +6,7 @@ from typing import Any
 from model.job import AMENDABLE, ENDED, REACHED, WAITING, Job, must
 from model.runs import Runs
 
-from boltq.broker.verdicts import Item, Verdict
+from boltq.broker.verdicts import JobRef, JobVerdict
 from boltq.domain.errors import Conflict, QueueFull, Refused
 from boltq.domain.ids import PARTITION_CODES
 from boltq.domain.job import NewJob, Submitted
@@ -76,8 +76,8 @@ class People(Runs):
             self.move(job, "queued")
             self.to_tail(job)
 
-    def cancel(self, *ids: Item) -> None:
-        def cancelled(job: Job, verdict: Verdict) -> None:
+    def cancel(self, *ids: JobRef) -> None:
+        def cancelled(job: Job, verdict: JobVerdict) -> None:
             if job.state == "running":
                 must(verdict.word == "running", f"cancel {job.id}: {verdict}")
                 REACHED["cancel running"] += 1
@@ -91,11 +91,11 @@ class People(Runs):
 
         self._judge("cancel", ids, self.run(self.broker.cancel(ids, "no need")), cancelled)
 
-    def replay(self, *ids: Item) -> None:
+    def replay(self, *ids: JobRef) -> None:
         known = [self.jobs[i] for i in map(id_of, ids) if i in self.jobs]
         places = {job.id: self._stored(job, "ghost", "parked") for job in known}
 
-        def replayed(job: Job, verdict: Verdict) -> None:
+        def replayed(job: Job, verdict: JobVerdict) -> None:
             if job.state not in {"dead", "cancelled"}:
                 self._conflict("replay", verdict, job)
                 return
@@ -108,8 +108,8 @@ class People(Runs):
 
         self._judge("replay", ids, self.run(self.broker.replay(ids)), replayed)
 
-    def run_now(self, *ids: Item) -> None:
-        def queued(job: Job, verdict: Verdict) -> None:
+    def run_now(self, *ids: JobRef) -> None:
+        def queued(job: Job, verdict: JobVerdict) -> None:
             if job.state not in WAITING:
                 self._conflict("run_now", verdict, job)
                 return
@@ -119,8 +119,8 @@ class People(Runs):
 
         self._judge("run_now", ids, self.run(self.broker.run_now(ids)), queued)
 
-    def delete(self, *ids: Item) -> None:
-        def deleted(job: Job, verdict: Verdict) -> None:
+    def delete(self, *ids: JobRef) -> None:
+        def deleted(job: Job, verdict: JobVerdict) -> None:
             if job.state == "running":
                 self._conflict("delete", verdict, job)
                 return
@@ -136,7 +136,7 @@ class People(Runs):
         self._judge("delete", ids, self.run(self.broker.delete(ids)), deleted)
 
     def amend(self, job_id: str, **change: Any) -> None:
-        def amended(job: Job, verdict: Verdict) -> None:
+        def amended(job: Job, verdict: JobVerdict) -> None:
             if job.state not in AMENDABLE:
                 self._conflict("edit", verdict, job)
                 return
@@ -171,7 +171,7 @@ class People(Runs):
         if there:
             word = "replayed" if there.replay_of == old else "CONFLICT"
             REACHED[f"replay_as again {word}"] += 1
-            must(verdict == Verdict(new.id, word, there.state), f"replay {old} again: {verdict}")
+            must(verdict == JobVerdict(new.id, word, there.state), f"replay {old} again: {verdict}")
         elif job is None:
             self._not_found("replay_as", verdict.word)
         elif since not in {0, job.since}:
@@ -186,13 +186,13 @@ class People(Runs):
         else:
             self._create(new)
             made = self.jobs[new.id]
-            must(verdict == Verdict(new.id, "replayed", made.state), f"replay {old}: {verdict}")
+            must(verdict == JobVerdict(new.id, "replayed", made.state), f"replay {old}: {verdict}")
             made.replay_of = old
             job.replays = [*job.replays, new.id][-MAX_REPLAYS:]
         self._after({home})
 
     def _judge(
-        self, verb: str, ids: Sequence[Item], verdicts: Sequence[Verdict], done: Callable[[Job, Verdict], None]
+        self, verb: str, ids: Sequence[JobRef], verdicts: Sequence[JobVerdict], done: Callable[[Job, JobVerdict], None]
     ) -> None:
         """Go through the verdicts of a batch: what is refused for all verbs alike, and `done` for the rest."""
         fences = {id_of(item): item[1] if isinstance(item, tuple) else 0 for item in ids}
@@ -229,11 +229,11 @@ class People(Runs):
         must(word == "NOT_FOUND", f"{verb} of nothing: {word}")
         REACHED[f"{verb} NOT_FOUND"] += 1
 
-    def _conflict(self, verb: str, verdict: Verdict, job: Job) -> None:
+    def _conflict(self, verb: str, verdict: JobVerdict, job: Job) -> None:
         must((verdict.word, verdict.state) == ("CONFLICT", job.state), f"{verb} {job.id} in {job.state}: {verdict}")
         REACHED[f"{verb} CONFLICT {job.state}"] += 1
 
-    def _changed(self, verb: str, verdict: Verdict, job: Job) -> None:
+    def _changed(self, verb: str, verdict: JobVerdict, job: Job) -> None:
         must((verdict.word, verdict.state) == ("CHANGED", job.state), f"{verb} {job.id} in {job.state}: {verdict}")
         REACHED[f"{verb} CHANGED"] += 1
 
@@ -259,6 +259,6 @@ class People(Runs):
         self.compare()
 
 
-def id_of(item: Item) -> str:
+def id_of(item: JobRef) -> str:
     """The id of an item that may have a fence."""
     return item[0] if isinstance(item, tuple) else item

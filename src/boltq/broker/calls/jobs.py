@@ -41,7 +41,7 @@ def wire(job: NewJob) -> tuple[str | int, ...]:
     )
 
 
-# Those that act on a batch answer a word for each of its jobs; see Verdict. A fence is JobRecord.since, or 0.
+# Those that act on a batch answer a word for each of its jobs; see JobVerdict. A fence is JobRecord.since, or 0.
 
 Fenced = tuple[str, int]  # id, fence
 

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.verdicts import Verdict
+from boltq.broker.verdicts import JobVerdict
 from boltq.domain.errors import NotFound
 from boltq.domain.job import JobRecord
 from boltq.domain.scopes import Scope
@@ -152,7 +152,7 @@ class JobActionCalls:
         return await self._backend.read(lambda inspector: inspector.job(job_id))
 
 
-def _check(verdict: Verdict, what: str) -> Verdict:
+def _check(verdict: JobVerdict, what: str) -> JobVerdict:
     """The verdict; raises NotFound, or the Problem that names the job's state, and its workflow where that is why."""
     if verdict.word == "NOT_FOUND":
         raise NotFound(f"no job {verdict.id}: the id is wrong, or the job is older than the history that is kept")
@@ -168,7 +168,7 @@ def _check(verdict: Verdict, what: str) -> Verdict:
     return verdict.check()
 
 
-def _standing(request: Request, verdict: Verdict, status: int = 200, *, cancel_requested: bool = False) -> Response:
+def _standing(request: Request, verdict: JobVerdict, status: int = 200, *, cancel_requested: bool = False) -> Response:
     state = JobState(verdict.state)
     actions = views.action_views(state, Rights.of(caller_of(request)).operate)
     return json_response(views.StandingView(verdict.id, state, cancel_requested, actions), status)
