@@ -29,21 +29,16 @@ from typing import Any
 from boltq.app import BoltQ, Line, Lines
 from boltq.broker.broker import Broker
 from boltq.broker.embedded import EmbeddedStore
-from boltq.broker.settling import settling
 from boltq.broker.store import Store, knobs_of
 from boltq.broker.workflows.rows import WorkflowRecord
 from boltq.domain.job import CONTROL_TYPE, ClaimedJob, JobRecord
-from boltq.domain.outcome import Failed, Outcome
+from boltq.domain.outcome import Outcome
 from boltq.domain.states import JobState
 from boltq.domain.workflow.states import WorkflowState
 from boltq.portal import is_in_loop
 from boltq.settings import Settings
-from boltq.worker.executor import Executor
-from boltq.worker.parents import reading
-from boltq.worker.processes import ProcessPool
-from boltq.worker.progress import Progress
-from boltq.worker.run import TIMEOUT, Run, RunFactory
-from boltq.worker.steps import Steps, control_task
+from boltq.worker.run import TIMEOUT, Run
+from boltq.worker.runner import Runner
 
 _LEASE_MS = 1_000 * 366 * 86_400_000  # nobody may lose a lease because a test turns the clock
 
@@ -66,11 +61,7 @@ class Inline:
         self._app = app
         self._line = line
         self._clock = clock
-        self._processes = ProcessPool()
-        self._executor = Executor(self._processes)
-        self._progress = Progress(line.broker)
-        self._steps = Steps(line.broker)
-        self._factory = RunFactory(app.settings, self._progress.add, reading(line.broker))
+        self._runner = Runner(app, line.broker)
         self._workers = itertools.count(1)
         self._next_due = 0  # when something waits for its time, or a workflow has none left; 0: nothing does
         self._turn = asyncio.Lock()
@@ -162,17 +153,12 @@ class Inline:
         return worker
 
     async def _run(self, partition: int, worker: str, job: ClaimedJob) -> None:
-        task = self._app.tasks.get(job.type) or control_task(self._app)
-        run = self._factory.run_of(partition, job, task)
-        run.worker = worker
+        run = self._runner.begin(partition, job, worker)
+        run.chance = 1.0
         outcome = await self._in_a_task(self._outcome(run))
-        if outcome is None:
-            return
-        retry_in = None
-        if isinstance(outcome, Failed):
-            retry_in = run.retry.delay(outcome, job.attempt, run.max_attempts, chance=1.0)
-        settled = settling(run.job, outcome, run.took_ms(), retry_in)
-        await self._line.broker.settle(partition, worker, [settled])
+        if outcome is not None:
+            settled, _ = run.settling(outcome, run.took_ms())
+            await self._line.broker.settle(partition, worker, [settled])
 
     async def _in_a_task(self, running: Coroutine[Any, Any, Outcome | None]) -> Outcome | None:
         """A run is interrupted by cancelling its task; when the test itself is cancelled, so is the run."""
@@ -180,7 +166,7 @@ class Inline:
         try:
             await asyncio.wait({task})
         except asyncio.CancelledError:
-            self._executor.closing = True
+            self._runner.tear_down()
             task.cancel()
             await asyncio.wait({task})
             raise
@@ -190,9 +176,8 @@ class Inline:
         """None: a step of a workflow, which does something else than to run."""
         alarm = asyncio.get_running_loop().call_later(run.timeout, run.ask_to_stop, TIMEOUT)
         try:
-            running = self._executor.run_step(run, self._steps) if run.is_step else self._executor.run(run)
-            outcome, _ = await running
-            await self._progress.flush(run)
+            outcome, _ = await self._runner.outcome(run)
+            await self._runner.flush(run)
             return outcome
         finally:
             alarm.cancel()
@@ -202,8 +187,7 @@ class Inline:
         return sorted(named) or ["default"]
 
     async def _close(self) -> None:
-        self._executor.close()
-        await asyncio.to_thread(self._processes.close)
+        await asyncio.to_thread(self._runner.close)
 
 
 class SyncInline:

@@ -237,7 +237,7 @@ async def test_a_policy_that_fails_is_its_own_jobs_end(boltq_app, worker, answer
 @pytest.mark.parametrize("bad", ["spec", "retry"])
 async def test_a_job_that_cannot_begin_or_be_told_is_its_own_end(boltq_app, worker, bad, monkeypatch):
     """What fails is ours, as a bug would: the spec of one job cannot be read, or the policy that is made of it."""
-    from boltq.worker.run import Specs
+    from boltq.worker.run_factory import Specs
 
     read = Specs.read
 
@@ -388,10 +388,11 @@ async def test_functions_that_go_on_when_their_jobs_are_somebody_elses_wear_it_o
 
 
 async def test_a_worker_that_is_cancelled_twice_ends_in_good_order(boltq_app):
-    cleaned = []
+    begun, cleaned = asyncio.Event(), []
 
     @boltq_app.task
     async def slow() -> None:
+        begun.set()
         try:
             await asyncio.sleep(3_600)
         finally:
@@ -401,7 +402,7 @@ async def test_a_worker_that_is_cancelled_twice_ends_in_good_order(boltq_app):
     one = Worker(boltq_app)
     running = asyncio.create_task(one.run())
     job = await slow.submit()
-    await eventually(lambda: is_running(job))
+    await begun.wait()  # when the store says that it runs, its function may not have been called
     running.cancel()
     await asyncio.sleep(0.1)
     running.cancel()

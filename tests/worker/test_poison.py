@@ -52,13 +52,13 @@ async def test_the_function_of_a_suspect_is_not_called_when_its_run_is_not_ours(
     await broker.claim(home, "first", 1)
     await broker.retire(home, "first", lost=True)
     async with worker(app) as one:
-        begin = one._executor._may_begin
+        begin = one._runner._executor._may_begin
 
         async def late(run):
             await broker.retire(home, run_worker(one, home), lost=True)
             return await begin(run)
 
-        one._executor._may_begin = late
+        one._runner._executor._may_begin = late
         one._fetchers[home].wake()
         await eventually(lambda: has(job, deliveries=3))
         await asyncio.sleep(0.1)

@@ -166,7 +166,7 @@ async def test_sigterm_to_every_process_while_its_process_starts(boltq_app, work
     process_tasks.listed(boltq_app, "hears_signals", max_attempts=1)
     async with worker(slots=1) as one:
         job = await boltq_app.submit("hears_signals", {"path": str(path)})
-        seen = await eventually(lambda: [child._process.pid for child in one._processes._busy])
+        seen = await eventually(lambda: [child._process.pid for child in one._runner._processes._busy])
         os.kill(seen[0], signal.SIGTERM)
         assert await job.result(20) == "undisturbed"
 

@@ -18,7 +18,7 @@ from boltq.broker.marks import Mark
 from boltq.broker.outage import Outage
 from boltq.domain.errors import BoltQError, UnknownWorker
 from boltq.worker.outcomes import timed_out
-from boltq.worker.run import TIMEOUT, Run, settling_of
+from boltq.worker.run import TIMEOUT, Run
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ class Leases:
 
     def _settle(self, run: Run) -> None:
         run.stop_reason = run.stop_reason or TIMEOUT
-        settling, _ = settling_of(run, timed_out(run), run.took_ms())
+        settling, _ = run.settling(timed_out(run), run.took_ms())
         self._broker.send(calls.settle(run.partition, run.worker, [settling]))
         run.settled = True
         log.error(

@@ -5,14 +5,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import msgspec
-
 from boltq.app import Task
 from boltq.broker.settling import Settling, settling
 from boltq.domain.context import JobContext
-from boltq.domain.job import NO_SPEC, ClaimedJob, Spec
+from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Category, Failed, JobError, Outcome, class_name_of, clean, describe, text_of
-from boltq.settings import Settings
 from boltq.worker.parents import Asked, ParentsOf
 
 Tell = Callable[["Run", float | None, str, str | None], None]
@@ -35,6 +32,7 @@ class Run:
     stop_reason = ""
     shown = False  # the store was told what a step's data is
     settled = False  # its outcome is decided; what the function still says is dropped
+    chance: float | None = None  # which length a backoff has of those it may have, from 0 to 1; None: any
     unsent = 0  # progress and log lines that are not sent yet
     _context: JobContext | None = None
     _asked_at = 0.0  # when its coroutine was interrupted last; 0: never
@@ -100,6 +98,19 @@ class Run:
         """Milliseconds since it started."""
         return round((time.monotonic() - self.started) * 1_000)
 
+    def settling(self, outcome: Outcome, took: int) -> tuple[Settling, float | None]:
+        """An outcome in the store's terms, and in how many seconds a failed job runs again (None: never). `took` in ms.
+
+        Whatever goes wrong in that, in a retry policy or in an outcome that cannot be written, is this job's end.
+        """
+        retry_in = None
+        try:
+            if type(outcome) is Failed:
+                retry_in = self.retry.delay(outcome, self.job.attempt, self.max_attempts, self.chance)
+            return settling(self.job, outcome, took, retry_in), retry_in
+        except BaseException as error:  # noqa: BLE001 - a policy may be the user's, and raise anything
+            return settling(self.job, _untold(outcome, error), took, None), None
+
     def say(self, fraction: float | None, text: str, line: str | None) -> None:
         """Progress, or a line for the job's log."""
         self._tell(self, fraction, text, line)
@@ -112,20 +123,6 @@ MayBegin = Callable[[Run], Awaitable[bool]]
 async def anything_goes(_run: Run) -> bool:
     """Where nobody counts the losses of workers."""
     return True
-
-
-def settling_of(run: Run, outcome: Outcome, took: int) -> tuple[Settling, float | None]:
-    """An outcome in the store's terms, and in how many seconds a failed job runs again (None: never). `took` in ms.
-
-    Whatever goes wrong in that, in a retry policy or in an outcome that cannot be written, is this job's end.
-    """
-    retry_in = None
-    try:
-        if type(outcome) is Failed:
-            retry_in = run.retry.delay(outcome, run.job.attempt, run.max_attempts)
-        return settling(run.job, outcome, took, retry_in), retry_in
-    except BaseException as error:  # noqa: BLE001 - a policy may be the user's, and raise anything
-        return settling(run.job, _untold(outcome, error), took, None), None
 
 
 def failing(job: ClaimedJob, error: BaseException) -> Settling:
@@ -142,42 +139,3 @@ def _untold(outcome: Outcome, broken: BaseException) -> Failed:
     message = clean(f"its retry policy raised {why}; the job itself failed with {error.class_name}: {error.message}")
     told = JobError("RetryPolicyFailed", message, error.category, "retry-policy", clean(error.traceback))
     return Failed(told, retry=False)
-
-
-class Specs:
-    """Reads the options of claimed jobs; most jobs have none, and few texts differ."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, Spec] = {"": NO_SPEC}
-        self._decode = msgspec.json.Decoder(Spec).decode
-
-    def read(self, text: str) -> Spec:
-        """The spec of that text."""
-        spec = self._known.get(text)
-        if spec is None:
-            if len(self._known) > 1_000:  # noqa: PLR2004 - a bound, not a measure
-                self._known = {"": NO_SPEC}
-            spec = self._known[text] = self._decode(text)
-        return spec
-
-
-class RunFactory:
-    """Makes runs of claimed jobs, each by its own options, its task's and the settings."""
-
-    def __init__(self, settings: Settings, tell: Tell, parents_of: ParentsOf) -> None:
-        self._settings = settings
-        self._tell = tell
-        self._parents_of = parents_of
-        self._specs = Specs()
-
-    def run_of(self, partition: int, job: ClaimedJob, task: "Task[..., Any]") -> Run:
-        """The run; its time begins now."""
-        spec = self._specs.read(job.spec)
-        timeout = spec.timeout or task.timeout_seconds or self._settings.job_timeout
-        max_attempts = spec.max_attempts or task.retry.max_attempts or self._settings.max_attempts
-        run = Run(partition, job, task, timeout, max_attempts, self._tell, self._parents_of, self._settings.cleanup)
-        if spec is not NO_SPEC:
-            run.is_step = spec.step
-            if spec.retry:
-                run.retry = spec.retry.over(task.retry)
-        return run

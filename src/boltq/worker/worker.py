@@ -17,24 +17,20 @@ from typing import Any, Final
 
 import msgspec
 
-from boltq.app import BoltQ, Line, Task
+from boltq.app import BoltQ, Line
 from boltq.broker.broker import SyncBroker, repeated
 from boltq.broker.calls.workers import Beat
 from boltq.broker.history import UNKNOWN_WORKER
 from boltq.broker.marks import Mark
 from boltq.broker.settling import settling
-from boltq.domain.errors import BoltQError, Conflict, StoreError
+from boltq.domain.errors import Conflict, StoreError
 from boltq.domain.job import CONTROL_TYPE, ClaimedJob
 from boltq.domain.outcome import Cancelled, Category, Failed, Outcome, class_name_of, describe, text_of
 from boltq.worker.buffer import Buffer
-from boltq.worker.executor import Executor
 from boltq.worker.fetcher import Fetcher, FetcherOwner
 from boltq.worker.leases import Leases
-from boltq.worker.parents import reading
-from boltq.worker.processes import ProcessPool
-from boltq.worker.progress import Progress
-from boltq.worker.run import CANCEL, LOST, SHUTDOWN, STUCK_AFTER, TIMEOUT, Run, RunFactory, failing, settling_of
-from boltq.worker.steps import Steps, control_task
+from boltq.worker.run import CANCEL, LOST, SHUTDOWN, STUCK_AFTER, TIMEOUT, Run, failing
+from boltq.worker.runner import Runner, told_to
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +84,7 @@ class Worker(FetcherOwner):
         self._known_before: dict[int, set[tuple[str, int]]] = {}  # at the last beat, by partition
         self._given_up: dict[Run, float] = {}  # not ours any more, still not at their end; until when they may clean up
         self._disowned: set[Run] = set()  # not ours as the store sees it, and still not at their end
-        self._tasks: dict[str, Task[..., Any]] = {}  # by a job's route
+        self._closing = False  # it is torn down: a cancel is for the slots, not for what they run
         self._watching: asyncio.TimerHandle | None = None
         self._buffer = Buffer(self.slots, self._wake)
         self._fetchers: list[Fetcher] = []
@@ -148,11 +144,7 @@ class Worker(FetcherOwner):
         self._worn_out: asyncio.Future[None] = self._loop.create_future()  # never has a result
         self._line: Line = await self.app.line()
         broker = self._line.broker
-        self._progress = Progress(broker)
-        self._factory = RunFactory(self._settings, self._progress.add, reading(broker))
-        self._steps = Steps(broker)
-        self._processes = ProcessPool()
-        self._executor = Executor(self._processes, self._may_begin)
+        self._runner = Runner(self.app, broker, told_to(broker))
         self._leases = leases = Leases(
             SyncBroker(broker, timeout=max(1.0, self._settings.lease / 3)),
             self._settings.lease,
@@ -229,12 +221,16 @@ class Worker(FetcherOwner):
         for run in list(self._runs.values()):
             run.ask_to_stop(SHUTDOWN)
         await self._all_ended(self._settings.cleanup)
-        self._executor.closing = True
+        self._tear_down()
         for fetcher in self._fetchers:
             fetcher.close()
         await self._end_turns()
         await self._end_loops()
         await self._leave(self._leases)
+
+    def _tear_down(self) -> None:
+        self._closing = True
+        self._runner.tear_down()
 
     async def _end_turns(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -256,8 +252,7 @@ class Worker(FetcherOwner):
         leases.leaving = True
         await asyncio.gather(*(self._leave_partition(fetcher) for fetcher in self._fetchers if fetcher.worker_id))
         await _aside(leases.stop, LAST_FLUSH_SECONDS)
-        self._executor.close()
-        await _aside(self._processes.close, LAST_FLUSH_SECONDS)
+        await _aside(self._runner.close, LAST_FLUSH_SECONDS)
 
     async def _leave_partition(self, fetcher: Fetcher) -> None:
         try:
@@ -291,7 +286,7 @@ class Worker(FetcherOwner):
     async def _slot(self) -> None:
         """One after the other: take a job, run it, put its outcome into the outbox."""
         in_a_row = 0
-        while not self._executor.closing:  # a function may have swallowed the cancel that was for us
+        while not self._closing:  # a function may have swallowed the cancel that was for us
             try:
                 partition, job = await self._buffer.take()
                 if thread := await self._do(partition, job):
@@ -301,7 +296,7 @@ class Worker(FetcherOwner):
                     in_a_row = 0
                     await asyncio.sleep(0)
             except asyncio.CancelledError:
-                if self._executor.closing:
+                if self._closing:
                     raise
                 _uncancel()  # a function that ended long ago has left it behind
 
@@ -313,14 +308,11 @@ class Worker(FetcherOwner):
         self._buffer.busy += 1
         try:
             run = self._begin(partition, job)
-            if run.is_step:
-                outcome, thread = await self._executor.run_step(run, self._steps)
-            else:
-                outcome, thread = await self._executor.run(run)
+            outcome, thread = await self._runner.outcome(run)
             if run.unsent:
-                await self._progress.flush(run)
+                await self._runner.flush(run)
         except BaseException as error:  # nothing in the life of one job ends the loop for all others
-            if self._executor.closing and isinstance(error, asyncio.CancelledError):
+            if self._closing and isinstance(error, asyncio.CancelledError):
                 raise
             _uncancel()
             outcome = outcome or self._broken(partition, job, run, error)
@@ -346,22 +338,10 @@ class Worker(FetcherOwner):
         return None
 
     def _begin(self, partition: int, job: ClaimedJob) -> Run:
-        task = self._tasks.get(job.route)
-        if task is None:
-            task = self._tasks[job.route] = self.app.tasks.get(job.type) or control_task(self.app)
-        run = self._runs[job.id] = self._factory.run_of(partition, job, task)
-        run.worker = self._fetchers[partition].worker_id
+        run = self._runs[job.id] = self._runner.begin(partition, job, self._fetchers[partition].worker_id)
         if self._watching is None or run.timeout < WATCH_EVERY_SECONDS:
             self._watch_deadlines()
         return run
-
-    async def _may_begin(self, run: Run) -> bool:
-        """Tell the store that a suspect is going to begin. Not if that cannot be told, or its run is not ours."""
-        try:
-            await repeated(lambda: self._line.broker.begin(run.partition, run.worker, run.job))
-        except BoltQError:
-            return False
-        return True
 
     def _end(self, run: Run, outcome: Outcome) -> None:
         """Put the outcome into the outbox, unless the lease thread has settled the run already."""
@@ -371,7 +351,7 @@ class Worker(FetcherOwner):
         if run.settled:
             return
         run.settled = True
-        settling, retry_in = settling_of(run, outcome, round(seconds * 1_000))
+        settling, retry_in = run.settling(outcome, round(seconds * 1_000))
         self._fetchers[run.partition].outbox.put(settling, run.worker)
         if type(outcome) is Failed:
             self._log_failure(run, outcome, retry_in)
@@ -428,7 +408,7 @@ class Worker(FetcherOwner):
                 soonest = min(soonest, run.deadline - now)
             if run.job.filled and not run.shown:
                 run.shown = True
-                self._steps.show(run)
+                self._runner.show(run)
         for partition, job in self._buffer.excess():
             self._fetchers[partition].release([job])
         if any(self._is_overdue(run) for run in self._given_up):
