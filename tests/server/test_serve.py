@@ -65,7 +65,7 @@ def test_a_head_that_begins_behind_a_long_body_is_counted_alone(api):
 
 def test_many_requests_on_one_line_are_not_one_large_head(api):
     one = b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 3_000 + b"\r\n\r\n"
-    assert raw(api, one * 20).count(b"HTTP/1.1 200") == 20
+    assert raw(api, one * 20, answers=None).count(b"HTTP/1.1 200") == 20
 
 
 def test_a_large_body_is_no_large_head(api):
@@ -74,7 +74,7 @@ def test_a_large_body_is_no_large_head(api):
         b"POST /api/v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     )
     assert raw(api, (start % len(body)) + body).startswith(b"HTTP/1.1 201")
-    assert raw(api, ((start % len(body)) + body) * 2).count(b"HTTP/1.1 201") == 2
+    assert raw(api, ((start % len(body)) + body) * 2, answers=None).count(b"HTTP/1.1 201") == 2
 
 
 @pytest.mark.parametrize("junk", [b"\x16\x03\x01\x02\x00", b"HELLO\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x00" * 100])

@@ -64,20 +64,31 @@ def running_api(store: str, **settings) -> Iterator[str]:
         assert not errors, errors
 
 
-def raw(url: str, request: bytes) -> bytes:
-    """Everything that the server says to these bytes, until it hangs up or falls silent."""
+def raw(url: str, request: bytes, answers: int | None = 1) -> bytes:
+    """What the server says to these bytes, until it hangs up or there are so many whole answers (None: or is silent)."""
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), timeout=5) as line:
         line.sendall(request)
         answer = b""
         try:
-            while chunk := line.recv(65_536):
+            while (answers is None or _whole_answers(answer) < answers) and (chunk := line.recv(65_536)):
                 answer += chunk
-                if b"\r\n\r\n" in answer:
+                if answers is None and b"\r\n\r\n" in answer:
                     line.settimeout(0.3)
         except TimeoutError:
             pass
         return answer
+
+
+def _whole_answers(answer: bytes) -> int:
+    """How many of them have come to their end, as far as their lengths tell."""
+    head, end, rest = answer.partition(b"\r\n\r\n")
+    if not end:
+        return 0
+    length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+    if not length or len(rest) < int(length[1]):
+        return 0
+    return 1 + _whole_answers(rest[int(length[1]) :])
 
 
 def memory_of(pid: int) -> int:
