@@ -65,7 +65,7 @@ def running_api(store: str, **settings) -> Iterator[str]:
 
 
 def raw(url: str, request: bytes, answers: int | None = 1) -> bytes:
-    """What the server says to these bytes, until it hangs up or there are so many whole answers (None: or is silent)."""
+    """What the server says, until it hangs up, or so many answers are whole (None: or until it is silent)."""
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), timeout=5) as line:
         line.sendall(request)
