@@ -20,7 +20,7 @@ from boltq.domain.workflow.builder import Workflow
 from boltq.domain.workflow.prepare import RunJob
 from boltq.domain.workflow.refs import item
 from boltq.domain.workflow.states import WorkflowState
-from boltq.worker.steps import Steps
+from boltq.worker.steps import Steps, Told
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ class Life:
         """What a worker does with a claimed job: the outcome to settle, if there is one."""
         is_step = '"step":true' in job.spec
         found = await self.steps.prepare(SimpleNamespace(job=job, worker="w")) if is_step else RunJob(job.data)  # type: ignore[arg-type]
-        if found is None:
+        if isinstance(found, Told):
             return []
         if not isinstance(found, RunJob):
             return [settling(job, found, 1, None)]

@@ -16,7 +16,7 @@ from boltq.domain.job import ClaimedJob
 from boltq.domain.outcome import Category, Completed, DataError, Failed, Outcome, describe
 from boltq.domain.workflow.prepare import RunJob
 from boltq.domain.workflow.states import WorkflowState
-from boltq.worker.steps import Steps
+from boltq.worker.steps import Steps, Told
 
 _NUMBERS = itertools.count(1)
 
@@ -56,13 +56,13 @@ class Hands:
 
     async def outcome(self, job: ClaimedJob) -> list[Settling]:
         """What is to be settled for one job; nothing when its step does something else than to run."""
-        found: Outcome | RunJob | None = RunJob(job.data)
+        found: Outcome | RunJob | Told = RunJob(job.data)
         if '"step":true' in job.spec:
             found = await Steps(self.broker).prepare(SimpleNamespace(job=job, worker=self.name))  # type: ignore[arg-type]
         if isinstance(found, RunJob):
             job = msgspec.structs.replace(job, data=found.data, filled=found.data != job.data)
             found = self._run(job.type, msgspec.json.decode(found.data))
-        return [] if found is None else [settling(job, found, 1, None)]
+        return [] if isinstance(found, Told) else [settling(job, found, 1, None)]
 
     def _run(self, job_type: str, data: dict[str, Any]) -> Outcome:
         self.ran.append(data)

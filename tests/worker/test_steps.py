@@ -18,7 +18,7 @@ from boltq.domain.workflow.builder import Workflow
 from boltq.domain.workflow.prepare import RunJob
 from boltq.domain.workflow.refs import item, size
 from boltq.domain.workflow.states import WorkflowState
-from boltq.worker.steps import Steps
+from boltq.worker.steps import Steps, Told
 
 
 class Killed(BaseException):
@@ -85,7 +85,7 @@ async def played(steps: Steps, job: ClaimedJob, worker: str, ran: list[int]) -> 
     """What a worker does with a claimed job: the outcome to settle, if there is one."""
     is_step = '"step":true' in job.spec
     found = await steps.prepare(SimpleNamespace(job=job, worker=worker)) if is_step else RunJob(job.data)  # type: ignore[arg-type]
-    if found is None:
+    if isinstance(found, Told):
         return []
     if not isinstance(found, RunJob):
         return [settling(job, found, 1, None)]

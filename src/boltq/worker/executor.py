@@ -18,7 +18,7 @@ from boltq.worker import forks
 from boltq.worker.outcomes import call, outcome_of, stopped
 from boltq.worker.processes import ProcessPool
 from boltq.worker.run import CANCEL, MayBegin, Run, anything_goes
-from boltq.worker.steps import Steps
+from boltq.worker.steps import Steps, Told
 
 Ended = tuple[Outcome, "concurrent.futures.Future[Any] | None"]
 """The outcome of a run, and the thread that still works at it."""
@@ -41,8 +41,10 @@ class Executor:
     async def run_step(self, run: Run, steps: Steps) -> tuple[Outcome | None, "concurrent.futures.Future[Any] | None"]:
         """A step of a workflow: what it does is asked first. None: it does something else than to run."""
         found = await steps.prepare(run)
+        if isinstance(found, Told):
+            return None, None
         if run.stop_reason:
-            return (None if found is None else stopped(run)), None
+            return stopped(run), None
         if not isinstance(found, RunJob):
             return found, None
         filled = found.data != run.job.data

@@ -1,6 +1,6 @@
 """Workflows on their way to the store and back: plans as the scripts take them, rows as records."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -8,11 +8,14 @@ import msgspec
 from boltq.broker.call import pack
 from boltq.domain.ids import new_id
 from boltq.domain.job import CONTROL_TYPE, NO_SPEC, Spec
+from boltq.domain.outcome import error_of
 from boltq.domain.states import JobState
+from boltq.domain.workflow.approvals import Answer
+from boltq.domain.workflow.decide import Begins, ChildEnded, ClaimedStep, HasAsked, HasWaited, ItemsEnded, Phase
 from boltq.domain.workflow.form import StepKind
 from boltq.domain.workflow.plan import EARLY, Group, Plan, PlannedStep
 from boltq.domain.workflow.progress import Ending, Standing, States, spared_steps, standings, waits_for, why_skipped
-from boltq.domain.workflow.scope import StepEnd
+from boltq.domain.workflow.scope import ReferenceScope, StepEnd
 from boltq.domain.workflow.states import MapStats, StepState, WorkflowState
 
 WAITS_FOR_A_PERSON: Final = "it waits for a person's answer"
@@ -280,6 +283,57 @@ class Look(msgspec.Struct, array_like=True):
     reads: list[tuple[int, str, str, str, list[int]]]
     failure: list[Any]
     more: list[Any]
+
+
+def claimed_step(look: Look, data: str, child: ChildEnded | None = None) -> ClaimedStep:
+    """The step of a claimed job with that data. `child`: the end of the sub-workflow that it has waited for."""
+    step = msgspec.json.decode(look.text, type=PlannedStep)
+    return ClaimedStep(
+        step=step,
+        scope=_scope(look, step),
+        data=data,
+        phase=child or _phase(look),
+        text_chars=len(look.text),
+        is_item=bool(look.item),
+        wrong=error_of(look.wrong) if look.wrong else None,
+    )
+
+
+def _phase(look: Look) -> Phase:
+    match look.phase:
+        case "wait":
+            return HasWaited()
+        case "ask":
+            answer, due, now = look.more
+            return HasAsked(msgspec.json.decode(answer, type=Answer) if answer else None, due or None, now)
+        case "items":
+            (total, _, _, size, _, good, bad, gone), results, errors, counts = look.more
+            stats = MapStats(total, good, bad, gone)
+            return ItemsEnded(stats, size, _by_number(results), _by_number(errors), dict(_pairs(counts)))
+    return Begins(*look.more)
+
+
+def _scope(look: Look, planned: PlannedStep) -> ReferenceScope:
+    """The values that the step's references lead to."""
+    name, state = look.about
+    error = None
+    if look.failure:
+        failed, stored, attempts = look.failure
+        plain = msgspec.json.decode(stored) if stored else {}
+        told = {key: plain[key] for key in ("class", "message", "category") if key in plain}
+        error = msgspec.json.encode({"step": failed, **told, "attempts": attempts}).decode()
+    ends = {step_id: step_end(row) for row, step_id in zip(look.reads, planned.reads, strict=True)}
+    about = {"id": look.workflow, "name": name, "state": state}
+    return ReferenceScope(input=look.input, steps=ends, workflow=about, error=error)
+
+
+def _by_number(flat: Sequence[str]) -> dict[int, str]:
+    return {int(number): text for number, text in _pairs(flat)}
+
+
+def _pairs(flat: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The fields of a HASH, as Lua answers them: name, value, name, value."""
+    return zip(flat[::2], flat[1::2], strict=True)
 
 
 def workflow_record(workflow_id: str, head: Sequence[Any], rows: Sequence[Any], latest: int) -> WorkflowRecord:

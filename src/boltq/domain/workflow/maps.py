@@ -65,7 +65,7 @@ def has_lost(stats: MapStats, failures: int | str) -> bool:
 
 
 def map_failure(
-    stats: MapStats, failures: int | str, errors: Mapping[str, str], numbers: Mapping[str, str]
+    stats: MapStats, failures: int | str, errors: Mapping[int, str], numbers: Mapping[str, str]
 ) -> JobError:
     """The error of a map that has lost more items than it may: it names the first failures, and has their category.
 
@@ -73,7 +73,7 @@ def map_failure(
     `category:data` and the like are how many items failed in which way.
     """
     said = [f"{_lost(stats)}; {failures} may"]
-    first = sorted((int(number), text) for number, text in errors.items())
+    first = sorted(errors.items())
     for number, text in first[:_NAMED]:
         error = error_of(text)
         said.append(f"items[{number - 1}]: {error.class_name}: {error.message[:_MOST_OF_A_MESSAGE]}")

@@ -1,10 +1,11 @@
-"""What a step does once its turn has come: `when` is asked, references are filled in. A worker does it."""
+"""What a step does when it begins: its `when` is asked, and its references are filled in."""
 
 from typing import Any
 
 import msgspec
 
-from boltq.domain.outcome import DataError
+from boltq.domain.outcome import Category, DataError, describe
+from boltq.domain.workflow.bounds import MAX_MAP_BYTES
 from boltq.domain.workflow.expression import parse_expression
 from boltq.domain.workflow.form import OnTimeout, StepKind
 from boltq.domain.workflow.maps import items_of
@@ -57,8 +58,8 @@ class StartWorkflow(msgspec.Struct, frozen=True):
     input: str
 
 
-StepAction = RunJob | WaitFor | WaitUntil | AskPerson | StartWorkflow
-Prepared = Skip | Expand | StepAction
+ItemAction = RunJob | WaitFor | WaitUntil | AskPerson | StartWorkflow
+Prepared = Skip | Expand | ItemAction
 
 
 def prepare(step: PlannedStep, scope: ReferenceScope) -> Prepared:
@@ -70,7 +71,7 @@ def prepare(step: PlannedStep, scope: ReferenceScope) -> Prepared:
     return prepare_item(step, scope)
 
 
-def prepare_item(step: PlannedStep, scope: ReferenceScope) -> StepAction:
+def prepare_item(step: PlannedStep, scope: ReferenceScope) -> ItemAction:
     """What the step does for one item of its map, in the scope with that item; or at all, without a map."""
     match step.kind:
         case StepKind.JOB:
@@ -87,9 +88,35 @@ def prepare_item(step: PlannedStep, scope: ReferenceScope) -> StepAction:
     raise DataError(f"the step {step.id} has nothing to do")
 
 
+def item_jobs(step: PlannedStep, scope: ReferenceScope, items: list[str]) -> list[tuple[str, str]]:
+    """The data of the items' jobs, and what is wrong with each. Raises DataError when they are too much together."""
+    made, size = list[tuple[str, str]](), 0
+    for item in items:
+        made.append(_item_job(step, scope.with_item(item)))
+        size += len(made[-1][0].encode())
+        if size > MAX_MAP_BYTES:
+            raise DataError(f"the data of {len(items)} items have more than {MAX_MAP_BYTES} bytes together")
+    return made
+
+
+def child_plan(step: PlannedStep, start: StartWorkflow) -> Plan:
+    """The plan of the sub-workflow that a step starts."""
+    seconds = step.timeout_seconds or start.plan.timeout_seconds
+    return msgspec.structs.replace(start.plan, input=start.input, timeout_seconds=seconds)
+
+
 def output_of(plan: Plan, scope: ReferenceScope) -> str:
     """What the workflow results in. JSON text. Raises DataError."""
     return _filled("output", plan.output, scope)
+
+
+def _item_job(step: PlannedStep, scope: ReferenceScope) -> tuple[str, str]:
+    """The data of the job of the item in that scope, and what is wrong with it."""
+    try:
+        prepared = prepare_item(step, scope)
+        return prepared.input if isinstance(prepared, StartWorkflow) else getattr(prepared, "data", "{}"), ""
+    except DataError as error:
+        return "{}", msgspec.json.encode(describe(error, Category.DATA)).decode()
 
 
 def _asked(when: str, scope: ReferenceScope) -> bool:
