@@ -195,8 +195,8 @@ def test_an_address_that_means_nothing_is_a_usage_error(boltq: Run) -> None:
 def test_portions_of_groups_are_made_one() -> None:
     from datetime import UTC, datetime
 
-    from boltq.cli.commands.dead import _merged
     from boltq.client.answers import FailureGroup
+    from boltq.domain.failure_groups import merged
 
     def group(key: str, count: int, at: int) -> FailureGroup:
         when = datetime.fromtimestamp(at, UTC)
@@ -205,7 +205,7 @@ def test_portions_of_groups_are_made_one() -> None:
             queues={"q": count}, count=count, count_1h=1, first_at=when, last_at=when, sample_job_id=f"job{at}",
         )  # fmt: skip
 
-    found = _merged([group("a", 1, 1), group("b", 5, 2), group("a", 7, 3), group("other", 9, 4)])
+    found = merged([group("a", 1, 1), group("b", 5, 2), group("a", 7, 3), group("other", 9, 4)])
     assert [(one.key, one.count, one.message) for one in found] == [
         ("a", 8, "at 3"),
         ("b", 5, "at 2"),

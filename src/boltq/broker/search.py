@@ -21,8 +21,9 @@ from boltq.broker.contract import QueueRow
 from boltq.broker.cursors import unwrapped, wrapped
 from boltq.broker.rows import record
 from boltq.broker.scripts import translate
-from boltq.domain import limits
+from boltq.domain import failure_groups, limits
 from boltq.domain.errors import InvalidJob
+from boltq.domain.failure_groups import OTHER
 from boltq.domain.filters import JobFilter
 from boltq.domain.job import JobRecord
 from boltq.domain.states import JobState
@@ -34,7 +35,6 @@ MAX_SNAPSHOT: Final = 100_000
 MAX_GROUPS: Final = 500
 GROUPED_AT_A_TIME: Final = 1_000
 MAX_GROUPED: Final = 20_000  # dead jobs of one portion
-OTHER: Final = "other"  # the key of the groups beyond MAX_GROUPS
 RECENT_MS: Final = 3_600_000
 
 
@@ -347,33 +347,17 @@ def _group(queue: str, row: Sequence[Any]) -> FailureGroup:
 
 
 def merged_groups(groups: Iterable[FailureGroup]) -> list[FailureGroup]:
-    """Those with one key as one, most first; beyond MAX_GROUPS the rest is one group "other"."""
-    by_key: dict[str, FailureGroup] = {}
-    for group in groups:
-        by_key[group.key] = _merged(by_key[group.key], group) if group.key in by_key else group
-    others = by_key.pop(OTHER, None)
-    ordered = sorted(by_key.values(), key=lambda group: (-group.count, group.key))
-    return ordered[:MAX_GROUPS] + _rest([*ordered[MAX_GROUPS:], *([others] if others else [])])
-
-
-def _merged(one: FailureGroup, other: FailureGroup) -> FailureGroup:
-    newer, older = (one, other) if one.last_at >= other.last_at else (other, one)
-    for total, part in ((newer.types, older.types), (newer.queues, older.queues)):
-        for name, number in part.items():
-            total[name] = total.get(name, 0) + number
-    newer.count += older.count
-    newer.count_1h += older.count_1h
-    newer.first_at = min(newer.first_at, older.first_at)
-    return newer
+    """Groups with one key as one, most first; beyond MAX_GROUPS the rest is one group "other"."""
+    ordered = failure_groups.merged(groups)
+    told = [group for group in ordered if group.key != OTHER][:MAX_GROUPS]
+    return told + _rest(ordered[len(told) :])
 
 
 def _rest(groups: Sequence[FailureGroup]) -> list[FailureGroup]:
     """Those beyond the bound, as one."""
     if not groups:
         return []
-    rest = groups[0]
-    for group in groups[1:]:
-        rest = _merged(rest, group)
+    rest = functools.reduce(failure_groups.merged_two, groups)
     rest.key = rest.fingerprint = OTHER
     rest.class_name = rest.message = rest.category = ""
     return [rest]

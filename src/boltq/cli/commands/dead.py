@@ -1,17 +1,16 @@
 """`boltq dead`: lists, shows, groups and replays the dead letters."""
 
 import argparse
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from boltq.cli.commands.jobs import add_filters
 from boltq.cli.options import add_action, add_json, add_place, count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from boltq.cli.api import Api
-    from boltq.client.answers import FailureGroup, Groups
+    from boltq.client.answers import Groups
     from boltq.client.request import Request
 
 _EXAMPLES = """\
@@ -132,40 +131,17 @@ async def _all_groups(api: "Api", call: "Callable[[str | None], Request[Groups]]
     """Portion after portion, with those of one key made one."""
     from boltq.cli import show
     from boltq.client.answers import Groups
+    from boltq.domain.failure_groups import merged
 
     found, cursor, examined = list[Any](), None, 0
     with show.progressing() as tell:
         while True:
             portion = await api.ask(call(cursor))
-            found, cursor = _merged([*found, *portion.items]), portion.next_cursor
+            found, cursor = merged([*found, *portion.items]), portion.next_cursor
             examined += portion.examined
             if cursor is None:
                 return Groups(items=found, total_jobs=sum(group.count for group in found), examined=examined)
             tell(f"{examined:,} dead jobs looked at …")
-
-
-def _merged(groups: "Sequence[FailureGroup]") -> "list[FailureGroup]":
-    """Groups with one key as one, most first."""
-    by_key: dict[str, Any] = {}
-    for group in groups:
-        known = by_key.setdefault(group.key, group)
-        if known is not group:
-            by_key[group.key] = _one_of(known, group)
-    return sorted(by_key.values(), key=lambda group: (group.key == "other", -group.count, group.key))
-
-
-def _one_of(one: "FailureGroup", other: "FailureGroup") -> "FailureGroup":
-    import msgspec
-
-    newer, older = (one, other) if one.last_at >= other.last_at else (other, one)
-    return msgspec.structs.replace(
-        newer,
-        types=dict(Counter(newer.types) + Counter(older.types)),
-        queues=dict(Counter(newer.queues) + Counter(older.queues)),
-        count=newer.count + older.count,
-        count_1h=newer.count_1h + older.count_1h,
-        first_at=min(newer.first_at, older.first_at),
-    )
 
 
 def _replay(args: argparse.Namespace) -> int:
