@@ -9,7 +9,7 @@ from boltq.broker import calls, operations as module
 from boltq.broker.broker import Broker
 from boltq.broker.consistency import audit
 from boltq.broker.inspector import Inspector
-from boltq.broker.operations import LEASE_MS, Action, Operation, Operations, OperationState
+from boltq.broker.operations import LEASE_MS, BulkAction, BulkOperation, Operations, OperationState
 from boltq.domain.errors import Conflict, InvalidJob, LeaseLost, NotFound
 from boltq.domain.filters import JobFilter
 from boltq.domain.ids import new_id
@@ -39,11 +39,13 @@ async def dead(desk, count: int, **fields: Any) -> list[str]:
     return ids
 
 
-async def create(desk, ops: Operations, action: Action, what: JobFilter | None = None, **options: Any) -> Operation:
+async def create(
+    desk, ops: Operations, action: BulkAction, what: JobFilter | None = None, **options: Any
+) -> BulkOperation:
     return await ops.create(action, await ops.snapshot(what or JobFilter()), **options)
 
 
-def counts(operation: Operation) -> tuple[int, int, int, int]:
+def counts(operation: BulkOperation) -> tuple[int, int, int, int]:
     return operation.done, operation.ok, operation.failed, operation.skipped
 
 
@@ -54,7 +56,7 @@ async def test_cancel_what_waits(desk, ops: Operations) -> None:
     ids = await desk.submit(250, queue="a")
     other = await desk.submit(queue="b")
     what = JobFilter(queues=("a",))
-    made = await create(desk, ops, Action.CANCEL, what, by="ann", reason="not needed", chosen_by=what)
+    made = await create(desk, ops, BulkAction.CANCEL, what, by="ann", reason="not needed", chosen_by=what)
     assert (made.state, made.total, made.by, made.started_at) == ("running", 250, "ann", desk.clock.now)
     assert made.filter == '{"queues":["a"]}'
     assert await desk.states(*ids, *other) == ["queued"] * 251
@@ -66,21 +68,21 @@ async def test_cancel_what_waits(desk, ops: Operations) -> None:
 
 async def test_replay_run_now_and_delete(desk, ops: Operations) -> None:
     died = await dead(desk, 120)
-    ended = await ops.run((await create(desk, ops, Action.REPLAY)).id)
+    ended = await ops.run((await create(desk, ops, BulkAction.REPLAY)).id)
     assert counts(ended) == (120, 120, 0, 0)
     assert set(await desk.states(*died)) == {"queued"}
     later = await desk.submit(5, delay=60_000)
-    ended = await ops.run((await create(desk, ops, Action.RUN_NOW, JobFilter.of(JobState.SCHEDULED))).id)
+    ended = await ops.run((await create(desk, ops, BulkAction.RUN_NOW, JobFilter.of(JobState.SCHEDULED))).id)
     assert counts(ended) == (5, 5, 0, 0)
     assert set(await desk.states(*later)) == {"queued"}
-    ended = await ops.run((await create(desk, ops, Action.DELETE)).id)
+    ended = await ops.run((await create(desk, ops, BulkAction.DELETE)).id)
     assert counts(ended) == (125, 125, 0, 0)
     assert set(await desk.states(*died, *later)) == {"gone"}
 
 
 async def test_edited_replay_makes_new_jobs(desk, ops: Operations) -> None:
     ids = await dead(desk, 50, data='{"b":12345678901234567890,"a":1}', tags=["eu"], priority=2)
-    made = await create(desk, ops, Action.REPLAY_AS, patch='{"a":null,"c":[1]}', by="ann")
+    made = await create(desk, ops, BulkAction.REPLAY_AS, patch='{"a":null,"c":[1]}', by="ann")
     assert counts(await ops.run(made.id)) == (50, 50, 0, 0)
     assert set(await desk.states(*ids)) == {"dead"}
     old = await desk.inspector.job(ids[7])
@@ -93,7 +95,7 @@ async def test_edited_replay_makes_new_jobs(desk, ops: Operations) -> None:
 
 async def test_an_edit_that_makes_no_job_fails_for_that_job(desk, ops: Operations) -> None:
     small, large = await dead(desk, 1), await dead(desk, 1, data='{"a":"%s"}' % ("x" * 1_048_000))
-    made = await create(desk, ops, Action.REPLAY_AS, patch='{"b":"%s"}' % ("y" * 1_000))
+    made = await create(desk, ops, BulkAction.REPLAY_AS, patch='{"b":"%s"}' % ("y" * 1_000))
     ended = await ops.run(made.id)
     assert counts(ended) == (2, 1, 1, 0)
     (error,) = ended.errors
@@ -105,7 +107,7 @@ async def test_an_edit_that_makes_no_job_fails_for_that_job(desk, ops: Operation
 async def test_what_is_refused_is_listed_up_to_a_bound(desk, ops: Operations) -> None:
     ids = await desk.submit(30)
     nobody = new_id(0)
-    made = await ops.create(Action.REPLAY, [(nobody, 0), *((job_id, 0) for job_id in ids)])
+    made = await ops.create(BulkAction.REPLAY, [(nobody, 0), *((job_id, 0) for job_id in ids)])
     ended = await ops.run(made.id)
     assert (ended.state, counts(ended), len(ended.errors)) == ("done", (31, 0, 31, 0), 20)
     assert {(error.id, error.code, error.message) for error in ended.errors} >= {
@@ -115,7 +117,7 @@ async def test_what_is_refused_is_listed_up_to_a_bound(desk, ops: Operations) ->
 
 
 async def test_of_nothing_nothing_is_left_to_do(ops: Operations) -> None:
-    made = await ops.create(Action.CANCEL, [])
+    made = await ops.create(BulkAction.CANCEL, [])
     assert (made.state, made.total, made.ended) == ("done", 0, True)
     assert made.finished_at is not None
 
@@ -125,7 +127,7 @@ async def test_five_thousand_over_all_partitions(broker: Broker) -> None:
     for start in range(0, 5_000, 250):
         await broker.submit(jobs[start : start + 250])
     ops = Operations(broker)
-    made = await ops.create(Action.CANCEL, await ops.snapshot(JobFilter(types=("t",))))
+    made = await ops.create(BulkAction.CANCEL, await ops.snapshot(JobFilter(types=("t",))))
     assert counts(await ops.run(made.id)) == (5_000, 5_000, 0, 0)
     assert (await Inspector(broker).counts())[JobState.CANCELLED] == 5_000
     assert await audit(broker, pauses=()) == []
@@ -136,7 +138,7 @@ async def test_five_thousand_over_all_partitions(broker: Broker) -> None:
 
 async def test_a_job_that_has_moved_since_it_was_chosen_is_left_alone(desk, ops: Operations) -> None:
     ids = await dead(desk, 3)
-    made = await create(desk, ops, Action.DELETE)
+    made = await create(desk, ops, BulkAction.DELETE)
     await desk.broker.replay(ids[:1])
     await desk.broker.delete(ids[1:2])
     ended = await ops.run(made.id)
@@ -144,10 +146,10 @@ async def test_a_job_that_has_moved_since_it_was_chosen_is_left_alone(desk, ops:
     assert await desk.states(*ids) == ["queued", "gone", "gone"]
 
 
-@pytest.mark.parametrize("action", [Action.CANCEL, Action.REPLAY, Action.DELETE, Action.REPLAY_AS])
-async def test_killed_between_act_and_record_another_goes_on(desk, ops: Operations, action: Action) -> None:
+@pytest.mark.parametrize("action", [BulkAction.CANCEL, BulkAction.REPLAY, BulkAction.DELETE, BulkAction.REPLAY_AS])
+async def test_killed_between_act_and_record_another_goes_on(desk, ops: Operations, action: BulkAction) -> None:
     count = 30
-    ids = await desk.submit(count) if action is Action.CANCEL else await dead(desk, count)
+    ids = await desk.submit(count) if action is BulkAction.CANCEL else await dead(desk, count)
     desk.clock.now += 10
     made = await create(desk, ops, action)
     word, _, done, items = await ops.take(made, "first")
@@ -162,10 +164,10 @@ async def test_killed_between_act_and_record_another_goes_on(desk, ops: Operatio
     assert ended.ok + ended.skipped == count
     totals = await desk.inspector.counts()
     expected = {
-        Action.CANCEL: {JobState.CANCELLED: count},
-        Action.REPLAY: {JobState.QUEUED: count},
-        Action.DELETE: {},
-        Action.REPLAY_AS: {JobState.DEAD: count, JobState.QUEUED: count},
+        BulkAction.CANCEL: {JobState.CANCELLED: count},
+        BulkAction.REPLAY: {JobState.QUEUED: count},
+        BulkAction.DELETE: {},
+        BulkAction.REPLAY_AS: {JobState.DEAD: count, JobState.QUEUED: count},
     }[action]
     assert {state: n for state, n in totals.items() if n} == expected
     assert len(ids) == count
@@ -173,7 +175,7 @@ async def test_killed_between_act_and_record_another_goes_on(desk, ops: Operatio
 
 async def test_who_has_lost_the_lease_records_nothing(desk, ops: Operations) -> None:
     await desk.submit(5)
-    made = await create(desk, ops, Action.CANCEL)
+    made = await create(desk, ops, BulkAction.CANCEL)
     _, _, done, items = await ops.take(made, "slow")
     verdicts = await ops.act(made, items)
     desk.clock.now += LEASE_MS + 1
@@ -189,7 +191,7 @@ async def test_who_has_lost_the_lease_records_nothing(desk, ops: Operations) -> 
 
 async def test_a_step_is_recorded_once_though_its_answer_was_lost(desk, ops: Operations) -> None:
     await desk.submit(250)
-    made = await create(desk, ops, Action.CANCEL)
+    made = await create(desk, ops, BulkAction.CANCEL)
     _, _, done, items = await ops.take(made, "me")
     verdicts = await ops.act(made, items)
     await ops.record(made.id, "me", done, verdicts)
@@ -204,7 +206,7 @@ async def test_many_runners_at_once_count_each_job_once(broker: Broker, valkey: 
         await broker.submit(jobs[start : start + 100])
     async with Broker(valkey, namespace=namespace) as another:
         runners = [Operations(broker), Operations(another), Operations(broker), Operations(another)]
-        made = await runners[0].create(Action.CANCEL, await runners[0].snapshot(JobFilter()))
+        made = await runners[0].create(BulkAction.CANCEL, await runners[0].snapshot(JobFilter()))
         await asyncio.gather(*(runner.run(made.id) for runner in runners), *(runner.run_all() for runner in runners))
         assert counts(await runners[1].get(made.id)) == (1_000, 1_000, 0, 0)
     cancelled = [job async for job in _cancellations(broker)]
@@ -224,7 +226,7 @@ async def _cancellations(broker: Broker) -> Any:
 
 async def test_run_all_takes_over_what_somebody_left(desk, ops: Operations) -> None:
     await desk.submit(10)
-    first, second = [await create(desk, ops, Action.CANCEL) for _ in range(2)]
+    first, second = [await create(desk, ops, BulkAction.CANCEL) for _ in range(2)]
     await ops.take(first, "gone")
     await ops.run_all()
     assert [(await ops.get(op.id)).state for op in (first, second)] == ["running", "done"]
@@ -246,7 +248,7 @@ async def test_a_half_made_one_is_never_run_and_expires(desk, ops: Operations, m
 
     monkeypatch.setattr(ops, "_fill", dying)
     with pytest.raises(asyncio.CancelledError):
-        await ops.create(Action.CANCEL, items)
+        await ops.create(BulkAction.CANCEL, items)
     assert await ops.list() == []
     with pytest.raises(NotFound):
         await ops.run(calls[0])
@@ -270,7 +272,7 @@ async def test_making_one_may_be_repeated_and_may_not_be_short(desk, ops: Operat
 
 async def test_stop(desk, ops: Operations) -> None:
     ids = await desk.submit(250)
-    made = await create(desk, ops, Action.CANCEL)
+    made = await create(desk, ops, BulkAction.CANCEL)
     assert await ops.advance(made.id, "me") == 0.0
     _, _, done, items = await ops.take(made, "me")
     verdicts = await ops.act(made, items)
@@ -288,7 +290,7 @@ async def test_stop(desk, ops: Operations) -> None:
 
 async def test_a_canary_goes_first_and_then_waits(desk, ops: Operations) -> None:
     ids = await desk.submit(130)
-    made = await create(desk, ops, Action.CANCEL, canary=5)
+    made = await create(desk, ops, BulkAction.CANCEL, canary=5)
     for _ in range(2):
         waiting = await ops.run(made.id)
         assert (waiting.state, counts(waiting), waiting.ended) == ("canary", (5, 5, 0, 0), False)
@@ -299,7 +301,7 @@ async def test_a_canary_goes_first_and_then_waits(desk, ops: Operations) -> None
 
 async def test_a_canary_can_be_stopped(desk, ops: Operations) -> None:
     await desk.submit(10)
-    made = await create(desk, ops, Action.CANCEL, canary=5)
+    made = await create(desk, ops, BulkAction.CANCEL, canary=5)
     await ops.run(made.id)
     assert (await ops.stop(made.id)).state == "stopped"
     assert counts(await ops.run(made.id)) == (5, 5, 0, 0)
@@ -307,24 +309,24 @@ async def test_a_canary_can_be_stopped(desk, ops: Operations) -> None:
 
 async def test_too_many_failures_stop_it(desk, ops: Operations) -> None:
     ids = [(job_id, 0) for job_id in await desk.submit(250)]
-    made = await ops.create(Action.REPLAY, ids, stop_on_failures=3)
+    made = await ops.create(BulkAction.REPLAY, ids, stop_on_failures=3)
     ended = await ops.run(made.id)
     assert (ended.state, counts(ended)) == ("stopped", (100, 0, 100, 0))
-    made = await ops.create(Action.REPLAY, ids, stop_on_failures=3, canary=3)
+    made = await ops.create(BulkAction.REPLAY, ids, stop_on_failures=3, canary=3)
     ended = await ops.run(made.id)
     assert (ended.state, counts(ended)) == ("stopped", (3, 0, 3, 0))
 
 
 async def test_it_goes_no_faster_than_its_rate(desk, ops: Operations) -> None:
     await desk.submit(100)
-    made = await create(desk, ops, Action.CANCEL, rate_per_s=10)
+    made = await create(desk, ops, BulkAction.CANCEL, rate_per_s=10)
     ended = await ops.run(made.id)
     assert (ended.done, ended.finished_at) == (100, made.started_at + 9_000)
 
 
 async def test_a_rate_holds_for_whoever_runs_it(desk, ops: Operations) -> None:
     await desk.submit(100)
-    made = await create(desk, ops, Action.CANCEL, rate_per_s=10)
+    made = await create(desk, ops, BulkAction.CANCEL, rate_per_s=10)
     assert await ops.advance(made.id, "me") == 0.0
     assert (await ops.get(made.id)).done == 10
     assert await ops.advance(made.id, "me") == 1.0
@@ -337,7 +339,7 @@ async def test_a_rate_holds_for_whoever_runs_it(desk, ops: Operations) -> None:
 
 async def test_a_slow_rate_keeps_its_lease(desk, ops: Operations) -> None:
     await desk.submit(3)
-    made = await create(desk, ops, Action.CANCEL, rate_per_s=0.02)
+    made = await create(desk, ops, BulkAction.CANCEL, rate_per_s=0.02)
     start = desk.clock.now
     await ops.advance(made.id, "me")
     while (pause := await ops.advance(made.id, "me")) is not None:
@@ -349,7 +351,7 @@ async def test_a_slow_rate_keeps_its_lease(desk, ops: Operations) -> None:
 
 async def test_a_clock_that_was_set_back_holds_nothing_up(desk, ops: Operations) -> None:
     await desk.submit(30)
-    made = await create(desk, ops, Action.CANCEL, rate_per_s=10)
+    made = await create(desk, ops, BulkAction.CANCEL, rate_per_s=10)
     await ops.advance(made.id, "gone")
     desk.clock.now -= 3_600_000
     assert counts(await ops.run(made.id)) == (30, 30, 0, 0)
@@ -362,7 +364,7 @@ async def test_they_are_listed_the_newest_first(desk, ops: Operations) -> None:
     await desk.submit(3)
     made = []
     for _ in range(3):
-        made.append((await create(desk, ops, Action.CANCEL)).id)
+        made.append((await create(desk, ops, BulkAction.CANCEL)).id)
         desk.clock.now += 5
     await ops.stop(made[1])
     assert [operation.id for operation in await ops.list()] == made[::-1]
@@ -378,18 +380,18 @@ async def test_only_so_many_are_known(desk, ops: Operations, monkeypatch: pytest
     await desk.submit(1)
     made = []
     for _ in range(3):
-        made.append((await create(desk, ops, Action.CANCEL)).id)
+        made.append((await create(desk, ops, BulkAction.CANCEL)).id)
         desk.clock.now += 5
     with pytest.raises(Conflict):
-        await create(desk, ops, Action.CANCEL)
+        await create(desk, ops, BulkAction.CANCEL)
     await ops.stop(made[1])
-    newest = await create(desk, ops, Action.CANCEL)
+    newest = await create(desk, ops, BulkAction.CANCEL)
     assert [operation.id for operation in await ops.list()] == [newest.id, made[2], made[0]]
 
 
 async def test_every_key_of_one_ends_by_itself(desk, ops: Operations) -> None:
     await desk.submit(3)
-    made = await create(desk, ops, Action.CANCEL)
+    made = await create(desk, ops, BulkAction.CANCEL)
     for key in (f"op:{made.id}", f"op:{made.id}:items"):
         assert 0 < await desk.broker.redis.ttl(desk.key(key)) <= 86_400
     await desk.broker.redis.delete(desk.key(f"op:{made.id}:items"))
@@ -404,8 +406,8 @@ async def test_every_key_of_one_ends_by_itself(desk, ops: Operations) -> None:
         ({"canary": -1}, "/canary"),
         ({"stop_on_failures": -1}, "/stop_on_failures"),
         ({"patch": "{}"}, "/patch"),
-        ({"action": Action.REPLAY_AS, "patch": "[]"}, "/patch"),
-        ({"action": Action.REPLAY_AS, "patch": '{"a":"%s"}' % ("x" * 70_000)}, "/patch"),
+        ({"action": BulkAction.REPLAY_AS, "patch": "[]"}, "/patch"),
+        ({"action": BulkAction.REPLAY_AS, "patch": '{"a":"%s"}' % ("x" * 70_000)}, "/patch"),
         ({"reason": "x" * 501}, "/reason"),
         ({"by": "a\nb"}, "/by"),
         ({"items": [("nonsense", 0)]}, "/ids"),
@@ -414,6 +416,6 @@ async def test_every_key_of_one_ends_by_itself(desk, ops: Operations) -> None:
 )
 async def test_what_is_wrong_is_named(ops: Operations, options: dict[str, Any], pointer: str) -> None:
     with pytest.raises(InvalidJob) as error:
-        await ops.create(**{"action": Action.CANCEL, "items": [], **options})
+        await ops.create(**{"action": BulkAction.CANCEL, "items": [], **options})
     assert [where for where, _ in error.value.errors] == [pointer]
     assert await ops.list() == []

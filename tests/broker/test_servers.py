@@ -13,7 +13,7 @@ from servers import running_server
 
 from boltq import BoltQ, Settings
 from boltq.broker.embedded import server_binary
-from boltq.broker.inspector import Server, inspect_server
+from boltq.broker.inspector import StoreServer, inspect_server
 from boltq.domain.filters import JobFilter
 from boltq.domain.states import JobState
 
@@ -99,12 +99,12 @@ def test_pages_and_counts(world: World) -> None:
 
 def test_bulk_operations_and_the_journal(world: World) -> None:
     from boltq.broker.journal import Journal
-    from boltq.broker.operations import Action, Operations
+    from boltq.broker.operations import BulkAction, Operations
 
     world.submit(*(world.make(0) for _ in range(30)))
     operations, journal = Operations(world.broker), Journal(world.broker)
     items = world.run(operations.snapshot(JobFilter.of(JobState.QUEUED)))
-    made = world.run(operations.create(Action.RUN_NOW, items, canary=3))
+    made = world.run(operations.create(BulkAction.RUN_NOW, items, canary=3))
     assert world.run(operations.run(made.id)).state == "canary"
     world.run(operations.go_on(made.id))
     assert world.run(operations.run(made.id)).failed == 30
@@ -128,7 +128,7 @@ async def test_a_server_that_reads_its_append_only_file_has_one() -> None:
             broker = (await app.line()).broker
             loading = threading.Thread(target=client.execute_command, args=("DEBUG", "LOADAOF"))
             loading.start()
-            found: list[Server] = []
+            found: list[StoreServer] = []
             while loading.is_alive():
                 found.append(await inspect_server(broker))
                 await asyncio.sleep(0.01)

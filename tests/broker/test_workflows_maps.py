@@ -13,7 +13,7 @@ from boltq.broker.broker import Broker, Knobs
 from boltq.broker.call import Call
 from boltq.broker.consistency import audit
 from boltq.broker.search import Search
-from boltq.broker.workflows.rows import WorkflowSummary
+from boltq.broker.workflows.rows import WorkflowLine
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict, NotFound, QueueFull
 from boltq.domain.filters import JobFilter
@@ -392,7 +392,7 @@ class Crowd:
         if self.random.random() < 0.2:
             assert await audit(self.broker, pauses=()) == []
 
-    async def all(self) -> list[WorkflowSummary]:
+    async def all(self) -> list[WorkflowLine]:
         """All workflows that there are."""
         return (await self.workflows.list(limit=1_000)).workflows
 

@@ -6,7 +6,7 @@ import time
 import pytest
 from waiting import eventually
 
-from boltq.broker.operations import Action, Operations
+from boltq.broker.operations import BulkAction, Operations
 from boltq.domain.filters import JobFilter
 from boltq.domain.outcome import Category, Failed, JobError
 
@@ -194,7 +194,7 @@ async def test_one_whose_process_has_died_is_taken_over(http, desk):
     ids = submit(http, "o1", 3)
     operations = Operations(desk)
     items = await operations.snapshot(JobFilter(queues=("o1",)))
-    operation = await operations.create(Action.CANCEL, items, by="somebody else")
+    operation = await operations.create(BulkAction.CANCEL, items, by="somebody else")
     await eventually(lambda: http.get(f"/api/v1/operations/{operation.id}").json()["state"] == "done")
     assert states(http, ids) == {"cancelled"}
 

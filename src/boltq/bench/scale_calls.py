@@ -10,7 +10,7 @@ from boltq.broker.api_keys import ApiKeys
 from boltq.broker.consistency import LONG_PAGE
 from boltq.broker.inspector import Inspector
 from boltq.broker.journal import Journal
-from boltq.broker.operations import Action, Operations
+from boltq.broker.operations import BulkAction, Operations
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import BoltQError
 from boltq.domain.filters import JobFilter
@@ -180,7 +180,7 @@ class Users:
         """A bulk operation."""
         them = Operations(self.meter)
         found = await self.inspector.snapshot(JobFilter.of(JobState.DEAD), 20_000, partial=True)
-        made = await them.create(Action.REPLAY, found, by="bench")
+        made = await them.create(BulkAction.REPLAY, found, by="bench")
         for _ in range(5):
             await them.advance(made.id, "bench")
         await them.get(made.id)

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 from boltq.broker.broker import Broker
 from boltq.broker.consistency import audit
 from boltq.broker.history import WENT_BACK, Alarm
-from boltq.broker.inspector import Inspector, Server, inspect_server
+from boltq.broker.inspector import Inspector, StoreServer, inspect_server
 from boltq.broker.scripts import translate
 from boltq.domain.errors import StoreUnfit
 from boltq.settings import Settings
@@ -64,7 +64,7 @@ async def checks_of(
         yield await audited(broker, tell)
 
 
-def version(server: Server) -> Check:
+def version(server: StoreServer) -> Check:
     """Whether BoltQ works on it."""
     text = f"{server.flavour.capitalize()} {server.version}"
     if server.too_old:
@@ -72,7 +72,7 @@ def version(server: Server) -> Check:
     return Check("server", GOOD, text)
 
 
-def eviction(server: Server) -> Check:
+def eviction(server: StoreServer) -> Check:
     """A server that evicts forgets accepted jobs."""
     policy = str(server.info.get("maxmemory_policy", "noeviction"))
     if policy == "noeviction":
@@ -81,7 +81,7 @@ def eviction(server: Server) -> Check:
     return Check("eviction", BAD, text, "CONFIG SET maxmemory-policy noeviction, and in its configuration file")
 
 
-def persistence(server: Server) -> Check:
+def persistence(server: StoreServer) -> Check:
     """A server without an append-only file loses accepted jobs in a crash."""
     if not server.forgets:
         return Check("persistence", GOOD, "append-only file")
@@ -89,7 +89,7 @@ def persistence(server: Server) -> Check:
     return Check("persistence", BAD, text, "CONFIG SET appendonly yes, and in its configuration file")
 
 
-def writing(server: Server) -> Check:
+def writing(server: StoreServer) -> Check:
     """Whether what was written last has reached the disk."""
     fields = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
     failed = [field for field in fields if server.info.get(field, "ok") != "ok"]
@@ -98,7 +98,7 @@ def writing(server: Server) -> Check:
     return Check("disk writes", GOOD, "the last ones succeeded")
 
 
-def memory(server: Server) -> Check:
+def memory(server: StoreServer) -> Check:
     """How near the server is to refusing new jobs."""
     used, most = int(server.info.get("used_memory", 0)), int(server.info.get("maxmemory", 0))
     text = f"{_size(used)} used of {_size(most) if most else 'no limit'}"

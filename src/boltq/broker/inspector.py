@@ -50,7 +50,7 @@ WorkerState = Literal["up", "draining", "stopping", "stale"]
 """Draining and stopping: it was asked to. Stale: its lease has run out."""
 
 
-class WorkerInfo(msgspec.Struct, kw_only=True):
+class WorkerRecord(msgspec.Struct, kw_only=True):
     """A worker as the store knows it. Times in milliseconds."""
 
     id: str
@@ -89,7 +89,7 @@ class Bucket(msgspec.Struct):
     counts: dict[str, int]
 
 
-class Place(msgspec.Struct, frozen=True):
+class QueuePlace(msgspec.Struct, frozen=True):
     """Where a queued job stands in its queue's line of its partition. Lower classes may get a turn before it, too."""
 
     ahead: int  # jobs that come before it
@@ -141,9 +141,9 @@ class Inspector(Search):
         queues = await self.queues()
         return {state: sum(getattr(stats, state.value) for stats in queues) for state in JobState}
 
-    async def workers(self) -> list[WorkerInfo]:
+    async def workers(self) -> list[WorkerRecord]:
         """Every worker that is registered; one that serves several partitions is listed once."""
-        found: dict[str, WorkerInfo] = {}
+        found: dict[str, WorkerRecord] = {}
         for partition in range(self._broker.layout.partitions):
             async for portion in self._broker.walk(partial(calls.workers.workers, partition)):
                 found |= {row[0]: _worker(row) for row in portion.found}
@@ -205,10 +205,10 @@ class Inspector(Search):
                         counts[field] = counts.get(field, 0) + number
         return [Bucket(at, counts) for at, counts in sorted(found.items())]
 
-    async def place(self, job: JobRecord) -> Place | None:
+    async def place(self, job: JobRecord) -> QueuePlace | None:
         """How many jobs stand ahead of a queued one; None when it is not queued (any more). Raises NotFound."""
         row = await self._broker.send(calls.jobs.place(self._broker.layout.of_id(job.id), job.id))
-        return Place(row[0], bool(row[1]), bool(row[2])) if row else None
+        return QueuePlace(row[0], bool(row[1]), bool(row[2])) if row else None
 
     async def recent_rate(self, queue: str, partition: int | None = None) -> float:
         """Runs a second that ended lately in a queue (or in one partition of it, which is what a place counts in).
@@ -246,9 +246,9 @@ def _add(stats: QueueStats, row: QueueRow) -> None:
         stats.oldest_queued_at = min(stats.oldest_queued_at or row.oldest_queued_at, row.oldest_queued_at)
 
 
-def _worker(row: Sequence[Any]) -> WorkerInfo:
+def _worker(row: Sequence[Any]) -> WorkerRecord:
     worker, ends, info, queues, types, vitals, since, state, holds = row
-    return WorkerInfo(
+    return WorkerRecord(
         id=worker,
         lease_ends_at=ends,
         since=since,
@@ -261,7 +261,7 @@ def _worker(row: Sequence[Any]) -> WorkerInfo:
     )
 
 
-class Server(msgspec.Struct):
+class StoreServer(msgspec.Struct):
     """The server behind the store, and what is wrong with it."""
 
     flavour: str  # "valkey" or "redis"
@@ -280,7 +280,7 @@ class Server(msgspec.Struct):
         return not int(self.info.get("aof_enabled", 0)) and not int(self.info.get("loading", 0))
 
 
-async def inspect_server(broker: Broker) -> Server:
+async def inspect_server(broker: Broker) -> StoreServer:
     """Version, eviction policy and persistence of the server. Raises StoreUnavailable when it does not answer."""
     from redis import exceptions  # noqa: PLC0415 - the only other place that needs it
 
@@ -290,7 +290,7 @@ async def inspect_server(broker: Broker) -> Server:
         raise StoreUnavailable(f"the store at {without_secret(broker.address)} does not answer: {error}") from error
     flavour = "valkey" if "valkey_version" in info else "redis"
     version = str(info.get("valkey_version") or info.get("redis_version") or "0")
-    server = Server(flavour, version, info, [])
+    server = StoreServer(flavour, version, info, [])
     if server.too_old:
         server.problems.append((f"Redis {version} is too old", "use Valkey, or Redis 7 or later"))
     policy = str(info.get("maxmemory_policy", "noeviction"))

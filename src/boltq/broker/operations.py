@@ -42,7 +42,7 @@ Sleep = Callable[[float], Awaitable[None]]
 Items = Sequence[tuple[str, int]]  # id, and JobRecord.since as it was when somebody chose it; 0: never mind
 
 
-class Action(StrEnum):
+class BulkAction(StrEnum):
     """What can be done to many jobs."""
 
     CANCEL = "cancel"
@@ -62,7 +62,7 @@ class OperationState(StrEnum):
     FAILED = "failed"  # it cannot go on: its list of jobs is gone
 
 
-class ItemError(msgspec.Struct, frozen=True, array_like=True):
+class BulkItemError(msgspec.Struct, frozen=True, array_like=True):
     """A job on which the action failed; `code` is a verdict's word, or INVALID."""
 
     id: str
@@ -70,18 +70,18 @@ class ItemError(msgspec.Struct, frozen=True, array_like=True):
     message: str
 
 
-class Operation(msgspec.Struct, kw_only=True):
+class BulkOperation(msgspec.Struct, kw_only=True):
     """An operation as it stands. `done` is `ok`, `failed` and `skipped` together. Times in milliseconds."""
 
     id: str
-    action: Action
+    action: BulkAction
     state: OperationState
     total: int
     done: int = 0
     ok: int = 0
     failed: int = 0
     skipped: int = 0  # they had moved since they were chosen
-    errors: list[ItemError] = []
+    errors: list[BulkItemError] = []
     rate_per_s: float = msgspec.field(name="rate", default=0.0)  # 0: as fast as it goes
     canary: int = 0  # how many are done before it asks
     stop_on_failures: int = msgspec.field(name="stop_after", default=0)  # 0: never
@@ -108,7 +108,7 @@ class Operations:
 
     async def create(  # noqa: PLR0913 - what a bulk operation can be asked for
         self,
-        action: Action,
+        action: BulkAction,
         items: Items,
         *,
         by: str = "",
@@ -119,7 +119,7 @@ class Operations:
         chosen_by: JobFilter | None = None,
         partial: bool = False,
         patch: str = "",
-    ) -> Operation:
+    ) -> BulkOperation:
         """Store an operation on these jobs; nothing is done yet, see `run`. Raises InvalidJob, and Conflict.
 
         One that is only half stored when its maker dies is never run, and is forgotten.
@@ -155,28 +155,28 @@ class Operations:
         """All jobs that fit now, as items. Raises InvalidJob when they are more than MAX_ITEMS."""
         return await self._inspector.snapshot(what, MAX_ITEMS)
 
-    async def get(self, op_id: str) -> Operation:
+    async def get(self, op_id: str) -> BulkOperation:
         """One operation. Raises NotFound."""
         found = await self._read([op_id])
         if not found:
             raise NotFound(f"no operation {op_id:.60}: the id is wrong, or it is older than a day")
         return found[0]
 
-    async def list(self, state: OperationState | None = None) -> Sequence[Operation]:
+    async def list(self, state: OperationState | None = None) -> Sequence[BulkOperation]:
         """The operations that are known, the newest first, without their patches."""
         return [operation for operation in await self._read([]) if state in {None, operation.state}]
 
-    async def stop(self, op_id: str) -> Operation:
+    async def stop(self, op_id: str) -> BulkOperation:
         """Do no more of it; the few jobs of the step that is on its way may still follow. Raises NotFound, Conflict."""
         await self._broker.send(calls.steer(op_id, "stop"))
         return await self.get(op_id)
 
-    async def go_on(self, op_id: str) -> Operation:
+    async def go_on(self, op_id: str) -> BulkOperation:
         """The canary was fine: do the rest. Somebody has to run it again. Raises NotFound, Conflict."""
         await self._broker.send(calls.steer(op_id, "go_on"))
         return await self.get(op_id)
 
-    async def run(self, op_id: str) -> Operation:
+    async def run(self, op_id: str) -> BulkOperation:
         """Carry it out until it ends, waits for somebody, or another runs it. Raises NotFound, StoreError.
 
         Any number of processes may call it at once; after an error, call it again.
@@ -206,25 +206,25 @@ class Operations:
             return None
         return 0.0 if state is OperationState.RUNNING else None
 
-    async def take(self, operation: Operation, owner: str) -> tuple[str, int, int, Items]:
+    async def take(self, operation: BulkOperation, owner: str) -> tuple[str, int, int, Items]:
         """The first part of a step: what to do (see op_take.lua), ms to wait, how many are done, the next jobs."""
-        most = EDITED_CHUNK if operation.action is Action.REPLAY_AS else CHUNK
+        most = EDITED_CHUNK if operation.action is BulkAction.REPLAY_AS else CHUNK
         taken = await self._broker.send(calls.take(operation.id, owner, LEASE_MS, most, KEEP_SECONDS))
         items = [(job_id, int(since)) for job_id, since in (row.split(" ") for row in taken.rows)]
         return taken.word, taken.wait, taken.done, items
 
-    async def act(self, operation: Operation, items: Items) -> Sequence["ItemVerdict"]:
+    async def act(self, operation: BulkOperation, items: Items) -> Sequence["ItemVerdict"]:
         """The second part: the action itself, on a few jobs."""
         match operation.action:
-            case Action.CANCEL:
+            case BulkAction.CANCEL:
                 verdicts = await self._broker.cancel(items, operation.reason or "cancelled")
-            case Action.REPLAY:
+            case BulkAction.REPLAY:
                 verdicts = await self._broker.replay(items)
-            case Action.RUN_NOW:
+            case BulkAction.RUN_NOW:
                 verdicts = await self._broker.run_now(items)
-            case Action.DELETE:
+            case BulkAction.DELETE:
                 verdicts = await self._broker.delete(items)
-            case Action.REPLAY_AS:
+            case BulkAction.REPLAY_AS:
                 return await self._replay_edited(operation, items)
         return [_judged(item, verdict) for item, verdict in zip(items, verdicts, strict=True)]
 
@@ -235,11 +235,13 @@ class Operations:
         call = calls.record(op_id, owner, done, counts, errors[:MAX_ERRORS], MAX_ERRORS)
         return OperationState(await self._broker.send(call))
 
-    async def _replay_edited(self, operation: Operation, items: Items) -> Sequence["ItemVerdict"]:
+    async def _replay_edited(self, operation: BulkOperation, items: Items) -> Sequence["ItemVerdict"]:
         records = await self._inspector.jobs([job_id for job_id, _ in items])
         return [await self._replay_one(operation, item, record) for item, record in zip(items, records, strict=True)]
 
-    async def _replay_one(self, operation: Operation, item: tuple[str, int], job: JobRecord | None) -> "ItemVerdict":
+    async def _replay_one(
+        self, operation: BulkOperation, item: tuple[str, int], job: JobRecord | None
+    ) -> "ItemVerdict":
         job_id, since = item
         if job is None:
             return _judged(item, JobVerdict(job_id, "NOT_FOUND"))
@@ -247,19 +249,19 @@ class Operations:
             new = _edited(operation, job)
             new.check()
         except ValueError as error:  # InvalidJob is one
-            return "failed", ItemError(job_id, "INVALID", f"{error}"[: limits.MAX_MESSAGE_CHARS])
+            return "failed", BulkItemError(job_id, "INVALID", f"{error}"[: limits.MAX_MESSAGE_CHARS])
         return _judged(item, await self._broker.replay_as(job_id, new, since))
 
-    async def _read(self, ids: Sequence[str]) -> Sequence[Operation]:
+    async def _read(self, ids: Sequence[str]) -> Sequence[BulkOperation]:
         return [_operation(*row) for row in await self._broker.send(calls.read(ids))]
 
 
-ItemVerdict = tuple[str, ItemError | None]  # ok, failed or skipped; and of the failed, why
+ItemVerdict = tuple[str, BulkItemError | None]  # ok, failed or skipped; and of the failed, why
 
 
-def _operation(flat: Sequence[str], errors: list[Any]) -> Operation:
+def _operation(flat: Sequence[str], errors: list[Any]) -> BulkOperation:
     fields = dict(zip(flat[1::2], flat[2::2], strict=True))
-    return msgspec.convert({"id": flat[0], **fields, "errors": errors}, Operation, strict=False)
+    return msgspec.convert({"id": flat[0], **fields, "errors": errors}, BulkOperation, strict=False)
 
 
 def _judged(item: tuple[str, int], verdict: JobVerdict) -> ItemVerdict:
@@ -269,7 +271,7 @@ def _judged(item: tuple[str, int], verdict: JobVerdict) -> ItemVerdict:
     if verdict.word == "CHANGED" or (verdict.word == "NOT_FOUND" and since):
         return "skipped", None  # somebody else was there first, or we, before a crash
     reason = verdict.advice or _WHY[verdict.word].format(state=verdict.state)
-    return "failed", ItemError(job_id, verdict.word, reason)
+    return "failed", BulkItemError(job_id, verdict.word, reason)
 
 
 _WHY: Final = {
@@ -280,7 +282,7 @@ _WHY: Final = {
 }
 
 
-def _edited(operation: Operation, job: JobRecord) -> NewJob:
+def _edited(operation: BulkOperation, job: JobRecord) -> NewJob:
     """The new job for an old one: always the same one, so that a repeated step finds it there."""
     return NewJob(
         id=_id_for(operation.id, job.id),
@@ -315,7 +317,7 @@ def _check(items: Items, rate_per_s: float, canary: int, stop_on_failures: int) 
     )
 
 
-def _check_texts(action: Action, by: str, reason: str, patch: str) -> None:
+def _check_texts(action: BulkAction, by: str, reason: str, patch: str) -> None:
     _raise_wrong(
         {
             "/by": limits.bad_text(by, limits.MAX_NAME_CHARS),
@@ -330,11 +332,11 @@ def _raise_wrong(reasons: dict[str, str | None]) -> None:
         raise InvalidJob(errors)
 
 
-def _bad_patch(action: Action, patch: str) -> str | None:
+def _bad_patch(action: BulkAction, patch: str) -> str | None:
     if not patch:
         return None
-    if action is not Action.REPLAY_AS:
-        return f"{action} takes none; use {Action.REPLAY_AS}"
+    if action is not BulkAction.REPLAY_AS:
+        return f"{action} takes none; use {BulkAction.REPLAY_AS}"
     if len(patch.encode()) > MAX_PATCH_BYTES:
         return f"larger than {MAX_PATCH_BYTES} bytes"
     try:

@@ -38,7 +38,7 @@ MAX_GROUPED: Final = 20_000  # dead jobs of one portion
 RECENT_MS: Final = 3_600_000
 
 
-class Page(msgspec.Struct):
+class JobPage(msgspec.Struct):
     """One page of jobs (without payloads); `cursor` None at the end. It may be empty and not the end."""
 
     jobs: list[JobRecord]
@@ -51,7 +51,7 @@ class Page(msgspec.Struct):
         return self.cursor is None
 
 
-class FailureGroup(msgspec.Struct, kw_only=True):
+class DeadJobGroup(msgspec.Struct, kw_only=True):
     """Dead jobs with something in common; what is said of the error is the newest one's. Times in milliseconds."""
 
     key: str  # the fingerprint, type or queue that they share; "other" for those beyond MAX_GROUPS
@@ -71,7 +71,7 @@ class FailureGroup(msgspec.Struct, kw_only=True):
 class FailurePortion(msgspec.Struct):
     """Groups of some dead jobs; `cursor` None at the end."""
 
-    groups: list[FailureGroup]
+    groups: list[DeadJobGroup]
     cursor: str | None
     examined: int
 
@@ -89,7 +89,7 @@ class Search:
         *,
         cursor: str | None = None,
         limit: int = 50,
-    ) -> Page:
+    ) -> JobPage:
         """A page of jobs: those that fit a filter, or those of a state and a queue. Live states come first.
 
         Queued jobs come in the order in which they will run, scheduled and retrying ones the soonest first, all
@@ -98,7 +98,7 @@ class Search:
         """
         chosen = what if isinstance(what, JobFilter) else JobFilter.of(what, queue)
         limit = min(limit, limits.MAX_PAGE)
-        page = Page([], None)
+        page = JobPage([], None)
         start, inner = _read_cursor(cursor) if cursor else ((0, "", 0), "")
         async for stop in self._stops(chosen, start):
             at = inner if stop[:3] == start else ""
@@ -168,9 +168,9 @@ class Search:
                     raise InvalidJob([("", f"more than {most} jobs: narrow the filter")])
         return list(found.items())
 
-    async def failure_groups(self, what: JobFilter, by: GroupBy = "fingerprint") -> list[FailureGroup]:
+    async def failure_groups(self, what: JobFilter, by: GroupBy = "fingerprint") -> list[DeadJobGroup]:
         """All dead jobs that fit, by what they share, most first; beyond MAX_GROUPS the rest is one group "other"."""
-        found, cursor = list[FailureGroup](), None
+        found, cursor = list[DeadJobGroup](), None
         while True:
             portion = await self.failure_portion(what, by, cursor=cursor)
             found, cursor = merged_groups([*found, *portion.groups]), portion.cursor
@@ -183,7 +183,7 @@ class Search:
         """The same of so many dead jobs, from a cursor on: queue after queue, the newest first."""
         recent = await self.now_ms() - RECENT_MS
         start, inner = _read_cursor(cursor) if cursor else ((0, "", 0), "")
-        found, examined = list[FailureGroup](), 0
+        found, examined = list[DeadJobGroup](), 0
         async for stop in self._stops(msgspec.structs.replace(what, states=(JobState.DEAD,)), start):
             at, begun = inner if stop[:3] == start else "", False
             while at or not begun:
@@ -327,10 +327,10 @@ def _read_cursor(cursor: str) -> tuple[tuple[int, str, int], str]:
 # Groups
 
 
-def _group(queue: str, row: Sequence[Any]) -> FailureGroup:
+def _group(queue: str, row: Sequence[Any]) -> DeadJobGroup:
     key, sample, stored, count, recent, first, last, types = row
     error = msgspec.json.decode(stored)
-    return FailureGroup(
+    return DeadJobGroup(
         key=key,
         fingerprint=error.get("fingerprint", ""),
         class_name=error.get("class", ""),
@@ -346,14 +346,14 @@ def _group(queue: str, row: Sequence[Any]) -> FailureGroup:
     )
 
 
-def merged_groups(groups: Iterable[FailureGroup]) -> list[FailureGroup]:
+def merged_groups(groups: Iterable[DeadJobGroup]) -> list[DeadJobGroup]:
     """Groups with one key as one, most first; beyond MAX_GROUPS the rest is one group "other"."""
     ordered = failure_groups.merged(groups)
     told = [group for group in ordered if group.key != OTHER][:MAX_GROUPS]
     return told + _rest(ordered[len(told) :])
 
 
-def _rest(groups: Sequence[FailureGroup]) -> list[FailureGroup]:
+def _rest(groups: Sequence[DeadJobGroup]) -> list[DeadJobGroup]:
     """Those beyond the bound, as one."""
     if not groups:
         return []

@@ -7,7 +7,7 @@ from typing import Self
 from boltq.broker.broker import Broker, Knobs
 from boltq.broker.connect import without_secret
 from boltq.broker.embedded import EmbeddedStore, Fsync
-from boltq.broker.inspector import Server, inspect_server
+from boltq.broker.inspector import StoreServer, inspect_server
 from boltq.domain.errors import StoreUnfit
 from boltq.settings import Settings, runtime_dir
 
@@ -91,7 +91,7 @@ def knobs_of(settings: Settings) -> Knobs:
     )
 
 
-async def check_server(broker: Broker) -> Server:
+async def check_server(broker: Broker) -> StoreServer:
     """The server, with its problems named in the log. Raises StoreUnfit when it is too old, StoreError."""
     server = await inspect_server(broker)
     if server.too_old:

@@ -5,7 +5,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.operations import Action, Items
+from boltq.broker.operations import BulkAction, Items
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.caller import caller_of
@@ -13,7 +13,9 @@ from boltq.server.journal import note
 from boltq.server.views.operations import operation_view
 
 
-async def begin(backend: Backend, request: Request, action: Action, items: Items, reason: str, **how: Any) -> Response:
+async def begin(
+    backend: Backend, request: Request, action: BulkAction, items: Items, reason: str, **how: Any
+) -> Response:
     """Store a bulk operation, and carry it out in the background; `how`: see Operations.create. Raises InvalidJob."""
     _ = backend.broker  # raises while it is not open
     caller = caller_of(request).name

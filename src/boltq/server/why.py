@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from boltq.broker.inspector import Inspector, Place, QueueStats, WorkerInfo
+from boltq.broker.inspector import Inspector, QueuePlace, QueueStats, WorkerRecord
 from boltq.domain.job import JobRecord
 from boltq.domain.outcome import Category, error_of
 from boltq.domain.states import JobState
@@ -18,8 +18,8 @@ class Surroundings(msgspec.Struct):
     """What a job finds in its queue."""
 
     queue: QueueStats
-    workers: Sequence[WorkerInfo]
-    place: Place | None = None
+    workers: Sequence[WorkerRecord]
+    place: QueuePlace | None = None
 
     def obstacles(self, job_type: str) -> list[WhyView]:
         """What keeps jobs of a type from being started, the nearest reason first."""
@@ -35,11 +35,11 @@ class Surroundings(msgspec.Struct):
             found.append(WhyView(code="type_without_worker", text=text))
         return found
 
-    def serving(self) -> list[WorkerInfo]:
+    def serving(self) -> list[WorkerRecord]:
         """The workers that take jobs of this queue now."""
         return [worker for worker in self.workers if worker.state == "up" and self.queue.name in worker.queues]
 
-    def knowing(self, job_type: str) -> list[WorkerInfo]:
+    def knowing(self, job_type: str) -> list[WorkerRecord]:
         """The workers that know a job type."""
         return [worker for worker in self.serving() if worker.takes(job_type)]
 

@@ -82,7 +82,7 @@ class WorkflowRecord(msgspec.Struct, kw_only=True):
         return next(step for step in self.steps if step.id == step_id)
 
 
-class WorkflowSummary(msgspec.Struct, kw_only=True):
+class WorkflowLine(msgspec.Struct, kw_only=True):
     """A line of a list of workflows."""
 
     id: str
@@ -369,10 +369,10 @@ def workflow_record(workflow_id: str, head: Sequence[Any], rows: Sequence[Any], 
     return record
 
 
-def summary(row: Sequence[Any]) -> WorkflowSummary:
+def summary(row: Sequence[Any]) -> WorkflowLine:
     """A row of lua/lib/reading.lua."""
     workflow_id, name, state, created, since, ending, paused, parent, generation, steps, ended, failed, within = row
-    return WorkflowSummary(
+    return WorkflowLine(
         id=workflow_id,
         name=name,
         state=WorkflowState(state),

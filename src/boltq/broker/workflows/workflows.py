@@ -14,14 +14,14 @@ from boltq.broker.calls import workflows as calls
 from boltq.broker.cursors import unwrapped, wrapped
 from boltq.broker.inspector import Inspector
 from boltq.broker.rows import record as record_of
-from boltq.broker.search import MAX_EXAMINED, Page
+from boltq.broker.search import MAX_EXAMINED, JobPage
 from boltq.broker.workflows.rows import (
     ApprovalPage,
     ItemPage,
     Look,
     StepData,
+    WorkflowLine,
     WorkflowRecord,
-    WorkflowSummary,
     approval_record,
     item_record,
     step_data,
@@ -72,7 +72,7 @@ async def aside(size: int, compiles: Callable[[], T]) -> T:
 class WorkflowPage(msgspec.Struct, frozen=True):
     """One page of workflows; `cursor` None at the end. It may be empty and not the end."""
 
-    workflows: list[WorkflowSummary]
+    workflows: list[WorkflowLine]
     cursor: str | None
 
 
@@ -167,7 +167,7 @@ class Workflows:
         found: str = await self._aside(len(plan.output) + scope.size, lambda: output_of(plan, scope))
         return found
 
-    async def summary(self, workflow_id: str) -> WorkflowSummary:
+    async def summary(self, workflow_id: str) -> WorkflowLine:
         """A workflow as it stands, without its steps. Raises NotFound."""
         return summary(await self._send(calls.head(self._home(workflow_id), workflow_id)))
 
@@ -268,14 +268,14 @@ class Workflows:
                 return found, _write_cursor(partition, "")
         return found, None
 
-    async def jobs(self, workflow_id: str, wanted: JobFilter, *, limit: int = 50, cursor: str | None = None) -> Page:
+    async def jobs(self, workflow_id: str, wanted: JobFilter, *, limit: int = 50, cursor: str | None = None) -> JobPage:
         """A page of a workflow's jobs that fit, step after step, a map's items behind it; not those of sub-workflows.
 
         At most 1,000 records are looked at: an empty page with a cursor says that nothing was found so far. Raises
         NotFound, InvalidJob.
         """
         step, item = _read_job_cursor(cursor)
-        page, most = Page([], None), max(1, min(limit, MAX_PAGE))
+        page, most = JobPage([], None), max(1, min(limit, MAX_PAGE))
         while step and len(page.jobs) < most and page.examined < MAX_EXAMINED:
             look_at = most - len(page.jobs)
             call = calls.jobs(self._home(workflow_id), workflow_id, step, item, look_at)

@@ -21,7 +21,7 @@ from boltq.bench.scale import GOAL_MS, ScaleRow, measure
 from boltq.bench.scale_fill import StoreSize
 from boltq.bench.store import clear
 from boltq.broker.embedded import EmbeddedStore
-from boltq.broker.inspector import Server, inspect_server
+from boltq.broker.inspector import StoreServer, inspect_server
 from boltq.broker.store import broker_at, knobs_of
 from boltq.settings import Settings
 
@@ -74,7 +74,7 @@ def _scale(settings: Settings, args: argparse.Namespace) -> int:
     return 0
 
 
-async def _scaled(address: str, settings: Settings, size: StoreSize) -> tuple[Server, list[ScaleRow]]:
+async def _scaled(address: str, settings: Settings, size: StoreSize) -> tuple[StoreServer, list[ScaleRow]]:
     knobs = msgspec.structs.replace(knobs_of(settings), keep_dead=10 * size.dead, max_queues=0)
     meter = Meter(address, namespace=settings.namespace, knobs=knobs)
     try:
@@ -86,7 +86,7 @@ async def _scaled(address: str, settings: Settings, size: StoreSize) -> tuple[Se
         await meter.close()
 
 
-def _scale_document(server: Server, size: StoreSize, rows: Sequence[ScaleRow]) -> str:
+def _scale_document(server: StoreServer, size: StoreSize, rows: Sequence[ScaleRow]) -> str:
     where = {"server": {"flavour": server.flavour, "version": server.version}, "cores": os.cpu_count()}
     calls = [
         {k: round(v, 3) if isinstance(v, float) else v for k, v in msgspec.structs.asdict(r).items()} for r in rows
@@ -97,7 +97,7 @@ def _scale_document(server: Server, size: StoreSize, rows: Sequence[ScaleRow]) -
     )
 
 
-def _scale_table(server: Server, size: StoreSize, rows: Sequence[ScaleRow]) -> str:
+def _scale_table(server: StoreServer, size: StoreSize, rows: Sequence[ScaleRow]) -> str:
     full = ", ".join(f"{number:,} {name}" for name, number in msgspec.structs.asdict(size).items())
     head = f"{server.flavour} {server.version}, {os.cpu_count()} cores: {full}"
     title = (
@@ -127,7 +127,7 @@ def _store(settings: Settings) -> Iterator[str]:
         yield store.start()
 
 
-async def _measured(address: str, settings: Settings, args: argparse.Namespace) -> tuple[Server, list[Figure]]:
+async def _measured(address: str, settings: Settings, args: argparse.Namespace) -> tuple[StoreServer, list[Figure]]:
     broker = broker_at(address, settings)
     bench = Bench(broker, settings, args.jobs, args.slots)
     try:
@@ -159,14 +159,14 @@ def _say(text: str) -> None:
         print(text, file=sys.stderr)
 
 
-def _document(server: Server, figures: Sequence[Figure], args: argparse.Namespace) -> str:
+def _document(server: StoreServer, figures: Sequence[Figure], args: argparse.Namespace) -> str:
     """Each figure under its key, and where it was measured."""
     values: dict[str, Any] = {figure.key: round(figure.value, 3) for figure in figures}
     where = {"server": {"flavour": server.flavour, "version": server.version}, "cores": os.cpu_count()}
     return json.dumps(values | where | {"jobs": args.jobs, "rounds": args.rounds}, indent=2)
 
 
-def _table(server: Server, figures: Sequence[Figure], args: argparse.Namespace) -> str:
+def _table(server: StoreServer, figures: Sequence[Figure], args: argparse.Namespace) -> str:
     head = f"{server.flavour} {server.version}, {os.cpu_count()} cores, {args.jobs:,} jobs a figure"
     return "\n".join([f"{head}, rounds: {args.rounds}", "", *map(_line, figures)])
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from boltq.broker.inspector import Inspector
-from boltq.broker.operations import MAX_ITEMS, Action
+from boltq.broker.operations import MAX_ITEMS, BulkAction
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
 from boltq.domain.filters import JobFilter
@@ -84,9 +84,13 @@ class BulkForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ) = None
 
     @property
-    def verb(self) -> Action:
+    def verb(self) -> BulkAction:
         """The action, as an operation knows it: a replay with a patch makes new jobs."""
-        return Action.REPLAY_AS if self.action == "replay" and self.options.patch is not UNSET else Action(self.action)
+        return (
+            BulkAction.REPLAY_AS
+            if self.action == "replay" and self.options.patch is not UNSET
+            else BulkAction(self.action)
+        )
 
 
 class SampleView(msgspec.Struct, kw_only=True):
@@ -156,7 +160,7 @@ class BulkCalls:
             return json_response(await self._preview(request, form, chosen))
         if form.expect_count not in {None, len(chosen.items)}:
             raise _changed(len(chosen.items), form.expect_count)
-        if form.verb is Action.REPLAY_AS:
+        if form.verb is BulkAction.REPLAY_AS:
             await self._check_making(request, chosen)
         options = form.options
         return await begin(

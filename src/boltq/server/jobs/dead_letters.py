@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from boltq.broker.calls.search import GroupBy
-from boltq.broker.search import MAX_GROUPED, MAX_GROUPS, FailureGroup
+from boltq.broker.search import MAX_GROUPED, MAX_GROUPS, DeadJobGroup
 from boltq.domain.errors import InvalidJob
 from boltq.domain.scopes import Scope
 from boltq.domain.states import JobState
@@ -122,7 +122,7 @@ class DeadLetterCalls:
         return json_response(view)
 
 
-def _view(group: FailureGroup, *, payload: bool) -> GroupView:
+def _view(group: DeadJobGroup, *, payload: bool) -> GroupView:
     fields = msgspec.structs.asdict(group)
     times = {name: rfc3339(fields[name]) for name in ("first_at", "last_at")}
     return GroupView(**fields | times | {"message": group.message if payload else None})

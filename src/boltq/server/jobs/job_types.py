@@ -6,7 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.inspector import Inspector, TaskInfo, WorkerInfo
+from boltq.broker.inspector import Inspector, TaskInfo, WorkerRecord
 from boltq.domain.errors import NotFound
 from boltq.domain.scopes import Scope
 from boltq.server.backend import Backend
@@ -82,7 +82,7 @@ class JobTypeCalls:
         return [_view(task, workers) for task in await self._backend.read(Inspector.tasks)]
 
 
-def _view(task: TaskInfo, workers: list[WorkerInfo]) -> JobTypeView:
+def _view(task: TaskInfo, workers: list[WorkerRecord]) -> JobTypeView:
     about = task.about
     defaults = DefaultsView(
         queue=about.get("queue", "default"),

@@ -6,7 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.search import Page
+from boltq.broker.search import JobPage
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob, NotFound
 from boltq.domain.filters import MAX_CHOICES, JobFilter
@@ -119,7 +119,7 @@ class JobCalls:
         items = [views.summary(job, rights) for job in page.jobs]
         return json_response(views.PageView(items, page.cursor, views.ScanView(page.examined, page.complete)))
 
-    async def _of_workflow(self, workflow_id: str, wanted: JobFilter, query: JobsQuery) -> Page:
+    async def _of_workflow(self, workflow_id: str, wanted: JobFilter, query: JobsQuery) -> JobPage:
         if not limits.ID.fullmatch(workflow_id):
             raise InvalidJob([("/workflow", "not the id of a workflow")])
         return await self._backend.ask(

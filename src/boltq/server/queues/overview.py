@@ -10,7 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.inspector import Bucket, Inspector, QueueStats, WorkerInfo
+from boltq.broker.inspector import Bucket, Inspector, QueueStats, WorkerRecord
 from boltq.domain.scopes import Scope
 from boltq.domain.states import JobState
 from boltq.server.backend import Backend
@@ -124,7 +124,7 @@ class OverviewCalls:
         return json_response(_overview(stats, snapshot, buckets, step, number))
 
 
-def _worst(queues: Sequence[QueueStats], workers: Sequence[WorkerInfo]) -> list[QueueStats]:
+def _worst(queues: Sequence[QueueStats], workers: Sequence[WorkerRecord]) -> list[QueueStats]:
     """The worst queues: first those whose jobs wait for a worker that is not there, then those that wait longest."""
     serving = serving_by_queue(workers)
 
@@ -202,7 +202,7 @@ def _percentile(counts: Counter[int], share: float) -> float | None:
     return None
 
 
-def _workers(workers: Sequence[WorkerInfo]) -> WorkersCount:
+def _workers(workers: Sequence[WorkerRecord]) -> WorkersCount:
     states = Counter(worker.state for worker in workers)
     up = [worker for worker in workers if worker.state == "up"]
     return WorkersCount(

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from boltq.broker.inspector import Inspector, QueueStats
-from boltq.broker.operations import MAX_ITEMS, Action
+from boltq.broker.operations import MAX_ITEMS, BulkAction
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob, NotFound
 from boltq.domain.filters import JobFilter
@@ -240,7 +240,7 @@ class QueueCalls:
         what = JobFilter(states=tuple(form.states), queues=(queue,))
         items = await self._backend.read(lambda inspector: inspector.snapshot(what, MAX_PURGED + 1, partial=True))
         how: dict[str, Any] = {"chosen_by": what, "partial": len(items) > MAX_PURGED}
-        return await begin(self._backend, request, Action.DELETE, items[:MAX_PURGED], reason, **how)
+        return await begin(self._backend, request, BulkAction.DELETE, items[:MAX_PURGED], reason, **how)
 
     async def _sample(self, queue: str) -> tuple[list[JobRecord], bool]:
         """The queued jobs that come next, and whether these are all."""

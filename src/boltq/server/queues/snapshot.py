@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
-from boltq.broker.inspector import Bucket, Inspector, QueueStats, WorkerInfo
+from boltq.broker.inspector import Bucket, Inspector, QueueStats, WorkerRecord
 from boltq.domain.states import JobState
 from boltq.server.backend import Backend
 from boltq.server.http.moments import rfc3339
@@ -82,8 +82,8 @@ class QueuesSnapshot(NamedTuple):
     """All that is known of some queues at one moment."""
 
     stats: dict[str, QueueStats]  # by name, in order
-    workers: Sequence[WorkerInfo]
-    serving: dict[str, list[WorkerInfo]]
+    workers: Sequence[WorkerRecord]
+    serving: dict[str, list[WorkerRecord]]
     buckets: dict[str, list[Bucket]]
     now: int  # ms
 
@@ -120,7 +120,7 @@ class QueuesSnapshot(NamedTuple):
 
 
 async def read_snapshot(
-    backend: Backend, queues: Sequence[QueueStats], workers: Sequence[WorkerInfo] | None = None
+    backend: Backend, queues: Sequence[QueueStats], workers: Sequence[WorkerRecord] | None = None
 ) -> QueuesSnapshot:
     """Read the rates of queues, and the workers unless they are given. Raises StoreUnavailable."""
     if workers is None:
@@ -136,9 +136,9 @@ async def read_snapshot_of(backend: Backend, queue: str) -> QueuesSnapshot:
     return await read_snapshot(backend, await backend.read(lambda inspector: inspector.queues([queue])))
 
 
-def serving_by_queue(workers: Sequence[WorkerInfo]) -> dict[str, list[WorkerInfo]]:
+def serving_by_queue(workers: Sequence[WorkerRecord]) -> dict[str, list[WorkerRecord]]:
     """The workers that are up, by the queues that they serve."""
-    found: dict[str, list[WorkerInfo]] = {}
+    found: dict[str, list[WorkerRecord]] = {}
     for worker in workers:
         for queue in worker.queues if worker.state == "up" else ():
             found.setdefault(queue, []).append(worker)

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.inspector import Server, inspect_server
+from boltq.broker.inspector import StoreServer, inspect_server
 from boltq.domain.errors import StoreError
 from boltq.domain.scopes import Scope
 from boltq.server.backend import Backend
@@ -84,7 +84,7 @@ class HealthCalls:
             return json_response(ReadyView(status="ready"))
         return json_response(ReadyView(status="ready", store=_store(server), warnings=_warnings(server)))
 
-    async def _inspect(self) -> Server:
+    async def _inspect(self) -> StoreServer:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await inspect_server(self._backend.server)
@@ -92,9 +92,9 @@ class HealthCalls:
             raise Problem("store-unavailable", "the store does not answer") from None
 
 
-def _store(server: Server) -> ServerView:
+def _store(server: StoreServer) -> ServerView:
     return ServerView(server.flavour, server.version)
 
 
-def _warnings(server: Server) -> list[WarningView]:
+def _warnings(server: StoreServer) -> list[WarningView]:
     return [WarningView(what, hint) for what, hint in server.problems]

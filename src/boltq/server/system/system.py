@@ -14,7 +14,7 @@ from starlette.responses import Response
 from boltq.broker.broker import Broker, repeated
 from boltq.broker.checks import Check, checks_of
 from boltq.broker.connect import without_secret
-from boltq.broker.inspector import Inspector, Server, inspect_server
+from boltq.broker.inspector import Inspector, StoreServer, inspect_server
 from boltq.broker.journal import Entry, Journal
 from boltq.broker.search import MAX_SNAPSHOT
 from boltq.domain import limits
@@ -275,7 +275,7 @@ def _retention(settings: Settings) -> RetentionView:
     )
 
 
-def _store(broker: Broker, settings: Settings, server: Server, rtt_ms: float) -> StoreView:
+def _store(broker: Broker, settings: Settings, server: StoreServer, rtt_ms: float) -> StoreView:
     info = server.info
     return StoreView(
         flavour="valkey" if server.flavour == "valkey" else "redis",

@@ -6,7 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.inspector import Inspector, WorkerInfo
+from boltq.broker.inspector import Inspector, WorkerRecord
 from boltq.broker.scripts import UNCOUNTED
 from boltq.domain.errors import NotFound
 from boltq.domain.filters import JobFilter
@@ -136,14 +136,14 @@ class WorkerCalls:
         await note(self._backend, request, f"worker.{action}", worker_id, reason)
         return json_response(worker_view(await self._find(worker_id)), 202)
 
-    async def _find(self, worker_id: str) -> WorkerInfo:
+    async def _find(self, worker_id: str) -> WorkerRecord:
         workers = await self._backend.read(Inspector.workers)
         found = next((worker for worker in workers if worker.id == worker_id), None)
         if found is None:
             raise NotFound(f"no worker {worker_id:.100}: it has left, or its lease ran out")
         return found
 
-    async def _running(self, worker: WorkerInfo) -> tuple[list[JobRecord], bool]:
+    async def _running(self, worker: WorkerRecord) -> tuple[list[JobRecord], bool]:
         what = JobFilter(states=(JobState.RUNNING,), worker=worker.id)
         jobs: list[JobRecord] = []
         cursor: str | None = None
@@ -156,7 +156,7 @@ class WorkerCalls:
         return jobs, cursor is None
 
 
-def worker_view(worker: WorkerInfo) -> WorkerView:
+def worker_view(worker: WorkerRecord) -> WorkerView:
     """A worker as it is shown."""
     info, vitals = worker.info, worker.vitals
     return WorkerView(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from boltq.broker.operations import MAX_ERRORS, Action, ItemError, Operation, OperationState
+from boltq.broker.operations import MAX_ERRORS, BulkAction, BulkItemError, BulkOperation, OperationState
 from boltq.server.http.moments import rfc3339
 
 
@@ -50,12 +50,12 @@ class OperationView(msgspec.Struct, kw_only=True):
     finished_at: str | None
 
 
-def operation_view(operation: Operation) -> OperationView:
+def operation_view(operation: BulkOperation) -> OperationView:
     """An operation as it is shown."""
-    edited = operation.action is Action.REPLAY_AS
+    edited = operation.action is BulkAction.REPLAY_AS
     return OperationView(
         id=operation.id,
-        action=Action.REPLAY if edited else operation.action,
+        action=BulkAction.REPLAY if edited else operation.action,
         edited=edited,
         state=operation.state,
         total=operation.total,
@@ -76,11 +76,11 @@ def operation_view(operation: Operation) -> OperationView:
     )
 
 
-def _error(error: ItemError) -> ItemErrorView:
+def _error(error: BulkItemError) -> ItemErrorView:
     return ItemErrorView(id=error.id, code=error.code, message=error.message)
 
 
-def _eta(operation: Operation) -> int | None:
+def _eta(operation: BulkOperation) -> int | None:
     """Milliseconds for the rest: at the rate that was asked for, or as fast as it went so far."""
     left = operation.total - operation.done
     if operation.state is not OperationState.RUNNING:

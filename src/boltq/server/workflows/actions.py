@@ -7,7 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.workflows.rows import WorkflowRecord, WorkflowSummary
+from boltq.broker.workflows.rows import WorkflowLine, WorkflowRecord
 from boltq.broker.workflows.workflows import form_of, size_with
 from boltq.domain import limits
 from boltq.domain.errors import Conflict
@@ -200,10 +200,10 @@ class WorkflowActionCalls:
             found = await self._summary(workflow_id)
             raise self._conflict(request, found, str(error)) from None
 
-    async def _summary(self, workflow_id: str) -> WorkflowSummary:
+    async def _summary(self, workflow_id: str) -> WorkflowLine:
         return await self._backend.ask(lambda flows: flows.summary(workflow_id))
 
-    def _conflict(self, request: Request, found: WorkflowSummary | WorkflowRecord, text: str) -> Problem:
+    def _conflict(self, request: Request, found: WorkflowLine | WorkflowRecord, text: str) -> Problem:
         actions = views.workflow_actions(found, _rights(request))
         return Problem("conflict", text, id=found.id, state=found.state, actions=actions)
 

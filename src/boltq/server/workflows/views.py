@@ -12,8 +12,8 @@ from boltq.broker.workflows.rows import (
     ItemRecord,
     StepData,
     StepRecord,
+    WorkflowLine,
     WorkflowRecord,
-    WorkflowSummary,
 )
 from boltq.domain.outcome import JobError
 from boltq.domain.states import JobState
@@ -250,12 +250,12 @@ class SignalledView(msgspec.Struct, kw_only=True):
     ]
 
 
-def summary_view(found: WorkflowSummary, rights: Rights) -> WorkflowSummaryView:
+def summary_view(found: WorkflowLine, rights: Rights) -> WorkflowSummaryView:
     """A workflow for a list."""
     return WorkflowSummaryView(**_head(found, rights), ended=found.ended, failed=found.failed, steps=found.steps)
 
 
-def standing_view(found: WorkflowSummary, rights: Rights) -> WorkflowStandingView:
+def standing_view(found: WorkflowLine, rights: Rights) -> WorkflowStandingView:
     """Where a workflow stands."""
     return WorkflowStandingView(
         id=found.id,
@@ -354,7 +354,7 @@ def approval_view(found: ApprovalRecord, rights: Rights) -> ApprovalView:
     )
 
 
-def workflow_actions(found: WorkflowSummary | WorkflowRecord, rights: Rights) -> list[ActionView]:
+def workflow_actions(found: WorkflowLine | WorkflowRecord, rights: Rights) -> list[ActionView]:
     """What may be done to a workflow, and why the rest may not."""
     running = found.state is WorkflowState.RUNNING
     over = None if running else f"a {found.state} workflow has ended"
@@ -374,13 +374,13 @@ def workflow_actions(found: WorkflowSummary | WorkflowRecord, rights: Rights) ->
     ]
 
 
-def _why_not_deleted(found: WorkflowSummary | WorkflowRecord) -> str | None:
+def _why_not_deleted(found: WorkflowLine | WorkflowRecord) -> str | None:
     if found.state is WorkflowState.RUNNING:
         return "it has not ended: cancel it first"
     return f"it is part of workflow {found.within}: delete that" if found.within else None
 
 
-def _head(found: WorkflowSummary | WorkflowRecord, rights: Rights) -> dict[str, Any]:
+def _head(found: WorkflowLine | WorkflowRecord, rights: Rights) -> dict[str, Any]:
     ended = found.state is not WorkflowState.RUNNING
     return {
         "id": found.id,
@@ -397,7 +397,7 @@ def _head(found: WorkflowSummary | WorkflowRecord, rights: Rights) -> dict[str, 
     }
 
 
-def _ending(found: WorkflowSummary | WorkflowRecord) -> Any:
+def _ending(found: WorkflowLine | WorkflowRecord) -> Any:
     return found.ending
 
 
