@@ -11,6 +11,9 @@ import msgspec
 
 from boltq.app import BoltQ, Task
 from boltq.broker.broker import Broker, repeated
+from boltq.broker.call import Call
+from boltq.broker.calls import steps as calls
+from boltq.broker.calls.steps import StepClaim
 from boltq.broker.workflows.rows import (
     Look,
     WorkflowRecord,
@@ -111,7 +114,7 @@ class Steps:
 
     async def _show(self, run: Run) -> None:
         with contextlib.suppress(BoltQError):  # it comes with the outcome too
-            await self._workflows.tell(run.job.id, run.job.delivery, run.worker, "filled", run.job.data)
+            await self._workflows.tell(calls.filled(self._claim(run), run.job.data))
 
     # Looking
 
@@ -137,63 +140,61 @@ class Steps:
             case RunJob() | Completed() | Failed() | Snoozed() | Released() | Cancelled():
                 return action
             case ResumeWorkflow():
-                return await self._resume(run, step, action)
-        return _end_by(await self._do(run, step, action))
+                return await self._resume(self._claim(run), step, action)
+        return _end_by(await self._do(self._claim(run), step, action))
 
-    async def _do(self, run: Run, step: PlannedStep, action: ToldAction) -> str:
+    async def _do(self, claim: StepClaim, step: PlannedStep, action: ToldAction) -> str:
         """Tell the store what the step does; answers its word."""
         match action:
             case Skip():
-                word = await self._tell(run, "skip")
+                said = calls.skip(claim)
             case WaitFor(delay):
-                word = await self._tell(run, "wait", await self._now() + delay)
+                said = calls.wait_for_time(claim, await self._now() + delay)
             case WaitUntil(moment):
-                word = await self._tell(run, "wait", moment, 1)
+                said = calls.wait_for_moment(claim, moment)
             case AskPerson(prompt, timeout):
-                word = await self._tell(run, "ask", prompt, 0 if timeout is None else await self._now() + timeout)
+                said = calls.ask(claim, prompt, None if timeout is None else await self._now() + timeout)
             case AskOn(due):
-                word = await self._tell(run, "ask", "", due or 0)
+                said = calls.ask(claim, "", due)
             case AnswerLate(answer):
-                word = await self._tell(run, "answer", msgspec.json.encode(answer).decode())
+                said = calls.answer(claim, answer)
             case BeginMap():
-                word = await self._begin_map(run, step, action)
+                await self._make_items(claim, step, action)
+                said = calls.expand(claim, len(action.items), action.at_a_time, action.bearable)
             case StartWorkflow():
-                word = await self._start(run, step, action)
-        return word
+                said = calls.child(claim, wire_plan(child_plan(step, action), new_id(claim.partition), claim.partition))
+        return await self._tell(said)
 
-    async def _begin_map(self, run: Run, step: PlannedStep, begin: BeginMap) -> str:
+    async def _make_items(self, claim: StepClaim, step: PlannedStep, begin: BeginMap) -> None:
         inner = step.kind is StepKind.WORKFLOW
         route = route_of(step, CONTROL_TYPE if inner else step.job_type)
         spec = spec_text(Spec(step=True) if inner else spec_of(step, asks=False))
         broken = spec_text(Spec(step=True))
-        home = self._layout.of_id(run.job.id)
         first = 1
         for portion in portions(begin.items):
-            rows = [(new_id(home), *item) for item in portion]
-            await self._tell(run, "items", first, rows, route, spec, broken)
+            rows = [(new_id(claim.partition), *item) for item in portion]
+            await self._tell(calls.items(claim, first, rows, route, spec, broken))
             first += len(rows)
-        return await self._tell(run, "expand", len(begin.items), begin.at_a_time, begin.bearable)
 
-    async def _start(self, run: Run, step: PlannedStep, start: StartWorkflow) -> str:
-        home = self._layout.of_id(run.job.id)
-        return await self._tell(run, "child", wire_plan(child_plan(step, start), new_id(home), home))
-
-    async def _resume(self, run: Run, step: PlannedStep, resume: ResumeWorkflow) -> Outcome | Told:
+    async def _resume(self, claim: StepClaim, step: PlannedStep, resume: ResumeWorkflow) -> Outcome | Told:
         """Has the sub-workflow of an earlier run go on where it failed. One that has completed since counts."""
-        earlier, job = resume.earlier, run.job
-        if await repeated(lambda: self._workflows.again(job.id, job.delivery, run.worker, earlier)):
+        earlier = resume.earlier
+        if await repeated(lambda: self._workflows.again(claim, earlier)):
             return Told()
         with contextlib.suppress(NotFound, DataError):
             record = await repeated(lambda: self._workflows.get(earlier))
             if record.state is WorkflowState.COMPLETED:
                 return Completed(await self._workflows.output(record))
-        return _end_by(await self._start(run, step, resume.start))
+        return _end_by(await self._do(claim, step, resume.start))
 
-    async def _tell(self, run: Run, verb: str, *args: object) -> str:
-        word = await repeated(lambda: self._workflows.tell(run.job.id, run.job.delivery, run.worker, verb, *args))
+    async def _tell(self, said: Call[str]) -> str:
+        word = await repeated(lambda: self._workflows.tell(said))
         if word == "too many":
             raise DataError(f"the workflow's maps and sub-workflows may have {MAX_SPREAD} jobs together")
         return word
+
+    def _claim(self, run: Run) -> StepClaim:
+        return StepClaim(self._layout.of_id(run.job.id), run.job.id, run.job.delivery, run.worker)
 
     async def _now(self) -> int:
         return await repeated(self._workflows.now_ms)

@@ -11,7 +11,7 @@ from boltq.domain.job import CONTROL_TYPE, NO_SPEC, Spec
 from boltq.domain.outcome import error_of
 from boltq.domain.states import JobState
 from boltq.domain.workflow.approvals import Answer
-from boltq.domain.workflow.decide import Begins, ChildEnded, ClaimedStep, HasAsked, HasWaited, ItemsEnded, Phase
+from boltq.domain.workflow.decide import Begins, ChildEnded, ClaimedStep, HasAsked, HasWaited, ItemsEnded, StepProgress
 from boltq.domain.workflow.form import StepKind
 from boltq.domain.workflow.plan import EARLY, Group, Plan, PlannedStep
 from boltq.domain.workflow.progress import Ending, Standing, States, spared_steps, standings, waits_for, why_skipped
@@ -292,14 +292,14 @@ def claimed_step(look: Look, data: str, child: ChildEnded | None = None) -> Clai
         step=step,
         scope=_scope(look, step),
         data=data,
-        phase=child or _phase(look),
+        progress=child or _progress(look),
         text_chars=len(look.text),
         is_item=bool(look.item),
         wrong=error_of(look.wrong) if look.wrong else None,
     )
 
 
-def _phase(look: Look) -> Phase:
+def _progress(look: Look) -> StepProgress:
     match look.phase:
         case "wait":
             return HasWaited()

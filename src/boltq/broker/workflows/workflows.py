@@ -10,7 +10,7 @@ import msgspec
 
 from boltq.broker.broker import Broker, forgotten
 from boltq.broker.call import Call, Portion, Row
-from boltq.broker.calls import workflows as calls
+from boltq.broker.calls import steps, workflows as calls
 from boltq.broker.cursors import unwrapped, wrapped
 from boltq.broker.inspector import Inspector
 from boltq.broker.rows import record as record_of
@@ -379,7 +379,7 @@ class Workflows:
             raise DataError(f"the results of the steps before have {size} bytes; at most {MAX_BATCH_BYTES} are read")
         return msgspec.json.encode({step: msgspec.Raw((text or "null").encode()) for step, text in rows}).decode()
 
-    async def again(self, job_id: str, delivery: int, worker: str, workflow_id: str) -> bool:
+    async def again(self, claim: steps.StepClaim, workflow_id: str) -> bool:
         """Have the sub-workflow of an earlier run of a claimed step go on where it failed; whether it does.
 
         One that runs again by itself is waited for. It does not go on when it is gone, or has nothing that could run
@@ -390,16 +390,16 @@ class Workflows:
                 record = await self.get(workflow_id)
             except NotFound:
                 return False
-            rows = _rows_again(record, self._home(job_id))
+            rows = _rows_again(record, claim.partition)
             if rows is None:
                 return False
-            word = await self.tell(job_id, delivery, worker, "again", workflow_id, record.generation, rows)
+            word = await self.tell(steps.again(claim, workflow_id, record.generation, rows))
             if word != "moved":
                 return word != "gone"
 
-    async def tell(self, job_id: str, delivery: int, worker: str, verb: str, *args: object) -> str:
-        """Say what a step that a worker has claimed does instead of running: see flow_step.lua. Raises LeaseLost."""
-        return await self._send(calls.step(self._home(job_id), job_id, delivery, worker, verb, args))
+    async def tell(self, said: Call[str]) -> str:
+        """Say what a step that a worker has claimed does instead of running: see calls/steps.py. Raises LeaseLost."""
+        return await self._send(said)
 
     async def now_ms(self) -> int:
         """The store's clock, in milliseconds (a test's own clock where it has one)."""

@@ -63,7 +63,7 @@ class ChildEnded(msgspec.Struct, frozen=True):
     error: JobError | None = None  # of one that has failed
 
 
-Phase = Begins | HasWaited | HasAsked | ItemsEnded | ChildEnded
+StepProgress = Begins | HasWaited | HasAsked | ItemsEnded | ChildEnded
 
 
 class ClaimedStep(msgspec.Struct, frozen=True):
@@ -72,7 +72,7 @@ class ClaimedStep(msgspec.Struct, frozen=True):
     step: PlannedStep
     scope: ReferenceScope
     data: str  # of the claimed job, as JSON text
-    phase: Phase
+    progress: StepProgress
     text_chars: int = 0  # of the step's own JSON text
     is_item: bool = False
     wrong: JobError | None = None  # what was found when the item was made
@@ -80,7 +80,7 @@ class ClaimedStep(msgspec.Struct, frozen=True):
     @property
     def size(self) -> int:
         """Characters that a decision may have to look at: how long it may take."""
-        items = _MANY if self.step.map and isinstance(self.phase, Begins) and not self.is_item else 0
+        items = _MANY if self.step.map and isinstance(self.progress, Begins) and not self.is_item else 0
         return self.text_chars + self.scope.size + items
 
 
@@ -126,18 +126,18 @@ def next_of(claimed: ClaimedStep) -> StepAction | Outcome:
     """What a claimed step does next, or how its job ends. Raises DataError, with which it fails."""
     if claimed.wrong:
         return Failed(claimed.wrong, retry=False)
-    match claimed.phase:
+    match claimed.progress:
         case Begins(earlier):
             action = _begin_item(claimed) if claimed.is_item else _begin(claimed)
             return ResumeWorkflow(earlier, action) if earlier and isinstance(action, StartWorkflow) else action
         case HasWaited():
             return Completed("null")
         case HasAsked():
-            return _asked(claimed.step, claimed.phase)
+            return _asked(claimed.step, claimed.progress)
         case ItemsEnded():
-            return _gather(claimed.step, claimed.phase)
+            return _gather(claimed.step, claimed.progress)
         case ChildEnded():
-            return _end_with_child(claimed.phase)
+            return _end_with_child(claimed.progress)
 
 
 def end_by(answer: Answer) -> Outcome:
