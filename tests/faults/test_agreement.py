@@ -198,7 +198,7 @@ async def test_a_job_that_never_arrived_goes_back_within_a_lease(app, kind):
         if kind == "full":
             for _ in range(2):
                 await app.submit("long")
-            await eventually(lambda: len(worker._runs) == 2)
+            await eventually(lambda: len(worker._running) == 2)
             await asyncio.sleep(0.1)
         begun = time.monotonic()
         stolen = await steal(app, worker, NewJob(type="work", data='{"n":7}'))
@@ -246,13 +246,13 @@ async def test_a_run_that_is_not_the_workers_own_is_let_go_within_a_lease(app, e
     async with working(app, slots=2) as worker:
         broker = (await app.line()).broker
         job = await app.submit(name, data)
-        await eventually(lambda: len(worker._runs) == 1)
-        [run] = worker._runs.values()
+        await eventually(lambda: len(worker._running) == 1)
+        [run] = worker._running
         await asyncio.sleep(0.3)
         await broker.pause("default")
         released = Settling(job.id, run.job.delivery, "released", 0)
         assert (await broker.settle(run.partition, run.worker, [released])).refused == []
-        await eventually(lambda: not worker._runs, LEASE + 1)
+        await eventually(lambda: not worker._running, LEASE + 1)
         if executor == "async":
             assert stopped.is_set()
         record = await job.record()
@@ -273,12 +273,12 @@ async def test_what_is_wrong_on_both_sides_heals_though_the_counts_agree(app):
         broker = (await app.line()).broker
         long = await broker.submit([NewJob(type="work", data='{"n":1}', id=new_id(0))])
         await eventually(lambda: begun[1] == 1)
-        [run] = worker._runs.values()
+        [run] = worker._running
         await broker.pause("default")
         await broker.settle(0, run.worker, [Settling(run.job.id, run.job.delivery, "released", 0)])
         stolen = await steal(app, worker, NewJob(type="work", data='{"n":7}'))
         await eventually(lambda: record_state(app, stolen, JobState.COMPLETED), LEASE * 2)
-        assert not worker._runs
+        assert not worker._running
         assert await record_state(app, long[0].id, JobState.QUEUED)
         assert begun == {1: 1, 7: 1}
 

@@ -116,8 +116,8 @@ async def test_after_a_failover_to_a_replica_that_lagged_everybody_says_so_and_n
 
             after = await client.submit("work", {"n": 4})
             assert await after.result(20) == 4
-            await eventually(lambda: len(worker._runs) == 1, LEASE * 4)  # it lets go of 101, and keeps 100
-            assert next(iter(worker._runs.values())).job.id == kept.id
+            await eventually(lambda: len(worker._running) == 1, LEASE * 4)  # it lets go of 101, and keeps 100
+            assert next(iter(worker._running)).job.id == kept.id
             hold.set()
             assert await kept.result(20) == 100
             assert runs[100] == 1

@@ -32,6 +32,7 @@ from boltq.domain.errors import BoltQError, StoreUnavailable, UnknownWorker
 from boltq.domain.job import NewJob
 from boltq.domain.states import JobState
 from boltq.worker.leases import Leases
+from boltq.worker.run import Run
 
 CAUGHT: dict[int, str] = {}
 
@@ -317,14 +318,23 @@ async def reaper(broker: Broker) -> AsyncIterator[Reaper]:
     thread.stop()
 
 
-def leases_of(broker: Broker) -> Leases:
-    def nothing(*_: object) -> None:
+class Nobody:
+    """A worker that runs nothing."""
+
+    def running(self) -> list[Run]:
+        return []
+
+    def vitals(self, _partition: int) -> tuple[str, list[tuple[str, int]]]:
+        return "", []
+
+    def nothing(self, *_: object) -> None:
         pass
 
-    return Leases(
-        SyncBroker(broker), LEASE, runs=list, vitals=lambda _: ("", []), outage=Outage(),
-        on_cancel=nothing, on_lost=nothing, on_stuck=nothing, on_beat=nothing,
-    )  # fmt: skip
+    stuck = heard = lost = nothing
+
+
+def leases_of(broker: Broker) -> Leases:
+    return Leases(SyncBroker(broker), LEASE, Nobody(), asyncio.get_running_loop(), Outage())
 
 
 async def hold_a_job(broker: Broker) -> None:

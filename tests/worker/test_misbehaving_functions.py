@@ -215,7 +215,7 @@ async def test_a_thread_that_never_returns(boltq_app, worker):
 async def test_threads_that_hold_every_slot_end_the_worker(boltq_app):
     """It says that it is worn out, so that it is replaced; what it had not begun goes back."""
     from boltq import Worker
-    from boltq.worker.worker import WornOutError
+    from boltq.worker.slots import WornOutError
 
     go_on = threading.Event()
 

@@ -16,7 +16,7 @@ from waiting import eventually
 from boltq import Backoff, BoltQ, Cancel, Category, JobFailed, JobState, RetryLater, Snooze, Worker
 from boltq.cli.child import _code_of
 from boltq.domain.retry import RetryPolicy
-from boltq.worker.worker import WornOutError
+from boltq.worker.slots import WornOutError
 
 AT_ONCE = Backoff(base=0.01, floor=0.01)
 
@@ -368,7 +368,7 @@ async def test_functions_that_go_on_when_their_jobs_are_somebody_elses_wear_it_o
         running = asyncio.create_task(one.run())
         await one.started.wait()
         jobs = [await stubborn.submit() for _ in range(2)]
-        await eventually(lambda: len(one._runs) == 2 and all(run.began for run in one._runs.values()))
+        await eventually(lambda: len(one._running) == 2 and all(run.began for run in one._running))
         partitions = app.settings.partitions
         if how == "forgotten":
             broker = (await app.line()).broker
@@ -532,4 +532,4 @@ async def test_many_odd_jobs_at_once(boltq_app, worker, seed):
                 await job.result(30)
             assert (await job.record()).state in {JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED}
         assert [await (await good.submit(n)).result(20) for n in range(12)] == list(range(12))
-        assert (one._buffer.busy, one._buffer.lost_slots, len(one._runs)) == (0, 0, 0)
+        assert (one._buffer.busy, one._buffer.lost_slots, len(one._running)) == (0, 0, 0)

@@ -84,7 +84,7 @@ async def test_its_death_is_seen_though_something_holds_its_pipe(boltq_app, work
         job = await boltq_app.submit("leaves_a_holder", {"path": str(path), "way": way, "dies": True})
         with pytest.raises(JobFailed, match="exit code 3"):
             await job.result(20)
-        await eventually(lambda: not one._runs and not one._buffer.busy)
+        await eventually(lambda: not one._running and not one._buffer.busy)
 
 
 @pytest.mark.usefixtures("leftovers")

@@ -87,7 +87,7 @@ async def test_one_job_whose_keys_are_broken_does_not_hold_up_the_others(boltq_a
 
     async with worker(slots=4) as one:
         jobs = await boltq_app.submit_many([slow.job(n) for n in range(4)])
-        await eventually(lambda: len(one._runs) == 4)
+        await eventually(lambda: len(one._running) == 4)
         broker = (await boltq_app.line()).broker
         key = f"{broker.layout.prefix(broker.layout.of_id(jobs[1].id))}job:{jobs[1].id}"
         await broker.redis.delete(key)

@@ -17,8 +17,9 @@ from boltq.broker.store import broker_at, check_server, place_of
 from boltq.cli import failures, parent_watch as life
 from boltq.cli.find_app import BUILT_IN, find_app
 from boltq.domain.errors import StoreError, StoreFull, StoreUnavailable, StoreUnfit
+from boltq.worker.slots import WornOutError
 from boltq.worker.supervisor import Whereabouts, tell_end, tell_whereabouts
-from boltq.worker.worker import SENT_HOME, WORN_OUT, Worker, WornOutError
+from boltq.worker.worker import SENT_HOME, WORN_OUT, Worker
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -406,33 +406,26 @@ def longer(pause: float) -> float:
     return min(LONGEST_PAUSE, pause * 2 or _FIRST_PAUSE)
 
 
-class FetcherOwner:
-    """What a fetcher asks of its worker."""
+class FetcherOwner(Protocol):
+    """What a fetcher asks of its worker, and tells it."""
 
     def server_ms(self) -> float:
         """The server's clock, as well as we know it."""
-        raise NotImplementedError
 
     def known(self, partition: int) -> set[tuple[str, int]]:
         """All jobs that wait, run or are being settled here, by id and delivery."""
-        raise NotImplementedError
 
     def count(self, partition: int) -> int:
         """How many those are; quickly."""
-        raise NotImplementedError
 
     def disown(self, partition: int, runs: set[tuple[str, int]]) -> None:
         """These are not ours, as the store sees it: drop or stop them; what they say would be refused."""
-        raise NotImplementedError
 
     def cancel(self, ids: list[str]) -> None:
         """Stop these, if they are here."""
-        raise NotImplementedError
 
     def lost(self, partition: int, worker_id: str) -> None:
         """The registration is gone, and with it all that we held."""
-        raise NotImplementedError
 
     def wished(self, partition: int, wish: str, at: int) -> None:
         """Somebody wants us to drain, to stop, or ("") to work as usual. May be told often."""
-        raise NotImplementedError

@@ -5,11 +5,13 @@ other workers lost, and settles runs that are long past their timeout and could 
 block it or hold a thread. Nothing but `stop` ends it.
 """
 
+import asyncio
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, Protocol
 
 from boltq.broker.broker import SyncBroker
 from boltq.broker.calls import workers as calls
@@ -42,24 +44,20 @@ class Registration:
 class Leases:
     """The lease threads of one worker."""
 
-    def __init__(  # noqa: PLR0913 - one callback for each thing that it hears of
+    def __init__(
         self,
         broker: SyncBroker,
         lease: float,
-        *,
-        runs: Callable[[], list[Run]],
-        vitals: Callable[[int], tuple[str, list[tuple[str, int]]]],
+        owner: "LeaseOwner",
+        loop: asyncio.AbstractEventLoop,
         outage: Outage,
-        on_cancel: Callable[[list[str]], None],
-        on_lost: Callable[[int, str], None],
-        on_stuck: Callable[[Run], None],
-        on_beat: Callable[[int, str, Mark, Beat], None],
     ) -> None:
         self._broker = broker
         self._lease_ms = round(lease * 1_000)
         self._every = lease / 3
-        self._runs, self._vitals, self._outage = runs, vitals, outage
-        self._on_cancel, self._on_lost, self._on_stuck, self._on_beat = on_cancel, on_lost, on_stuck, on_beat
+        self._owner = owner
+        self._loop = loop
+        self._outage = outage
         self._registrations: dict[int, Registration] = {}
         self._stopping = False
         self.leaving = False  # our registrations are being given up: that they are gone is no news
@@ -101,7 +99,7 @@ class Leases:
             thread.join(max(0.0, until - time.monotonic()))
 
     def _give_back(self, registration: Registration) -> None:
-        began = [run.job.id for run in self._runs() if run.began]
+        began = [run.job.id for run in self._owner.running() if run.began]
         try:
             call = calls.retire(registration.partition, registration.worker_id, lost=False, began=began)
             while self._broker.send(call)[1]:
@@ -133,7 +131,7 @@ class Leases:
             log.error(  # noqa: TRY400 - the trace says nothing
                 "lease lost: what this worker held was given to others", extra={"worker": registration.worker_id}
             )
-            self._on_lost(registration.partition, registration.worker_id)
+            self._soon(self._owner.lost, registration.partition, registration.worker_id)
         except BoltQError as error:
             self._outage.down(self._who(registration), error)
             registration.pause = min(_LONGEST_PAUSE, self._every, registration.pause * 2 or _FIRST_PAUSE)
@@ -153,15 +151,13 @@ class Leases:
     def _beat(self, registration: Registration) -> None:
         sent = time.monotonic()
         elapsed = round((sent - registration.beat_at) * 1_000) if registration.beat_at else 0
-        vitals, sample = self._vitals(registration.partition)
+        vitals, sample = self._owner.vitals(registration.partition)
         call = calls.extend(registration.partition, registration.worker_id, self._lease_ms, elapsed, vitals, sample)
         before = self._broker.history.mark(registration.partition)
         beat = self._broker.send(call)
         registration.beat_at = sent
         self.clock_offset_ms = beat.now - time.time() * 1_000
-        if beat.cancelled:
-            self._on_cancel(beat.cancelled)
-        self._on_beat(registration.partition, registration.worker_id, before, beat)
+        self._soon(self._owner.heard, registration.partition, registration.worker_id, before, beat)
         self._plan_reap(registration, beat)
 
     def _plan_reap(self, registration: Registration, beat: Beat) -> None:
@@ -184,7 +180,7 @@ class Leases:
 
     def _settle_stuck(self, registration: Registration) -> None:
         now = time.monotonic()
-        for run in self._runs():
+        for run in self._owner.running():
             if run.partition == registration.partition and not run.settled and now > run.stuck_at:
                 self._settle(run)
 
@@ -197,13 +193,38 @@ class Leases:
             "a job does not stop after its timeout: it was settled, and its slot is written off until it returns",
             extra={"job_id": run.job.id, "job_type": run.job.type},
         )
-        self._on_stuck(run)
+        self._owner.stuck(run)
 
     def _pause(self, registration: Registration, now: float) -> float:
         """Seconds until there is something to do."""
         due = [] if registration.lost else [registration.beat_at + self._every]
         if registration.reap_at and not registration.lost:
             due.append(registration.reap_at)
-        due += [run.stuck_at for run in self._runs() if run.partition == registration.partition and not run.settled]
+        due += [
+            run.stuck_at for run in self._owner.running() if run.partition == registration.partition and not run.settled
+        ]
         soonest = min(due, default=now + self._every) - now
         return min(self._every, max(0.02, soonest))
+
+    def _soon(self, action: Callable[..., object], *args: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop may be gone already
+            self._loop.call_soon_threadsafe(action, *args)
+
+
+class LeaseOwner(Protocol):
+    """What the lease threads ask of their worker, and tell it."""
+
+    def running(self) -> list[Run]:
+        """The runs that have not ended. Called in a lease thread."""
+
+    def vitals(self, partition: int) -> tuple[str, list[tuple[str, int]]]:
+        """What a beat tells of the worker, and jobs to ask for, by id and delivery. Called in a lease thread."""
+
+    def stuck(self, run: Run) -> None:
+        """This run does not end, and was settled. Called in a lease thread."""
+
+    def heard(self, partition: int, worker_id: str, before: Mark, beat: Beat) -> None:
+        """What a beat was answered; `before`: where the history stood when it was sent. Called on the loop."""
+
+    def lost(self, partition: int, worker_id: str) -> None:
+        """The registration is gone, and with it all that the worker held. Called on the loop."""

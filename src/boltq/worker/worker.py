@@ -10,7 +10,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import Future
 from functools import partial
 from importlib import metadata
 from typing import Any, Final
@@ -24,19 +23,19 @@ from boltq.broker.history import UNKNOWN_WORKER
 from boltq.broker.marks import Mark
 from boltq.broker.settling import settling
 from boltq.domain.errors import Conflict, StoreError
-from boltq.domain.job import CONTROL_TYPE, ClaimedJob
-from boltq.domain.outcome import Cancelled, Category, Failed, Outcome, class_name_of, describe, text_of
+from boltq.domain.job import CONTROL_TYPE
+from boltq.domain.outcome import Cancelled
 from boltq.worker.buffer import Buffer
-from boltq.worker.fetcher import Fetcher, FetcherOwner
+from boltq.worker.fetcher import Fetcher
 from boltq.worker.leases import Leases
-from boltq.worker.run import CANCEL, LOST, SHUTDOWN, STUCK_AFTER, TIMEOUT, Run, failing
+from boltq.worker.run import CANCEL, SHUTDOWN, Run
 from boltq.worker.runner import Runner, told_to
+from boltq.worker.running import RunKey, Running
+from boltq.worker.slots import Slots
 
 log = logging.getLogger(__name__)
 
-YIELD_EVERY_RUNS: Final = 64  # runs that did not wait for anything, after which a slot lets the loop do other things
 LAST_FLUSH_SECONDS: Final = 5.0  # for the last outcomes to reach the store at shutdown
-WATCH_EVERY_SECONDS: Final = 0.25  # looks at the deadlines, while jobs run
 KILL_AFTER_SECONDS: Final = 2.0  # beyond the grace time: then a worker whose loop is blocked ends all the same
 LAST_CHANCE_SECONDS: Final = 1.0  # for a function that has had its time for cleaning up
 MOST_SAMPLED: Final = 100  # jobs that a beat asks for
@@ -46,11 +45,7 @@ WORN_OUT: Final = 75  # exit code: start me again
 SENT_HOME: Final = 76  # exit code: somebody asked for my end, do not start me again
 
 
-class WornOutError(RuntimeError):
-    """Every slot is held by a function that does not end; the process must be replaced."""
-
-
-class Worker(FetcherOwner):
+class Worker:
     """Runs jobs of an application's tasks in `slots` at once.
 
     `name` is the beginning of its registrations' ids. `end_process` ends it with an exit code, for when a function
@@ -73,25 +68,24 @@ class Worker(FetcherOwner):
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.stopping = asyncio.Event()
         self.started = asyncio.Event()
-        self.done = 0  # runs that ended here
         self.sent_home = False  # somebody asked for our end through the store
         self._settings = settings
         self._grace = settings.grace  # seconds for what runs, when we are told to stop
         self._rejoining: dict[int, asyncio.Task[None]] = {}  # by partition
         self._end_process = end_process
-        self._runs: dict[str, Run] = {}
-        self._stuck: set[Run] = set()  # settled by the lease thread, and still not at their end
-        self._known_before: dict[int, set[tuple[str, int]]] = {}  # at the last beat, by partition
-        self._given_up: dict[Run, float] = {}  # not ours any more, still not at their end; until when they may clean up
-        self._disowned: set[Run] = set()  # not ours as the store sees it, and still not at their end
-        self._closing = False  # it is torn down: a cancel is for the slots, not for what they run
-        self._watching: asyncio.TimerHandle | None = None
+        self._running = Running(settings.cleanup)
+        self._known_before: dict[int, set[RunKey]] = {}  # at the last beat, by partition
         self._buffer = Buffer(self.slots, self._wake)
         self._fetchers: list[Fetcher] = []
         self._loops: list[asyncio.Task[None]] = []
         self._failures: list[Exception] = []
         self._leases: Leases | None = None
         self._last_resort: threading.Timer | None = None
+
+    @property
+    def done(self) -> int:
+        """How many runs have ended here."""
+        return self._slots.done if self._leases else 0
 
     async def run(self) -> None:
         """Work until told to stop, then let the running jobs finish.
@@ -123,7 +117,7 @@ class Worker(FetcherOwner):
         """Whether one of our loops ends before that does: none of them ever should."""
         waiting = self._loop.create_task(awaited)
         try:
-            loops: set[asyncio.Future[None]] = {self._worn_out, *self._loops}
+            loops: set[asyncio.Future[None]] = {self._slots.worn_out, *self._loops}
             await asyncio.wait([waiting, *loops], return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
@@ -134,36 +128,27 @@ class Worker(FetcherOwner):
         return [
             *(fetcher.run() for fetcher in self._fetchers),
             *(fetcher.read_mail() for fetcher in self._fetchers),
-            *(self._slot() for _ in range(self.slots)),
+            *self._slots.loops(),
         ]
 
     # Coming and going
 
     async def _open(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._worn_out: asyncio.Future[None] = self._loop.create_future()  # never has a result
         self._line: Line = await self.app.line()
         broker = self._line.broker
-        self._runner = Runner(self.app, broker, told_to(broker))
-        self._leases = leases = Leases(
-            SyncBroker(broker, timeout=max(1.0, self._settings.lease / 3)),
-            self._settings.lease,
-            runs=lambda: list(self._runs.values()),
-            vitals=self._vitals,
-            outage=broker.outage,
-            on_cancel=lambda ids: self._soon(self.cancel, ids),
-            on_lost=lambda partition, worker_id: self._soon(self.lost, partition, worker_id),
-            on_beat=lambda *heard: self._soon(self._heard, *heard),
-            on_stuck=self._on_stuck,
-        )
         patience = max(0.2, self._settings.lease / 10)
         self._fetchers = [
             Fetcher(broker, partition, self._buffer, self, patience=patience)
             for partition in range(broker.layout.partitions)
         ]
+        self._runner = Runner(self.app, broker, told_to(broker))
+        self._slots = Slots(self._buffer, self._running, self._runner, self._fetchers, self.stopping)
+        private = SyncBroker(broker, timeout=max(1.0, self._settings.lease / 3))
+        self._leases = Leases(private, self._settings.lease, self, self._loop, broker.outage)
         for fetcher in self._fetchers:
             await self._register(fetcher)
-        leases.start()
+        self._leases.start()
 
     async def _register(self, fetcher: Fetcher) -> None:
         """Under a new id each time: what an older registration held is not ours any more."""
@@ -209,7 +194,7 @@ class Worker(FetcherOwner):
     async def _all_ended(self, seconds: float) -> None:
         until = self._loop.time() + seconds
         # An event instead would cost each run something.
-        while self._loop.time() < until and any(not run.settled for run in self._runs.values()):  # noqa: ASYNC110
+        while self._loop.time() < until and any(not run.settled for run in self._running):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
     async def _wind_up(self) -> None:
@@ -218,19 +203,14 @@ class Worker(FetcherOwner):
             return
         self._end_within(self._settings.cleanup + 2 * LAST_CHANCE_SECONDS + 3 * LAST_FLUSH_SECONDS)
         self._hand_back()
-        for run in list(self._runs.values()):
-            run.ask_to_stop(SHUTDOWN)
+        self._running.interrupt_all(SHUTDOWN)
         await self._all_ended(self._settings.cleanup)
-        self._tear_down()
+        self._slots.close()
         for fetcher in self._fetchers:
             fetcher.close()
         await self._end_turns()
         await self._end_loops()
         await self._leave(self._leases)
-
-    def _tear_down(self) -> None:
-        self._closing = True
-        self._runner.tear_down()
 
     async def _end_turns(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -258,7 +238,7 @@ class Worker(FetcherOwner):
         try:
             async with asyncio.timeout(LAST_FLUSH_SECONDS):
                 await fetcher.flush()
-                began = [run.job.id for run in self._runs.values() if run.began]
+                began = [run.job.id for run in self._running if run.began]
                 await self._line.broker.retire(fetcher.partition, fetcher.worker_id, lost=False, began=began)
         except Exception as error:  # noqa: BLE001 - whatever it is, the others leave all the same
             log.warning("left without saying so: the lease will run out by itself", extra={"error": str(error)})
@@ -281,167 +261,17 @@ class Worker(FetcherOwner):
         if self._end_process:
             self._end_process(SENT_HOME if self.sent_home else WORN_OUT)
 
-    # Slots
-
-    async def _slot(self) -> None:
-        """One after the other: take a job, run it, put its outcome into the outbox."""
-        in_a_row = 0
-        while not self._closing:  # a function may have swallowed the cancel that was for us
-            try:
-                partition, job = await self._buffer.take()
-                if thread := await self._do(partition, job):
-                    await self._wait_for_stuck(thread)
-                in_a_row += 1
-                if in_a_row >= YIELD_EVERY_RUNS:
-                    in_a_row = 0
-                    await asyncio.sleep(0)
-            except asyncio.CancelledError:
-                if self._closing:
-                    raise
-                _uncancel()  # a function that ended long ago has left it behind
-
-    async def _do(self, partition: int, job: ClaimedJob) -> "Future[Any] | None":
-        """Run one job and tell its outcome, whatever happens; the thread that it still holds."""
-        run: Run | None = None
-        outcome: Outcome | None = None
-        thread: Future[Any] | None = None
-        self._buffer.busy += 1
-        try:
-            run = self._begin(partition, job)
-            outcome, thread = await self._runner.outcome(run)
-            if run.unsent:
-                await self._runner.flush(run)
-        except BaseException as error:  # nothing in the life of one job ends the loop for all others
-            if self._closing and isinstance(error, asyncio.CancelledError):
-                raise
-            _uncancel()
-            outcome = outcome or self._broken(partition, job, run, error)
-        finally:
-            if run is not None:
-                if self._runs.get(job.id) is run:  # else: settled by the lease thread, and claimed again since
-                    del self._runs[job.id]
-                if self._stuck or self._disowned or self._given_up:
-                    self._stuck.discard(run)
-                    self._disowned.discard(run)
-                    self._given_up.pop(run, None)
-            self._buffer.busy -= 1
-        if outcome is not None and run is not None:
-            self._end(run, outcome)
-        return thread
-
-    def _broken(self, partition: int, job: ClaimedJob, run: Run | None, error: BaseException) -> Outcome | None:
-        """What went wrong outside of the function is the job's outcome; without a run there is none, and it is told."""
-        log.error("job %s (%s) cannot be run: %s: %s", job.id, job.type, class_name_of(error), text_of(error))
-        if run is not None:
-            return Failed(describe(error, Category.SYSTEM))
-        self._fetchers[partition].outbox.put(failing(job, error), self._fetchers[partition].worker_id)
-        return None
-
-    def _begin(self, partition: int, job: ClaimedJob) -> Run:
-        run = self._runs[job.id] = self._runner.begin(partition, job, self._fetchers[partition].worker_id)
-        if self._watching is None or run.timeout < WATCH_EVERY_SECONDS:
-            self._watch_deadlines()
-        return run
-
-    def _end(self, run: Run, outcome: Outcome) -> None:
-        """Put the outcome into the outbox, unless the lease thread has settled the run already."""
-        seconds = time.monotonic() - run.started
-        self._buffer.took(seconds)
-        self.done += 1
-        if run.settled:
-            return
-        run.settled = True
-        settling, retry_in = run.settling(outcome, round(seconds * 1_000))
-        self._fetchers[run.partition].outbox.put(settling, run.worker)
-        if type(outcome) is Failed:
-            self._log_failure(run, outcome, retry_in)
-
-    def _log_failure(self, run: Run, failed: Failed, retry_in: float | None) -> None:
-        fate = "dead" if retry_in is None else f"again in {retry_in:.1f} s"
-        log.warning(
-            "job %s (%s) failed, attempt %d of %d: %s: %s; %s",
-            run.job.id, run.job.type, run.job.attempt, run.max_attempts,
-            failed.error.class_name, failed.error.message.split("\n")[0][:200], fate,
-        )  # fmt: skip
-
-    async def _wait_for_stuck(self, thread: "Future[Any]") -> None:
-        """A thread that nobody can stop holds its slot until it returns. If that was the last one, we are worn out."""
-        self._buffer.lost_slots += 1
-        try:
-            ending = asyncio.wrap_future(thread)
-            await asyncio.wait({ending}, timeout=STUCK_AFTER)
-            if not ending.done():
-                self._look_whether_worn_out()
-            await asyncio.wait({ending})
-        finally:
-            self._buffer.lost_slots -= 1
-
-    def _look_whether_worn_out(self) -> None:
-        if self._is_worn_out() and not self.stopping.is_set() and not self._worn_out.done():
-            text = f"all {self.slots} slots are held by functions that do not end after their timeout"
-            self._worn_out.set_exception(WornOutError(text))
-
-    def _is_worn_out(self) -> bool:
-        given_up = sum(self._is_overdue(run) for run in self._given_up if run not in self._stuck)
-        return self._buffer.lost_slots + len(self._stuck) + given_up >= self.slots
-
-    def _is_overdue(self, given_up: Run) -> bool:
-        return time.monotonic() > self._given_up[given_up]
-
-    # Watching over what runs
-
-    def _watch_deadlines(self) -> None:
-        """Interrupt what has run too long, and come again as long as anything runs."""
-        if self._watching:
-            self._watching.cancel()
-            self._watching = None
-        if not self._runs and not self._given_up:
-            return
-        now = time.monotonic()
-        soonest = WATCH_EVERY_SECONDS
-        for run in [*self._runs.values(), *self._given_up]:
-            if now >= run.deadline:
-                run.ask_to_stop(TIMEOUT)
-            elif run.stop_reason:  # asked before: again, when its time for cleaning up is over
-                run.ask_to_stop(run.stop_reason)
-            else:
-                soonest = min(soonest, run.deadline - now)
-            if run.job.filled and not run.shown:
-                run.shown = True
-                self._runner.show(run)
-        for partition, job in self._buffer.excess():
-            self._fetchers[partition].release([job])
-        if any(self._is_overdue(run) for run in self._given_up):
-            self._look_whether_worn_out()
-        self._watching = self._loop.call_later(max(0.01, soonest), self._watch_deadlines)
-
-    def _on_stuck(self, run: Run) -> None:
-        """A run was settled by the lease thread, which calls this. If it holds up all others, only an end helps."""
-        self._stuck.add(run)
-        if self._runs.get(run.job.id) is not run:  # it has ended just now
-            self._stuck.discard(run)
-        if run.task.executor == "async" and not self._ask_loop():
-            if self._end_process:
-                self._end_at_once(f"job {run.job.id} blocks the event loop, and does not end after its timeout")
-            return
-        self._soon(self._look_whether_worn_out)
-
-    def _ask_loop(self) -> bool:
-        answered = threading.Event()
-        self._loop.call_soon_threadsafe(answered.set)
-        return answered.wait(1.0)
-
-    # What fetchers ask
+    # What fetchers ask and tell: see FetcherOwner
 
     def server_ms(self) -> float:
         """The server's clock, as well as we know it."""
         offset = self._leases.clock_offset_ms if self._leases else 0.0
         return time.time() * 1_000 + offset
 
-    def known(self, partition: int) -> set[tuple[str, int]]:
+    def known(self, partition: int) -> set[RunKey]:
         """All jobs that wait, run or are being settled here, by id and delivery."""
         return {
-            *((run.job.id, run.job.delivery) for run in self._runs_in(partition) if not run.settled),
+            *self._running.known(partition),
             *((job.id, job.delivery) for home, job in self._buffer.items() if home == partition),
             *self._fetchers[partition].outbox.runs(),
         }
@@ -450,48 +280,23 @@ class Worker(FetcherOwner):
         """How many those are; quickly."""
         outbox = len(self._fetchers[partition].outbox)
         if len(self._fetchers) == 1:
-            ended = sum(self._runs.get(run.job.id) is run for run in self._stuck | self._disowned)
-            return len(self._runs) - ended + len(self._buffer) + outbox
-        runs = sum(not run.settled for run in self._runs_in(partition))
-        return runs + sum(home == partition for home, _ in self._buffer.items()) + outbox
+            return self._running.count_all() + len(self._buffer) + outbox
+        return self._running.count(partition) + sum(home == partition for home, _ in self._buffer.items()) + outbox
 
-    def disown(self, partition: int, runs: set[tuple[str, int]]) -> None:
+    def disown(self, partition: int, runs: set[RunKey]) -> None:
         """These are not ours, as the store sees it: drop or stop them; what they say would be refused."""
         waiting = {job.id for home, job in self._buffer.items() if home == partition and (job.id, job.delivery) in runs}
         self._buffer.remove(waiting)
-        for run in self._runs_in(partition):
-            if (run.job.id, run.job.delivery) in runs and not run.settled:
-                run.settled = True
-                self._disowned.add(run)
-                self._give_up(run)
-
-    def _give_up(self, run: Run) -> None:
-        """It is not ours any more: stop it. If it does not end, its slot is written off."""
-        self._given_up.setdefault(run, time.monotonic() + self._settings.cleanup + STUCK_AFTER)
-        run.ask_to_stop(LOST)
-
-    def _runs_in(self, partition: int) -> list[Run]:
-        return [run for run in list(self._runs.values()) if run.partition == partition]
-
-    def _heard(self, partition: int, worker_id: str, before: Mark, beat: Beat) -> None:
-        """What a beat was answered."""
-        self._line.broker.hear(partition, before, beat.mark)
-        self.wished(partition, beat.wish, beat.now)
-        fetcher = self._fetchers[partition]
-        if fetcher.worker_id == worker_id:
-            fetcher.compare(beat.holds, beat.mark)
-            fetcher.miss(beat.strange)
+        self._running.disown(partition, runs)
 
     def cancel(self, ids: list[str]) -> None:
         """Stop these, if they are here."""
-        wanted = set(ids)
         for job_id in ids:
-            if run := self._runs.get(job_id):
+            if run := self._running.runs.get(job_id):
                 run.ask_to_stop(CANCEL)
-        for partition, job in self._buffer.remove(wanted):
-            settled = settling(job, Cancelled("cancelled", began=False), 0, None)
+        for partition, job in self._buffer.remove(set(ids)):
             fetcher = self._fetchers[partition]
-            fetcher.outbox.put(settled, fetcher.worker_id)
+            fetcher.outbox.put(settling(job, Cancelled("cancelled", began=False), 0, None), fetcher.worker_id)
 
     def lost(self, partition: int, worker_id: str) -> None:
         """The registration is gone, and with it all that we held: drop that, and register anew. May be told twice."""
@@ -502,6 +307,17 @@ class Worker(FetcherOwner):
             )
             self._line.broker.alarm(partition, UNKNOWN_WORKER, text)
             self._rejoining[partition] = self._loop.create_task(self._rejoin(fetcher))
+
+    async def _rejoin(self, fetcher: Fetcher) -> None:
+        self._buffer.drain(fetcher.partition)
+        self._running.give_up(fetcher.partition)
+        while not self.stopping.is_set():
+            with contextlib.suppress(StoreError):
+                await self._register(fetcher)
+                fetcher.read_anew()
+                fetcher.wake()
+                return
+            await asyncio.sleep(1)
 
     def wished(self, partition: int, wish: str, at: int) -> None:
         """Claim nothing more in this partition, end, or claim again. Comes by mail and at each beat, maybe late."""
@@ -523,36 +339,49 @@ class Worker(FetcherOwner):
         self.sent_home = True
         self.stop()
 
-    async def _rejoin(self, fetcher: Fetcher) -> None:
-        self._buffer.drain(fetcher.partition)
-        for run in list(self._runs.values()):
-            if run.partition == fetcher.partition:
-                self._give_up(run)
-        while not self.stopping.is_set():
-            with contextlib.suppress(StoreError):
-                await self._register(fetcher)
-                fetcher.read_anew()
-                fetcher.wake()
-                return
-            await asyncio.sleep(1)
-
-    def _vitals(self, partition: int) -> tuple[str, list[tuple[str, int]]]:
-        """What a beat tells of us, and some jobs that we had at the last one: are they ours? For the lease thread."""
-        known = self.known(partition)
-        old = sorted(known & self._known_before.get(partition, set()))
-        self._known_before[partition] = known
-        vitals = {"running": len(self._runs), "waiting": len(self._buffer), "done": self.done, "known": len(known)}
-        sample = random.sample(old, MOST_SAMPLED) if len(old) > MOST_SAMPLED else old  # not for secrets
-        return msgspec.json.encode(vitals).decode(), sample
-
     def _wake(self) -> None:
         for fetcher in self._fetchers:
             fetcher.wake()
 
-    def _soon(self, action: Callable[..., object], *args: Any) -> None:
-        """From another thread; the loop may be gone already."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(action, *args)
+    # What the lease threads ask and tell: see LeaseOwner
+
+    def running(self) -> list[Run]:
+        """The runs that have not ended."""
+        return self._running.all()
+
+    def vitals(self, partition: int) -> tuple[str, list[RunKey]]:
+        """What a beat tells of us, and some jobs that we had at the last one: are they ours?"""
+        known = self.known(partition)
+        old = sorted(known & self._known_before.get(partition, set()))
+        self._known_before[partition] = known
+        vitals = {"running": len(self._running), "waiting": len(self._buffer), "done": self.done, "known": len(known)}
+        sample = random.sample(old, MOST_SAMPLED) if len(old) > MOST_SAMPLED else old  # not for secrets
+        return msgspec.json.encode(vitals).decode(), sample
+
+    def heard(self, partition: int, worker_id: str, before: Mark, beat: Beat) -> None:
+        """What a beat was answered."""
+        self.cancel(beat.cancelled)
+        self._line.broker.hear(partition, before, beat.mark)
+        self.wished(partition, beat.wish, beat.now)
+        fetcher = self._fetchers[partition]
+        if fetcher.worker_id == worker_id:
+            fetcher.compare(beat.holds, beat.mark)
+            fetcher.miss(beat.strange)
+
+    def stuck(self, run: Run) -> None:
+        """A run was settled by the lease thread, which calls this. If it holds up all others, only an end helps."""
+        self._running.note_stuck(run)
+        if run.task.executor == "async" and not self._does_loop_answer():
+            if self._end_process:
+                self._end_at_once(f"job {run.job.id} blocks the event loop, and does not end after its timeout")
+            return
+        with contextlib.suppress(RuntimeError):  # the loop is gone
+            self._loop.call_soon_threadsafe(self._slots.look_whether_worn_out)
+
+    def _does_loop_answer(self) -> bool:
+        answered = threading.Event()
+        self._loop.call_soon_threadsafe(answered.set)
+        return answered.wait(1.0)
 
 
 _WISHES: Final = {"draining": "claim nothing more", "stopping": "stop"}
@@ -562,13 +391,6 @@ def _why(ended: "asyncio.Future[None]") -> Exception:
     """Why a loop of ours has ended, which it should not have."""
     error = None if ended.cancelled() else ended.exception()
     return error if isinstance(error, Exception) else RuntimeError(f"a loop of the worker ended: {error!r}")
-
-
-def _uncancel() -> None:
-    """A cancel that came here was not for us: our loop goes on."""
-    task = asyncio.current_task()
-    while task and task.cancelling():
-        task.uncancel()
 
 
 async def _in_any_case(work: Coroutine[Any, Any, None]) -> None:
