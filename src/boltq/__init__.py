@@ -26,16 +26,8 @@ if TYPE_CHECKING:
         WorkflowFailed,
     )
     from boltq.domain.job import JobRecord, NewJob, Priority
-    from boltq.domain.outcome import (
-        Cancel,
-        Category,
-        DataError,
-        JobError,
-        RateLimited,
-        RetryLater,
-        Snooze,
-        TransientError,
-    )
+    from boltq.domain.job_error import Category, JobError
+    from boltq.domain.outcome import Cancel, DataError, RateLimited, RetryLater, Snooze, TransientError
     from boltq.domain.retry import Backoff, RetryPolicy
     from boltq.domain.states import JobState
     from boltq.domain.workflow.approvals import Verdict
@@ -106,6 +98,7 @@ _HOMES = (
     "domain.errors",
     "domain.states",
     "domain.outcome",
+    "domain.job_error",
     "domain.context",
     "domain.job",
     "domain.retry",

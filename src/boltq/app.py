@@ -25,9 +25,9 @@ from boltq.domain.context import JobContext
 from boltq.domain.errors import InvalidJob, JobCancelled, JobFailed, WaitTimeout, WorkflowCancelled
 from boltq.domain.functions import home_of, is_coroutine_function, plain_function, replaces
 from boltq.domain.job import CheckedJob, JobRecord, NewJob
+from boltq.domain.job_error import Category, error_of
 from boltq.domain.limits import bad_name
 from boltq.domain.options import Options, Seconds, When, patience, seconds_of
-from boltq.domain.outcome import Category, error_of
 from boltq.domain.parameters import Parameters, ResultReader
 from boltq.domain.retry import Backoff, RetryPolicy, checked_policy
 from boltq.domain.states import JobState

@@ -2,7 +2,7 @@ import pytest
 
 from boltq.broker import search
 from boltq.domain.filters import JobFilter
-from boltq.domain.outcome import Category, JobError, as_json
+from boltq.domain.job_error import Category, JobError, as_json
 
 
 async def die(

@@ -9,7 +9,7 @@ from boltq.broker.search import MAX_EXAMINED
 from boltq.domain.errors import InvalidJob
 from boltq.domain.filters import JobFilter
 from boltq.domain.job import NewJob
-from boltq.domain.outcome import Category, JobError, as_json
+from boltq.domain.job_error import Category, JobError, as_json
 from boltq.domain.states import JobState
 
 

@@ -28,7 +28,7 @@ import pytest
 
 from boltq import cli, settings
 from boltq.broker.scripts import REFUSALS
-from boltq.domain.outcome import Category
+from boltq.domain.job_error import Category
 from boltq.domain.states import ENTRIES, MOVES, JobState
 from boltq.server.app import calls_of
 from boltq.server.http.problems import KINDS

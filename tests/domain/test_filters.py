@@ -3,7 +3,7 @@ import pytest
 from boltq.domain.errors import InvalidJob
 from boltq.domain.filters import MAX_CHOICES, JobFilter
 from boltq.domain.job import NO_SPEC, JobRecord, Priority
-from boltq.domain.outcome import Category, JobError, as_json
+from boltq.domain.job_error import Category, JobError, as_json
 from boltq.domain.states import JobState
 
 JOB = JobRecord(

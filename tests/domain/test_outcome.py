@@ -1,7 +1,7 @@
 from hypothesis import given, strategies as st
 
+from boltq.domain.job_error import Category, as_json, clean, describe, error_of, fingerprint
 from boltq.domain.limits import MAX_ERROR_CHARS, MAX_MESSAGE_CHARS
-from boltq.domain.outcome import Category, as_json, clean, describe, error_of, fingerprint
 
 
 class HostileError(Exception):

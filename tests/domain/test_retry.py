@@ -1,6 +1,7 @@
 from hypothesis import given, strategies as st
 
-from boltq.domain.outcome import Category, Failed, JobError, RateLimited, RetryLater
+from boltq.domain.job_error import Category, JobError
+from boltq.domain.outcome import Failed, RateLimited, RetryLater
 from boltq.domain.retry import DEFAULT_BACKOFFS, Backoff, RetryPolicy
 
 chances = st.floats(0, 1)

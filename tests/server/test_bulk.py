@@ -8,7 +8,8 @@ from waiting import eventually
 
 from boltq.broker.operations import BulkAction, Operations
 from boltq.domain.filters import JobFilter
-from boltq.domain.outcome import Category, Failed, JobError
+from boltq.domain.job_error import Category, JobError
+from boltq.domain.outcome import Failed
 
 BOOM = Failed(JobError("Boom", "no", Category.DATA, fingerprint="boom"))
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from boltq.domain.outcome import Category, Failed, JobError
+from boltq.domain.job_error import Category, JobError
+from boltq.domain.outcome import Failed
 
 
 def failure(class_name: str, fingerprint: str, message: str = "no") -> Failed:

@@ -5,7 +5,8 @@ from asking import shown, submit
 
 from boltq.broker.journal import Journal
 from boltq.domain.ids import new_id
-from boltq.domain.outcome import Category, Completed, Failed, JobError
+from boltq.domain.job_error import Category, JobError
+from boltq.domain.outcome import Completed, Failed
 
 DEAD = Failed(JobError("ValueError", "it broke", Category.DATA))
 

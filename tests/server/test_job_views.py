@@ -9,7 +9,8 @@ from waiting import eventually
 
 from boltq.broker.settling import settling
 from boltq.domain.ids import new_id
-from boltq.domain.outcome import Cancelled, Category, Completed, Failed, JobError, Snoozed
+from boltq.domain.job_error import Category, JobError
+from boltq.domain.outcome import Cancelled, Completed, Failed, Snoozed
 from boltq.domain.states import JobState
 from boltq.server.http import waiters
 

@@ -6,7 +6,8 @@ import pytest
 from asking import shown, submit
 
 from boltq.domain.ids import new_id
-from boltq.domain.outcome import Category, Completed, Failed, JobError
+from boltq.domain.job_error import Category, JobError
+from boltq.domain.outcome import Completed, Failed
 
 
 def allowed(about) -> list[str]:

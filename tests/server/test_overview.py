@@ -5,7 +5,8 @@ from collections import Counter
 
 import pytest
 
-from boltq.domain.outcome import Category, Completed, Failed, JobError
+from boltq.domain.job_error import Category, JobError
+from boltq.domain.outcome import Completed, Failed
 from boltq.server.queues.overview import _percentile
 
 BOOM = Failed(JobError("Boom", "no", Category.DATA, fingerprint="boom"))

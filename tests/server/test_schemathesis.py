@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from boltq.domain.outcome import Cancelled, Category, Completed, Failed, JobError
+from boltq.domain.job_error import Category, JobError
+from boltq.domain.outcome import Cancelled, Completed, Failed
 
 pytestmark = pytest.mark.any_partitions  # what it looks at never gets as far as a partition
 

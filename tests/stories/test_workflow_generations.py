@@ -8,7 +8,7 @@ import boltq.testing
 from boltq import BoltQ, DataError, NotFound, Settings, Workflow, item
 from boltq.broker.broker import Broker
 from boltq.broker.consistency import audit
-from boltq.domain.outcome import error_of
+from boltq.domain.job_error import error_of
 from boltq.domain.workflow.rerun import RerunMode
 
 app = BoltQ(settings=Settings(redis_addr="unix:///nowhere/in/production"))

@@ -12,7 +12,8 @@ from boltq.broker.consistency import audit
 from boltq.broker.workflows.rows import StepRecord
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict, LeaseLost, NotFound, StoreUnavailable, WorkflowCancelled, WorkflowFailed
-from boltq.domain.outcome import Category, DataError, TransientError
+from boltq.domain.job_error import Category
+from boltq.domain.outcome import DataError, TransientError
 from boltq.domain.workflow.builder import Workflow
 from boltq.domain.workflow.refs import failure, item, size
 from boltq.domain.workflow.rerun import RerunMode

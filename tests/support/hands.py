@@ -13,7 +13,8 @@ from boltq.broker.settling import Settling, settling
 from boltq.broker.workflows.rows import WorkflowRecord
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.job import ClaimedJob
-from boltq.domain.outcome import Category, Completed, DataError, Failed, Outcome, describe
+from boltq.domain.job_error import Category, describe
+from boltq.domain.outcome import Completed, DataError, Failed, Outcome
 from boltq.domain.workflow.prepare import RunJob
 from boltq.domain.workflow.states import WorkflowState
 from boltq.worker.steps import Steps, Told

@@ -10,7 +10,7 @@ from boltq.broker.broker import Broker
 from boltq.broker.calls import journal as calls
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
-from boltq.domain.outcome import clean
+from boltq.domain.job_error import clean
 
 MAX_ENTRIES: Final = 10_000  # about: the store forgets them in batches
 MAX_EXAMINED: Final = 2_000  # entries that one page looks at

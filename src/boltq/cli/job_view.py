@@ -7,7 +7,7 @@ import msgspec
 
 from boltq.cli import show
 from boltq.client.answers import JobInfo, JobSummary
-from boltq.domain.outcome import JobError
+from boltq.domain.job_error import JobError
 from boltq.domain.states import TERMINAL, JobState
 
 COLUMNS = ("id", "state", "type", "queue", "attempts", "for", "note")

@@ -5,7 +5,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from boltq.domain.outcome import JobError
+from boltq.domain.job_error import JobError
 from boltq.domain.states import TERMINAL, JobState
 
 T = TypeVar("T")

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from boltq.domain.job_error import clean
 from boltq.domain.limits import MAX_LOG_LINE_CHARS, MAX_MESSAGE_CHARS
-from boltq.domain.outcome import Cancel, DataError, clean
+from boltq.domain.outcome import Cancel, DataError
 
 Tell = Callable[[float | None, str, str | None], None]  # fraction, text, log line
 

@@ -26,10 +26,8 @@ What a task raises to say how its run ends is in `outcome.py`.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from boltq.domain.outcome import JobError
+from boltq.domain.job_error import JobError
 
 
 class BoltQError(Exception):
@@ -108,7 +106,7 @@ class StoreFault(StoreError):
 class JobFailed(BoltQError):
     """The job ended dead; `error` is the stored error, None when there is none."""
 
-    def __init__(self, message: str, error: "JobError | None" = None) -> None:
+    def __init__(self, message: str, error: JobError | None = None) -> None:
         super().__init__(message)
         self.error = error
 
@@ -120,7 +118,7 @@ class JobCancelled(BoltQError):
 class WorkflowFailed(BoltQError):
     """The workflow failed; `step` is the first step that failed, `error` its stored error, None when there is none."""
 
-    def __init__(self, message: str, step: str = "", error: "JobError | None" = None) -> None:
+    def __init__(self, message: str, step: str = "", error: JobError | None = None) -> None:
         super().__init__(message)
         self.step = step
         self.error = error

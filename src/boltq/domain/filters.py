@@ -7,7 +7,7 @@ import msgspec
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
 from boltq.domain.job import JobRecord
-from boltq.domain.outcome import Category, error_of
+from boltq.domain.job_error import Category, error_of
 from boltq.domain.states import JobState
 
 MAX_CHOICES = 50  # values of one field

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
+from boltq.domain.job_error import Category
 from boltq.domain.limits import MAX_ATTEMPTS, MAX_DELAY_SECONDS
-from boltq.domain.outcome import Category, Failed
+from boltq.domain.outcome import Failed
 
 _NO_NUMBER = "is not a number"
 

@@ -6,7 +6,7 @@ import msgspec
 
 from boltq.broker.inspector import Inspector, QueuePlace, QueueStats, WorkerRecord
 from boltq.domain.job import JobRecord
-from boltq.domain.outcome import Category, error_of
+from boltq.domain.job_error import Category, error_of
 from boltq.domain.states import JobState
 from boltq.server.backend import Backend
 from boltq.server.http.moments import rfc3339

@@ -8,7 +8,8 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 
 from boltq.domain.context import JobContext
-from boltq.domain.outcome import Category, DataError, TransientError
+from boltq.domain.job_error import Category
+from boltq.domain.outcome import DataError, TransientError
 from boltq.tasks.mail import Mail
 
 TIMEOUT = 60.0  # for all of it

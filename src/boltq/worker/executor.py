@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from boltq.domain.context import enter_job
-from boltq.domain.outcome import Category, Completed, Failed, Outcome, describe
+from boltq.domain.job_error import Category, describe
+from boltq.domain.outcome import Completed, Failed, Outcome
 from boltq.domain.parameters import result_json
 from boltq.domain.workflow.prepare import RunJob
 from boltq.worker import forks

@@ -5,23 +5,9 @@ import inspect
 import math
 
 from boltq.domain.context import enter_job
+from boltq.domain.job_error import Category, JobError, class_name_of, describe, text_of
 from boltq.domain.limits import MAX_DELAY_SECONDS
-from boltq.domain.outcome import (
-    Cancel,
-    Cancelled,
-    Category,
-    Completed,
-    Failed,
-    JobError,
-    Outcome,
-    Released,
-    RetryLater,
-    Snooze,
-    Snoozed,
-    class_name_of,
-    describe,
-    text_of,
-)
+from boltq.domain.outcome import Cancel, Cancelled, Completed, Failed, Outcome, Released, RetryLater, Snooze, Snoozed
 from boltq.domain.parameters import result_json
 from boltq.domain.retry import RetryPolicy
 from boltq.worker import forks

@@ -31,7 +31,8 @@ import msgspec
 from boltq.domain.errors import NotFound, StoreError, StoreUnavailable
 from boltq.domain.functions import home_of
 from boltq.domain.job import ClaimedJob
-from boltq.domain.outcome import Cancelled, Category, DataError, Failed, JobError, Outcome, Released, text_of
+from boltq.domain.job_error import Category, JobError, text_of
+from boltq.domain.outcome import Cancelled, DataError, Failed, Outcome, Released
 from boltq.portal import CHILD
 from boltq.worker.outcomes import call
 from boltq.worker.parents import Asked

@@ -9,7 +9,8 @@ from boltq.app import Task
 from boltq.broker.settling import Settling, settling
 from boltq.domain.context import JobContext
 from boltq.domain.job import ClaimedJob
-from boltq.domain.outcome import Category, Failed, JobError, Outcome, class_name_of, clean, describe, text_of
+from boltq.domain.job_error import Category, JobError, class_name_of, clean, describe, text_of
+from boltq.domain.outcome import Failed, Outcome
 from boltq.worker.parents import Asked, ParentsOf
 
 Tell = Callable[["Run", float | None, str, str | None], None]

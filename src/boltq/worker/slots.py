@@ -8,7 +8,8 @@ from concurrent.futures import Future
 from typing import Any, Final
 
 from boltq.domain.job import ClaimedJob
-from boltq.domain.outcome import Category, Failed, Outcome, class_name_of, describe, text_of
+from boltq.domain.job_error import Category, class_name_of, describe, text_of
+from boltq.domain.outcome import Failed, Outcome
 from boltq.worker.buffer import Buffer
 from boltq.worker.fetcher import Fetcher
 from boltq.worker.run import STUCK_AFTER, Run, failing

@@ -27,20 +27,9 @@ from boltq.broker.workflows.workflows import Workflows, aside
 from boltq.domain.errors import BoltQError, LeaseLost, NotFound
 from boltq.domain.ids import new_id
 from boltq.domain.job import CONTROL_TYPE, Spec
+from boltq.domain.job_error import Category, JobError, describe, error_of
 from boltq.domain.options import Options
-from boltq.domain.outcome import (
-    Cancelled,
-    Category,
-    Completed,
-    DataError,
-    Failed,
-    JobError,
-    Outcome,
-    Released,
-    Snoozed,
-    describe,
-    error_of,
-)
+from boltq.domain.outcome import Cancelled, Completed, DataError, Failed, Outcome, Released, Snoozed
 from boltq.domain.retry import RetryPolicy
 from boltq.domain.workflow.approvals import Answer
 from boltq.domain.workflow.bounds import MAX_SPREAD

@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from boltq.domain.outcome import Category
+from boltq.domain.job_error import Category
 from boltq.domain.workflow.approvals import Answer, Verdict, check_answer, end_of, receive
 from boltq.domain.workflow.states import StepState
 

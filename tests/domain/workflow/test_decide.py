@@ -6,7 +6,8 @@ import msgspec
 import pytest
 from flows import form_of, plan_of, step
 
-from boltq.domain.outcome import Cancelled, Category, Completed, DataError, Failed, JobError
+from boltq.domain.job_error import Category, JobError
+from boltq.domain.outcome import Cancelled, Completed, DataError, Failed
 from boltq.domain.workflow.approvals import Answer
 from boltq.domain.workflow.decide import (
     AnswerLate,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from boltq.domain.outcome import Category
+from boltq.domain.job_error import Category
 from boltq.domain.retry import Backoff, RetryPolicy, StepRetry
 from boltq.domain.workflow.compiler import compile_workflow
 from boltq.domain.workflow.form import StepKind, as_json, read_form

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from boltq.domain.outcome import Category
+from boltq.domain.job_error import Category
 from boltq.domain.retry import Backoff
 from boltq.domain.workflow.compiler import compile_workflow
 from boltq.domain.workflow.form import read_form

@@ -8,7 +8,7 @@ import msgspec
 from boltq.broker.call import pack
 from boltq.domain.ids import new_id
 from boltq.domain.job import CONTROL_TYPE, NO_SPEC, Spec
-from boltq.domain.outcome import error_of
+from boltq.domain.job_error import error_of
 from boltq.domain.states import JobState
 from boltq.domain.workflow.approvals import Answer
 from boltq.domain.workflow.decide import Begins, ChildEnded, ClaimedStep, HasAsked, HasWaited, ItemsEnded, StepProgress

@@ -42,7 +42,7 @@ def add_filters(parser: argparse.ArgumentParser, *, default: object = None) -> N
 def chosen(args: argparse.Namespace) -> "dict[str, Any]":
     """The filters, as the calls take them. Raises InvalidJob."""
     from boltq.domain.errors import InvalidJob
-    from boltq.domain.outcome import Category
+    from boltq.domain.job_error import Category
     from boltq.domain.states import JobState
 
     state = getattr(args, "state", None)

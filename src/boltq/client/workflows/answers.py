@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from boltq.client.answers import Action, Mistake
-from boltq.domain.outcome import JobError
+from boltq.domain.job_error import JobError
 from boltq.domain.states import JobState
 from boltq.domain.workflow.states import StepState, WorkflowState
 

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import msgspec
 
 from boltq.domain import limits
-from boltq.domain.outcome import Category, JobError
+from boltq.domain.job_error import Category, JobError
 from boltq.domain.workflow.bounds import MAX_ANSWER_BYTES
 from boltq.domain.workflow.checks import check_json
 from boltq.domain.workflow.mistakes import Mistake

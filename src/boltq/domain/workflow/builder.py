@@ -18,8 +18,8 @@ from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, ov
 import msgspec
 
 from boltq.domain.job import NewJob
+from boltq.domain.job_error import Category
 from boltq.domain.options import Seconds, seconds_of
-from boltq.domain.outcome import Category
 from boltq.domain.parameters import Parameters
 from boltq.domain.retry import Backoff
 from boltq.domain.values import as_json, json_bytes

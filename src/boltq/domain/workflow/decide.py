@@ -4,8 +4,9 @@ from typing import Final
 
 import msgspec
 
+from boltq.domain.job_error import JobError
 from boltq.domain.limits import MAX_RESULT_BYTES
-from boltq.domain.outcome import Cancelled, Completed, DataError, Failed, JobError, Outcome
+from boltq.domain.outcome import Cancelled, Completed, DataError, Failed, Outcome
 from boltq.domain.workflow.approvals import Answer, end_of
 from boltq.domain.workflow.form import StepKind
 from boltq.domain.workflow.maps import gathered, has_lost, map_failure, tolerated

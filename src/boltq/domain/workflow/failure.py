@@ -1,7 +1,7 @@
 """What is raised for a workflow that has failed, where somebody waits for its output."""
 
 from boltq.domain.errors import WorkflowFailed
-from boltq.domain.outcome import JobError
+from boltq.domain.job_error import JobError
 
 
 def failure_of(workflow_id: str, ending: str | None, step: str | None, error: JobError | None) -> WorkflowFailed:

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Final, Literal
 import msgspec
 
 from boltq.domain import limits
-from boltq.domain.outcome import Category
+from boltq.domain.job_error import Category
 from boltq.domain.workflow import bounds
 from boltq.domain.workflow.durations import DURATION_PATTERN, DURATION_RULE
 from boltq.domain.workflow.reading import read_leniently, read_struct

@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from boltq.domain import limits
-from boltq.domain.outcome import Category, DataError, JobError, error_of
+from boltq.domain.job_error import Category, JobError, error_of
+from boltq.domain.outcome import DataError
 from boltq.domain.workflow.bounds import EXPAND_ITEMS, MAX_MAP_ITEMS
 from boltq.domain.workflow.plan import PlannedMap
 from boltq.domain.workflow.states import MapStats, StepState

@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from boltq.domain.outcome import Category, DataError, describe
+from boltq.domain.job_error import Category, describe
+from boltq.domain.outcome import DataError
 from boltq.domain.workflow.bounds import MAX_MAP_BYTES
 from boltq.domain.workflow.expression import parse_expression
 from boltq.domain.workflow.form import OnTimeout, StepKind

@@ -11,7 +11,7 @@ from boltq.domain import limits
 from boltq.domain.errors import InvalidJob, NotFound
 from boltq.domain.filters import MAX_CHOICES, JobFilter
 from boltq.domain.job import JobRecord
-from boltq.domain.outcome import Category
+from boltq.domain.job_error import Category
 from boltq.domain.scopes import Scope
 from boltq.domain.states import JobState
 from boltq.server.backend import Backend

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 
 from boltq.domain.job import RUN_ENDS, JobRecord, PastRun, StepPlace
-from boltq.domain.outcome import JobError, error_of
+from boltq.domain.job_error import JobError, error_of
 from boltq.domain.states import TERMINAL, JobState, action_reasons
 from boltq.server.http.moments import rfc3339
 from boltq.server.views.common import ALL_RIGHTS, NO_RIGHT, ActionView, Rights, WhyView, raw_or_none

@@ -15,7 +15,7 @@ from boltq.broker.workflows.rows import (
     WorkflowLine,
     WorkflowRecord,
 )
-from boltq.domain.outcome import JobError
+from boltq.domain.job_error import JobError
 from boltq.domain.states import JobState
 from boltq.domain.workflow.approvals import Answer, AnswerWord
 from boltq.domain.workflow.form import FailurePolicy, StepKind

@@ -10,7 +10,7 @@ from boltq.broker.inspector import Inspector, QueueStats
 from boltq.broker.workflows.rows import StepRecord, WorkflowRecord
 from boltq.domain.errors import NotFound
 from boltq.domain.job import CONTROL_TYPE, NO_SPEC, JobRecord, Spec
-from boltq.domain.outcome import error_of
+from boltq.domain.job_error import error_of
 from boltq.domain.states import JobState
 from boltq.domain.workflow.form import StepKind
 from boltq.domain.workflow.plan import PlannedStep
