@@ -5,14 +5,14 @@ from typing import Any, Final
 
 import msgspec
 
-from boltq.broker.contract import JobRow, WholeJobRow
+from boltq.broker.contract import JobRow, WholeJobRow, of_a_record
 from boltq.domain.job import NO_SPEC, JobRecord, Priority, Spec, StepPlace
 from boltq.domain.states import TERMINAL, JobState
 
 
 def record(values: Sequence[Any], **more: Any) -> JobRecord:
     """A job of a list, which has no payload; `more`: what else is known of it."""
-    row = msgspec.convert([value or None for value in values], JobRow, strict=False)
+    row = of_a_record(values, JobRow)
     queue, priority, job_type = row.route.split(" ")
     ended = row.since if row.state in TERMINAL else None
     share, _, text = (row.progress or "").partition(" ")
@@ -26,7 +26,7 @@ def record(values: Sequence[Any], **more: Any) -> JobRecord:
         priority=Priority(int(priority)),
         data=row.data or "",
         spec=msgspec.json.decode(row.spec, type=Spec) if row.spec else NO_SPEC,
-        started_at=row.since if row.state is JobState.RUNNING else row.since - row.took if row.took and ended else None,
+        started_at=_start_of(row),
         finished_at=ended,
         cancel_requested=bool(row.cancel) and row.state is JobState.RUNNING,
         progress=float(share) if share else None,
@@ -44,6 +44,12 @@ def whole_record(values: Sequence[Any]) -> JobRecord:
     workflow_id, step, item = row.place or ("", "", 0)
     place = StepPlace(workflow_id, step, item or None) if workflow_id else None
     return record(row.job, log=row.log, runs=row.runs, step=place)
+
+
+def _start_of(row: JobRow) -> int | None:
+    if row.state is JobState.RUNNING:
+        return row.since
+    return row.since - row.took if row.state in TERMINAL and row.took is not None else None
 
 
 _COUNTS: Final = ("attempts", "deliveries", "losses", "unlogged")

@@ -14,8 +14,8 @@ from boltq.broker.broker import Broker, repeated
 from boltq.broker.call import Call
 from boltq.broker.calls import steps as calls
 from boltq.broker.calls.steps import StepClaim
+from boltq.broker.contract import Look
 from boltq.broker.workflows.rows import (
-    Look,
     WorkflowRecord,
     claimed_step,
     route_of,
@@ -110,7 +110,7 @@ class Steps:
     async def _look(self, run: Run) -> ClaimedStep:
         brought = run.job.look  # by the claim
         look = msgspec.convert(brought, Look) if brought else await repeated(lambda: self._workflows.look(run.job.id))
-        child = await self._child_end(look.more[0]) if look.phase == "child" else None
+        child = await self._child_end(look.later[0]) if look.phase == "child" else None
         return claimed_step(look, run.job.data, child)
 
     async def _child_end(self, workflow_id: str) -> ChildEnded:

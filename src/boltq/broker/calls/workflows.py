@@ -6,8 +6,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from boltq.broker.call import Call, Portion, Row, pack
+from boltq.broker.contract import AskingRow, ItemRow, Look, StepDataRow, StepEndRow, StepRow, WorkflowRow
 from boltq.broker.replies import as_text
-from boltq.broker.workflows.rows import Look
 from boltq.domain.workflow.approvals import Verdict
 from boltq.domain.workflow.states import StepState, WorkflowState
 
@@ -18,7 +18,7 @@ class WorkflowRows(msgspec.Struct, array_like=True):
     """What flow_get.lua answers: see workflow_record."""
 
     fields: list[Any]  # of the workflow: name, value, name, value and so on
-    steps: list[Row]
+    steps: list[StepRow]
     latest: int  # the generation that there is now
 
 
@@ -35,19 +35,19 @@ def get(partition: int, workflow_id: str, generation: int, most_bytes: int, *, f
     return Call("flow_get", partition, (workflow_id, int(form), most_bytes, generation), _read_workflow)
 
 
-def head(partition: int, workflow_id: str) -> Call[Row]:
-    """A workflow without its steps: a row of lua/lib/reading.lua."""
-    return Call("flow_head", partition, (workflow_id,), _read_row)
+def head(partition: int, workflow_id: str) -> Call[WorkflowRow]:
+    """A workflow without its steps."""
+    return Call("flow_head", partition, (workflow_id,), _read_line)
 
 
-def ends(partition: int, workflow_id: str, numbers: Sequence[int], most_bytes: int) -> Call[list[Row] | int]:
+def ends(partition: int, workflow_id: str, numbers: Sequence[int], most_bytes: int) -> Call[list[StepEndRow] | int]:
     """How these steps ended, with their results; only how many bytes those have, where they are more."""
     return Call("flow_ends", partition, (workflow_id, pack(numbers), most_bytes), _read_ends)
 
 
-def data(partition: int, workflow_id: str, numbers: Sequence[int], most_bytes: int) -> Call[list[Row]]:
+def data(partition: int, workflow_id: str, numbers: Sequence[int], most_bytes: int) -> Call[list[StepDataRow]]:
     """What these steps were given and gave."""
-    return Call("flow_data", partition, (workflow_id, pack(numbers), most_bytes), _read_rows)
+    return Call("flow_data", partition, (workflow_id, pack(numbers), most_bytes), _read_data)
 
 
 def items(
@@ -59,10 +59,10 @@ def items(
     most: int,
     look_at: int,
     most_bytes: int,
-) -> Call[tuple[int, list[Row]]]:
+) -> Call[tuple[int, list[ItemRow]]]:
     """The items of a map from the first one on, and with which to go on, or 0. `most_bytes`: of their errors."""
     args = (workflow_id, number, first, " ".join(states), most, look_at, most_bytes)
-    return Call("flow_items", partition, args, _read_numbered)
+    return Call("flow_items", partition, args, _read_items)
 
 
 def list_(
@@ -75,7 +75,7 @@ def list_(
     look_at: int,
     *,
     nested: bool | None,
-) -> Call[Portion[list[Row]]]:
+) -> Call[Portion[list[WorkflowRow]]]:
     """Workflows that fit, the newest first. `created`: at or after the one (ms), before the other.
 
     `nested`: only sub-workflows, or only those that are none.
@@ -83,17 +83,17 @@ def list_(
     after, before = (-1 if moment is None else moment for moment in created)
     level = "" if nested is None else str(int(nested))
     args = (cursor, " ".join(states), name, after, before, most, look_at, level)
-    return Call("flow_list", partition, args, _read_portion)
+    return Call("flow_list", partition, args, _read_lines)
 
 
-def children(partition: int, workflow_id: str, cursor: int, most: int) -> Call[tuple[int, list[Row]]]:
+def children(partition: int, workflow_id: str, cursor: int, most: int) -> Call[tuple[int, list[WorkflowRow]]]:
     """Sub-workflows of a workflow from a cursor on, about so many, and the next cursor; 0 to begin and at the end."""
     return Call("flow_children", partition, (workflow_id, cursor, most), _read_children)
 
 
-def asking(partition: int, cursor: str, most: int, most_bytes: int) -> Call[Portion[list[Row]]]:
+def asking(partition: int, cursor: str, most: int, most_bytes: int) -> Call[Portion[list[AskingRow]]]:
     """Steps of all workflows that wait for a person. `most_bytes`: of their prompts."""
-    return Call("flow_asking", partition, (cursor, most, most_bytes), _read_portion)
+    return Call("flow_asking", partition, (cursor, most, most_bytes), _read_asking)
 
 
 def jobs(partition: int, workflow_id: str, number: int, listed: int, most: int) -> Call[tuple[int, int, list[Row]]]:
@@ -149,13 +149,14 @@ def step(partition: int, job_id: str, delivery: int, worker: str, verb: str, arg
     return Call("flow_step", partition, (job_id, delivery, worker, verb, pack(args)), as_text)
 
 
-_read_row: Final = msgspec.msgpack.Decoder(Row).decode
-_read_rows: Final = msgspec.msgpack.Decoder(list[Row]).decode
-_read_portion: Final = msgspec.msgpack.Decoder(Portion[list[Row]]).decode
+_read_line: Final = msgspec.msgpack.Decoder(WorkflowRow).decode
+_read_lines: Final = msgspec.msgpack.Decoder(Portion[list[WorkflowRow]]).decode
+_read_data: Final = msgspec.msgpack.Decoder(list[StepDataRow]).decode
+_read_asking: Final = msgspec.msgpack.Decoder(Portion[list[AskingRow]]).decode
 _read_workflow: Final = msgspec.msgpack.Decoder(WorkflowRows).decode
-_read_ends: Final = msgspec.msgpack.Decoder(list[Row] | int).decode
-_read_numbered: Final = msgspec.msgpack.Decoder(tuple[int, list[Row]]).decode
-_read_children: Final = msgspec.msgpack.Decoder(tuple[int, list[Row]], strict=False).decode
+_read_ends: Final = msgspec.msgpack.Decoder(list[StepEndRow] | int).decode
+_read_items: Final = msgspec.msgpack.Decoder(tuple[int, list[ItemRow]]).decode
+_read_children: Final = msgspec.msgpack.Decoder(tuple[int, list[WorkflowRow]], strict=False).decode
 _read_jobs: Final = msgspec.msgpack.Decoder(tuple[int, int, list[Row]]).decode
 _read_look: Final = msgspec.msgpack.Decoder(Look | int).decode
 _read_parents: Final = msgspec.msgpack.Decoder(tuple[list[tuple[str, str]], int]).decode

@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- flow_children: the sub-workflows of a workflow, in no order, a portion at a time.
 --   ARGV     now, id, cursor ('0' for the first portion), about how many
---   returns  msgpack of [next cursor or '0', rows as in lib/reading.lua]
+--   returns  msgpack of [next cursor or '0', WorkflowRow*]
 --   refuses  NOT_FOUND
 --@use reading
 if call('EXISTS', flow_key(ARGV[2])) == 0 then refuse('NOT_FOUND', ARGV[2]) end

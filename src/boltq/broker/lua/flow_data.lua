@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- flow_data: what steps of a workflow were given and gave: within a number of bytes, and what does not fit is left out.
 --   ARGV     now, id, msgpack of the steps' numbers, bytes
---   returns  msgpack of [number, inputs or '', result or '', 1 when one of them was left out]*. The inputs of a
+--   returns  msgpack of StepDataRow*. The inputs of a
 --            sub-workflow are its own input
 --   refuses  NOT_FOUND
 --@use reading

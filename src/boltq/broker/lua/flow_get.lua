@@ -1,10 +1,8 @@
 #!lua flags=no-writes
 -- flow_get: a workflow as it stands, with every step; or as it stood when an earlier run of it had ended.
 --   ARGV     now, id, 1 for the form too, how many bytes errors and answers may have together, generation or 0
---   returns  msgpack of [[field, value, ...], [number, text, end, job, [job's fields], error, answer, [map], 1 when the
---            error or the answer was left out]*, present generation]; of a step that is tried again, the error is that of
---            the last run; of one that has run again since, there follow its inputs, its result, and 1 when one of them
---            was left out
+--   returns  msgpack of [[field, value, ...], StepRow*, present generation]; of a step that is tried again, the error is
+--            that of the last run; only of one that has run again since it has inputs and result
 --   refuses  NOT_FOUND
 --@use reading
 local id, budget, wanted = ARGV[2], { left = tonumber(ARGV[4]) }, tonumber(ARGV[5])

@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- flow_head: a workflow as it stands, without its steps.
 --   ARGV     now, id
---   returns  msgpack of a row as in lib/reading.lua
+--   returns  msgpack of a WorkflowRow
 --   refuses  NOT_FOUND
 --@use reading
 local row = flow_row(ARGV[2])

@@ -2,8 +2,7 @@
 -- flow_items: the items of a map, in their order.
 --   ARGV     now, id, step's number, number of the first item to look at, states ('' for all), how many, how many that
 --            have not ended to look at at most, how many bytes errors may have together
---   returns  msgpack of [number to go on at or 0, [number, how it ended or '', job, [job's fields], error, 1 when the
---            error was left out]*]
+--   returns  msgpack of [number to go on at or 0, ItemRow*]
 --   refuses  NOT_FOUND
 --@use reading
 local id, n, first, wanted = ARGV[2], ARGV[3], tonumber(ARGV[4]), {}
@@ -16,9 +15,9 @@ local some, opens = next(wanted) ~= nil, wanted.pending or wanted.queued or want
 local over = (call('HGET', flow_key(id, 'ends'), n) or 'started') ~= 'started'
 local map_key = flow_key(id, 'map:' .. n)
 local jobs_key, errors_key = map_key .. ':jobs', map_key .. ':errors'
-local row = call('HMGET', map_key, 'total', 'begun')
-local total, begun, rows = tonumber(row[1]) or 0, tonumber(row[2]) or 0, {}
-local JOB = { 'state', 'phase', 'since', 'took', 'began', 'n', 'tries', 'worker', 'child', 'reason' }
+local total, begun = unpack(call('HMGET', map_key, 'total', 'begun'))
+total, begun = tonumber(total) or 0, tonumber(begun) or 0
+local rows, JOB = {}, ItemJobRow.fields
 local ENDS = { completed = ':good', failed = ':bad', cancelled = ':gone' }
 
 local function ends_of(numbers)
@@ -34,23 +33,24 @@ end
 
 -- How an item stands that is not counted as ended: the words of a step. What never began is cancelled when its map ends.
 local function stands(number, job)
-  if not job[1] or job[1] == 'cancelled' then return over and 'cancelled' or job[1] or 'pending' end
-  if job[1] == 'blocked' then return (job[2] == 'child' and 'running') or (number <= begun and 'queued') or 'pending' end
-  if job[1] == 'scheduled' or job[1] == 'retrying' then return 'waiting' end
-  return job[1]
+  local state, phase = job[ItemJobRow.state], job[ItemJobRow.phase]
+  if not state or state == 'cancelled' then return over and 'cancelled' or state or 'pending' end
+  if state == 'blocked' then return (phase == 'child' and 'running') or (number <= begun and 'queued') or 'pending' end
+  if state == 'scheduled' or state == 'retrying' then return 'waiting' end
+  return state
 end
 
 local function show(number, ended, job_id, job)
   local own_key = job_key(job_id)
-  local err, cut = '', false
-  if ended == 'failed' or job[1] == 'retrying' then
+  local state, err, cut = ended or stands(number, job), '', false
+  if ended == 'failed' or job[ItemJobRow.state] == 'retrying' then
     err, cut = read_within(budget, own_key, 'error')
     if err == '' and not cut then err, cut = read_within(budget, errors_key, number) end
   end
   for k = 1, #JOB do
     job[k] = job[k] or ''
   end
-  rows[#rows + 1] = { number, ended or stands(number, job), job_id, job, err, cut and 1 or 0 }
+  rows[#rows + 1] = ItemRow{ number = number, state = state, job_id = job_id, job = job, error = err, truncated = cut and 1 or 0 }
 end
 
 local function look(number, ended, job_id)

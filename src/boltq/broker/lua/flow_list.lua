@@ -2,7 +2,7 @@
 -- flow_list: workflows, the newest first.
 --   ARGV     now, cursor ('' for the first page), states or '', name or '', submitted since or -1, before or -1,
 --            how many, how many to look at at most, '1' for sub-workflows only, '0' for others only, or ''
---   returns  msgpack of [next cursor or '', rows as in lib/reading.lua]
+--   returns  msgpack of [next cursor or '', WorkflowRow*]
 --@use reading
 local states, name, since, before = words(ARGV[3]), ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local nested = ARGV[9]

@@ -1,15 +1,34 @@
 """Workflows on their way to the store and back: plans as the scripts take them, rows as records."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import asdict, astuple
 
 from boltq.broker.call import pack
+from boltq.broker.contract import (
+    AskingRow,
+    FailureRow,
+    ItemJobRow,
+    ItemRow,
+    Look,
+    MapCounts,
+    MapRow,
+    NamedRow,
+    StepDataRow,
+    StepEndRow,
+    StepInfo,
+    StepJobRow,
+    StepRow,
+    WorkflowRow,
+    of_a_record,
+)
 from boltq.domain.ids import new_id
 from boltq.domain.job import CONTROL_TYPE, NO_SPEC, Spec
 from boltq.domain.job_error import error_of
-from boltq.domain.states import JobState
+from boltq.domain.states import TERMINAL, JobState
 from boltq.domain.workflow.approvals import Answer
 from boltq.domain.workflow.decide import Begins, ChildEnded, ClaimedStep, HasAsked, HasWaited, ItemsEnded, StepProgress
 from boltq.domain.workflow.form import StepKind
@@ -60,7 +79,7 @@ class WorkflowRecord(msgspec.Struct, kw_only=True):
     plan: Plan
     generation: int  # 1; one more with each rerun
     latest: int  # the generation that there is now
-    past: dict[str, tuple[Any, ...]]  # by step: rows of flow_data.lua of those that have run again since
+    past: dict[str, StepDataRow]  # by step: the data of those that have run again since
     created_at: int
     since: int  # when it began, or ended
     steps: list[StepRecord]
@@ -177,7 +196,7 @@ def wire_steps(plan: Plan, partition: int, chosen: Iterable[str] | None = None) 
     for step in plan.steps:
         if step.id in wanted:
             job = (new_id(partition), *job_of(step), *tags)
-            info = _as_text(pack([*_info(step, numbers, spared=step.id in spared), job[0]]))
+            info = _as_text(pack(_info(step, numbers, spared=step.id in spared, job=job[0])))
             waits = len(wanted & {*step.parents, *step.awaits})
             head = (info, _GROUPS[step.group], waits, _beginning(step))
             rows.append((numbers[step.id], head, msgspec.json.encode(step).decode(), job))
@@ -207,7 +226,7 @@ def wire_infos(plan: Plan, chosen: Iterable[str]) -> list[Any]:
     return [
         (
             numbers[step.id],
-            _as_text(pack(_info(step, numbers, spared=step.id in spared))),
+            _as_text(pack(astuple(_info(step, numbers, spared=step.id in spared, job=""))[:-1])),
             msgspec.json.encode(step).decode(),
         )
         for step in map(plan.by_id.__getitem__, chosen)
@@ -256,33 +275,27 @@ def spec_text(spec: Spec) -> str:
     return "" if spec == NO_SPEC else msgspec.json.encode(spec).decode()
 
 
-def _info(step: PlannedStep, numbers: dict[str, int], *, spared: bool) -> list[Any]:
-    kind = "map" if step.map else "child" if step.kind is StepKind.WORKFLOW else step.kind.value
-    parents, awaits, dependents, reads = (
-        [numbers[other] for other in ids] for ids in (step.parents, step.awaits, step.dependents, step.reads)
+def _info(step: PlannedStep, numbers: dict[str, int], *, spared: bool, job: str) -> StepInfo:
+    def numbered(ids: Iterable[str]) -> list[int]:
+        return [numbers[other] for other in ids]
+
+    return StepInfo(
+        id=step.id,
+        group=_GROUPS[step.group],
+        parents=numbered(step.parents),
+        awaits=numbered(step.awaits),
+        dependents=numbered(step.dependents),
+        rule=step.rule.value,
+        at_least=step.at_least,
+        allow_failure=int(step.allow_failure),
+        spared=int(spared),
+        kind="map" if step.map else "child" if step.kind is StepKind.WORKFLOW else step.kind.value,
+        reads=numbered(step.reads),
+        job=job,
     )
-    flags = (int(step.allow_failure), int(spared))
-    return [
-        step.id, _GROUPS[step.group], parents, awaits, dependents, step.rule.value, step.at_least, *flags, kind, reads,
-    ]  # fmt: skip
 
 
 # Reading
-
-
-class Look(msgspec.Struct, array_like=True):
-    """What flow_look.lua says of the step of a claimed job."""
-
-    workflow: str
-    text: str
-    input: str
-    about: tuple[str, str]  # name; how the steps ended, for a handler
-    phase: str
-    item: int
-    wrong: str
-    reads: list[tuple[int, str, str, str, list[int]]]
-    failure: list[Any]
-    more: list[Any]
 
 
 def claimed_step(look: Look, data: str, child: ChildEnded | None = None) -> ClaimedStep:
@@ -304,26 +317,27 @@ def _progress(look: Look) -> StepProgress:
         case "wait":
             return HasWaited()
         case "ask":
-            answer, due, now = look.more
+            answer, due, now = look.later
             return HasAsked(msgspec.json.decode(answer, type=Answer) if answer else None, due or None, now)
         case "items":
-            (total, _, _, size, _, good, bad, gone), results, errors, counts = look.more
-            stats = MapStats(total, good, bad, gone)
-            return ItemsEnded(stats, size, _by_number(results), _by_number(errors), dict(_pairs(counts)))
-    return Begins(*look.more)
+            row, results, errors, counts = look.later
+            stands = msgspec.convert(row, MapRow)
+            return ItemsEnded(
+                _stats_of(stands), stands.bytes, _by_number(results), _by_number(errors), dict(_pairs(counts))
+            )
+    return Begins(*look.later)
 
 
 def _scope(look: Look, planned: PlannedStep) -> ReferenceScope:
     """The values that the step's references lead to."""
-    name, state = look.about
     error = None
     if look.failure:
-        failed, stored, attempts = look.failure
-        plain = msgspec.json.decode(stored) if stored else {}
+        failure = msgspec.convert(look.failure, FailureRow)
+        plain = msgspec.json.decode(failure.error) if failure.error else {}
         told = {key: plain[key] for key in ("class", "message", "category") if key in plain}
-        error = msgspec.json.encode({"step": failed, **told, "attempts": attempts}).decode()
+        error = msgspec.json.encode({"step": failure.step, **told, "attempts": failure.attempts}).decode()
     ends = {step_id: step_end(row) for row, step_id in zip(look.reads, planned.reads, strict=True)}
-    about = {"id": look.workflow, "name": name, "state": state}
+    about = {"id": look.workflow, "name": look.name, "state": look.outcome}
     return ReferenceScope(input=look.input, steps=ends, workflow=about, error=error)
 
 
@@ -339,8 +353,8 @@ def _pairs(flat: Sequence[str]) -> Iterator[tuple[str, str]]:
 def workflow_record(workflow_id: str, head: Sequence[Any], rows: Sequence[Any], latest: int) -> WorkflowRecord:
     """What flow_get.lua answered, as a record."""
     fields = dict(zip(head[::2], head[1::2], strict=True))
-    ordered = sorted(rows)
-    steps = tuple(msgspec.json.decode(row[1], type=PlannedStep) for row in ordered)
+    ordered = sorted(rows, key=attrgetter("number"))
+    steps = tuple(msgspec.json.decode(row.text, type=PlannedStep) for row in ordered)
     plan = msgspec.structs.replace(msgspec.json.decode(fields["plan"], type=Plan), steps=steps)
     found = [_step(step, row) for step, row in zip(steps, ordered, strict=True)]
     record = WorkflowRecord(
@@ -350,7 +364,7 @@ def workflow_record(workflow_id: str, head: Sequence[Any], rows: Sequence[Any], 
         plan=plan,
         generation=int(fields["gen"]),
         latest=latest,
-        past={step.id: (row[0], *row[_OF_A_ROW:]) for step, row in zip(steps, ordered, strict=True) if row[_OF_A_ROW:]},
+        past={step.id: past for step, row in zip(steps, ordered, strict=True) if (past := _past_data(row))},
         created_at=int(fields["at"]),
         since=int(fields["since"]),
         steps=found,
@@ -369,151 +383,147 @@ def workflow_record(workflow_id: str, head: Sequence[Any], rows: Sequence[Any], 
     return record
 
 
-def summary(row: Sequence[Any]) -> WorkflowLine:
-    """A row of lua/lib/reading.lua."""
-    workflow_id, name, state, created, since, ending, paused, parent, generation, steps, ended, failed, within = row
-    return WorkflowLine(
-        id=workflow_id,
-        name=name,
-        state=WorkflowState(state),
-        created_at=created,
-        since=since,
-        ending=ending or None,
-        paused=bool(paused),
-        parent_job=parent or None,
-        within=within or None,
-        generation=generation,
-        steps=steps,
-        ended=ended,
-        failed=failed,
-    )
+def summary(row: WorkflowRow) -> WorkflowLine:
+    """A line of a list as a record."""
+    return msgspec.convert(_named(row), WorkflowLine, strict=False)
 
 
-def approval_record(row: Sequence[Any]) -> ApprovalRecord:
-    """A row of flow_asking.lua."""
-    workflow_id, name, paused, step, job_id, prompt, due, since, cut = row
-    return ApprovalRecord(
-        workflow_id=workflow_id,
-        workflow=name,
-        paused=bool(paused),
-        step=step,
-        job_id=job_id,
-        prompt=prompt or None,
-        due_at=due or None,
-        since=since,
-        truncated=bool(cut),
-    )
+def approval_record(row: AskingRow) -> ApprovalRecord:
+    """A step that waits for a person, as a record."""
+    return msgspec.convert(_named(row) | {"due_at": row.due_at or None}, ApprovalRecord, strict=False)
 
 
-def item_record(row: Sequence[Any]) -> ItemRecord:
-    """A row of flow_items.lua."""
-    number, state, job_id, job, error, cut = row
-    job_state, _, since, took, began, deliveries, tries, worker, child, reason = job
-    has_ended = job_state in (JobState.COMPLETED, JobState.DEAD, JobState.CANCELLED)
+def item_record(row: ItemRow) -> ItemRecord:
+    """An item of a map as a record."""
+    job = of_a_record(row.job, ItemJobRow)
     return ItemRecord(
-        index=number - 1,
-        state=StepState(state),
-        job_id=job_id,
-        job_state=JobState(job_state) if job_state else None,
-        attempts=int(tries or 0),
-        deliveries=int(deliveries or 0),
-        worker=worker or None,
-        started_at=int(began) if began else _began(job_state, since, took),
-        ended_at=int(since) if has_ended else None,
-        error=error or None,
-        reason=reason or None,
-        workflow_id=child or None,
-        truncated=bool(cut),
+        index=row.number - 1,
+        state=row.state,
+        job_id=row.job_id,
+        job_state=job.state,
+        attempts=job.attempts or 0,
+        deliveries=job.deliveries or 0,
+        worker=job.worker,
+        started_at=_began(job) if job.began is None else job.began,
+        ended_at=job.since if job.state in TERMINAL else None,
+        error=row.error or None,
+        reason=job.reason,
+        workflow_id=job.child,
+        truncated=bool(row.truncated),
     )
 
 
-def step_data(record: WorkflowRecord, step: StepRecord, row: Sequence[Any]) -> StepData:
-    """A row of flow_data.lua. Inputs of which the references are not filled in yet are none."""
-    _, inputs, result, cut = row
+def _named(row: NamedRow) -> dict[str, Any]:
+    """What is there, by name: Lua says "" for what is not."""
+    return {name: None if value == "" else value for name, value in asdict(row).items()}
+
+
+def _past_data(row: StepRow) -> StepDataRow | None:
+    if row.data_truncated is None:
+        return None
+    return StepDataRow(row.number, row.inputs, row.result, row.data_truncated)
+
+
+def step_data(record: WorkflowRecord, step: StepRecord, row: StepDataRow) -> StepData:
+    """What a step was given and gave. Inputs of which the references are not filled in yet are none."""
+    inputs = row.inputs
     planned = record.plan.by_id[step.id]
     if step.job_state is None and (not planned.refers or planned.map):  # its job is gone, and had what the plan says
         inputs = inputs or planned.params
     has_inputs = planned.kind in (StepKind.JOB, StepKind.WORKFLOW) and step.deliveries and step.state not in _UNBEGUN
     filled = not planned.refers or planned.map is not None or inputs != planned.params
     return StepData(
-        inputs=inputs if inputs and has_inputs and filled else None, result=result or None, truncated=bool(cut)
+        inputs=inputs if inputs and has_inputs and filled else None,
+        result=row.result or None,
+        truncated=bool(row.truncated),
     )
 
 
 _UNBEGUN: Final = (StepState.PENDING, StepState.SKIPPED)
 
 
-def step_end(row: Sequence[Any]) -> StepEnd:
-    """A row of look.ends in lua/lib/look.lua."""
-    _, state, result, error, numbers = row
-    stats = MapStats(numbers[0], *numbers[5:]).closed() if numbers else None
-    return StepEnd(StepState(state), result or None, error or None, stats)
+def step_end(row: StepEndRow) -> StepEnd:
+    """How a step ended, for those that refer to it."""
+    stats = _stats_of(msgspec.convert(row.map, MapRow)).closed() if row.map else None
+    return StepEnd(StepState(row.state), row.result or None, row.error or None, stats)
 
 
-def _step(step: PlannedStep, row: Sequence[Any]) -> StepRecord:
-    _, _, end, job_id, job, error, answer, numbers, cut = row[:_OF_A_ROW]
-    job_state, _, since, deliveries, tries, worker, took, lost, phase, child, prompt, due, cancel, began, left = job
-    word, *rest = end.split(" ", 7)
+def _step(step: PlannedStep, row: StepRow) -> StepRecord:
+    word, *rest = row.ended.split(" ", 7)
     ended_at = int(rest[1]) if rest else None
-    if len(rest) > _OF_AN_END:  # it had begun; its job may be gone
-        tries, deliveries, began, child, worker = ("" if text in {"0", "-"} else text for text in rest[_OF_AN_END:])
+    job = _with_its_end(of_a_record(row.job, StepJobRow), rest[_OF_AN_END:])
+    counts = msgspec.convert(row.map, MapCounts) if row.map else None
+    stats = _stats_of(counts) if counts else None
     return StepRecord(
         id=step.id,
         group=step.group,
         kind=step.kind,
-        state=_state(word, job_state, phase, has_time=bool(left)),
-        job_id=job_id,
+        state=_state(word, job),
+        job_id=row.job_id,
         job_type=step.job_type,
-        job_state=JobState(job_state) if job_state else None,
-        attempts=int(tries or 0),
-        deliveries=int(deliveries or 0),
-        worker=worker or None,
-        started_at=int(began) if began else _began(job_state, since, took),
+        job_state=job.state,
+        attempts=job.attempts or 0,
+        deliveries=job.deliveries or 0,
+        worker=job.worker,
+        started_at=_began(job) if job.began is None else job.began,
         ended_at=ended_at,
-        error=error or None,
-        cancel_requested=bool(cancel) and job_state == JobState.RUNNING,
-        losses=int(lost or 0),
-        stats=_stats(numbers, ended=ended_at is not None) if numbers else None,
-        begun=numbers[1] if numbers else None,
-        workflow_id=child or None,
-        prompt=(prompt or None) if phase == "ask" and not ended_at else None,
-        due_at=None if left else int(due or 0) or None,
-        answer=answer or None,
-        truncated=bool(cut),
+        error=row.error or None,
+        cancel_requested=bool(job.cancel) and job.state is JobState.RUNNING,
+        losses=job.losses or 0,
+        stats=stats.closed() if stats and ended_at is not None else stats,
+        begun=counts.begun if counts else None,
+        workflow_id=job.child,
+        prompt=job.prompt if job.phase == "ask" and not ended_at else None,
+        due_at=None if job.left else job.due or None,
+        answer=row.answer or None,
+        truncated=bool(row.truncated),
     )
 
 
-_OF_A_ROW: Final = 9  # what comes after that is the data of a step that has run again since
 _OF_AN_END: Final = 2  # standing, when: what comes after that says how its job ran
 
 
-def _began(job_state: str, since: str, took: str) -> int | None:
-    if job_state == JobState.RUNNING:
-        return int(since)
-    return int(since) - int(took) if took and job_state in (JobState.COMPLETED, JobState.DEAD) else None
+def _with_its_end(job: StepJobRow, ran: Sequence[str]) -> StepJobRow:
+    """As the end of the step says how its job ran: the job may be gone."""
+    if not ran:
+        return job
+    attempts, deliveries, began, child, worker = ("" if text in {"0", "-"} else text for text in ran)
+    return msgspec.structs.replace(
+        job,
+        attempts=int(attempts or 0),
+        deliveries=int(deliveries or 0),
+        began=int(began) if began else None,
+        child=child or None,
+        worker=worker or None,
+    )
 
 
-def _stats(numbers: Sequence[int], *, ended: bool) -> MapStats:
-    stats = MapStats(numbers[0], *numbers[2:])
-    return stats.closed() if ended else stats
+def _began(job: StepJobRow | ItemJobRow) -> int | None:
+    if job.state is JobState.RUNNING or job.since is None or job.took is None:
+        return job.since if job.state is JobState.RUNNING else None
+    return job.since - job.took if job.state in (JobState.COMPLETED, JobState.DEAD) else None
 
 
-def _state(word: str, job_state: str, phase: str, *, has_time: bool) -> StepState:
+def _stats_of(row: MapCounts | MapRow) -> MapStats:
+    return MapStats(row.total, row.completed, row.failed, row.cancelled)
+
+
+def _state(word: str, job: StepJobRow) -> StepState:
     if word != "started":
         return StepState(word) if word else StepState.PENDING
-    if phase in ("items", "child"):
+    if job.phase in ("items", "child"):
         return StepState.RUNNING
-    if job_state == JobState.BLOCKED:
-        return StepState.WAITING if phase == "ask" or has_time else StepState.QUEUED
-    return _STATES.get(job_state, StepState.QUEUED)
+    if job.state is JobState.BLOCKED:
+        return StepState.WAITING if job.phase == "ask" or job.left else StepState.QUEUED
+    return _STATES.get(job.state, StepState.QUEUED)
 
 
 _MOST_OF_A_PROMPT: Final = 300
-_STATES: Final = {
-    "scheduled": StepState.WAITING,
-    "retrying": StepState.WAITING,
-    "running": StepState.RUNNING,
-    "queued": StepState.QUEUED,
+_STATES: Final[dict[JobState | None, StepState]] = {
+    JobState.SCHEDULED: StepState.WAITING,
+    JobState.RETRYING: StepState.WAITING,
+    JobState.RUNNING: StepState.RUNNING,
+    JobState.QUEUED: StepState.QUEUED,
 }
 
 

@@ -9,8 +9,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from boltq.broker.broker import Broker, forgotten
-from boltq.broker.call import Call, Portion, Row
+from boltq.broker.call import Call, Portion
 from boltq.broker.calls import steps, workflows as calls
+from boltq.broker.contract import Look
 from boltq.broker.cursors import unwrapped, wrapped
 from boltq.broker.inspector import Inspector
 from boltq.broker.rows import record as record_of
@@ -18,7 +19,6 @@ from boltq.broker.search import MAX_EXAMINED, JobPage
 from boltq.broker.workflows.rows import (
     ApprovalPage,
     ItemPage,
-    Look,
     StepData,
     WorkflowLine,
     WorkflowRecord,
@@ -52,8 +52,8 @@ from boltq.domain.workflow.uses import Use, uses_in, value_of
 
 T = TypeVar("T")
 
-_Rows = tuple[list[Any], str | None]  # of a page; and the cursor of the next one
-_AskForRows = Callable[[int, str, int], Call[Portion[list[Row]]]]  # in a partition, from a place on, so many
+_RowsAndCursor = tuple[list[T], str | None]  # of a page; and the cursor of the next one
+_AskForRows = Callable[[int, str, int], Call[Portion[list[T]]]]  # in a partition, from a place on, so many
 
 MAX_STEP_DATA_BYTES: Final = 4 << 20  # of all steps of a workflow, for one look
 SMALL_BYTES: Final = 32 << 10
@@ -161,7 +161,7 @@ class Workflows:
         numbers = {n: step.id for n, step in enumerate(plan.steps, 1) if step.id in named}
         call = calls.ends(self._home(workflow_id), workflow_id, list(numbers), MAX_BATCH_BYTES)
         rows = _within_bounds(await self._send(call) if numbers else [], "the output")
-        steps = {numbers[row[0]]: step_end(row) for row in rows}
+        steps = {numbers[row.number]: step_end(row) for row in rows}
         about = {"id": workflow_id, "name": plan.name}
         scope = ReferenceScope(input=plan.input, steps=steps, workflow=about)
         found: str = await self._aside(len(plan.output) + scope.size, lambda: output_of(plan, scope))
@@ -253,10 +253,10 @@ class Workflows:
         )
         return ApprovalPage(list(map(approval_record, rows)), following)
 
-    async def _rows(self, start: tuple[int, str], limit: int, at: _AskForRows) -> _Rows:
+    async def _rows(self, start: tuple[int, str], limit: int, at: _AskForRows[T]) -> _RowsAndCursor[T]:
         """The rows of one page, partition after partition, and the cursor of the next page."""
         partition, inner = start
-        found: list[Any] = []
+        found: list[T] = []
         most = max(1, min(limit, MAX_PAGE))
         while partition < self._broker.layout.partitions:
             portion = await self._send(at(partition, inner, most - len(found)))

@@ -104,7 +104,8 @@ local function keep_past(id, rows, others)
     for _, row in ipairs(list) do
       local n = string.format('%d', row[1])
       local kept, data = flow_step_row(id, n, texts[n], budget, record), flow_data_row(id, n, budget, record)
-      kept[10], kept[11], kept[12] = data[2], data[3], data[4]
+      kept[StepRow.inputs], kept[StepRow.result] = data[StepDataRow.inputs], data[StepDataRow.result]
+      kept[StepRow.data_truncated] = data[StepDataRow.truncated]
       past[#past + 1] = n
       past[#past + 1] = cmsgpack.pack(kept)
     end

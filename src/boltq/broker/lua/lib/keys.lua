@@ -26,7 +26,8 @@ end
 --       lost: runs whose worker was lost, begun: the delivery of which its worker told that it begins, worker, took | result, error, reason, cancel, progress | tags, by: who
 --       submitted it, replay_of, replays: ids | unlogged: lines cut from the log | parked | ghost: the lists in which
 --       its id stands though it waits elsewhere or waits no more | began: since when a step asks, waits, or has begun others
---       flow: of a step, "workflow number" or "workflow number item" of a map
+--       flow: of a step, "workflow number", or of an item of a map "workflow number item map's-job"
+--       phase: for what a step waits that has begun, child: its sub-workflow, prompt, due: until when it asks
 --       left: of a step whose workflow is paused, how long it still waits, or until when if that is fixed
 local function job_key(id)
   if id ~= last_id then

@@ -4,11 +4,17 @@ local look = { MOST = 1048576 } -- bytes that one claim may bring of them
 
 local function begin_look() look.left = look.MOST end
 
-function look.map_numbers(id, number)
-  local row = call('HMGET', flow_key(id, 'map:' .. number), 'total', 'begun', 'stopped', 'bytes', 'bearable')
-  if not row[1] then return {} end
-  local numbers = { tonumber(row[1]), tonumber(row[2]) or 0, row[3] and 1 or 0, tonumber(row[4]) or 0, tonumber(row[5]) }
-  return add_item_counts(numbers, id, number)
+-- A MapRow; {} when it has no items yet.
+function look.map_row(id, number)
+  local total, begun, stopped, bytes, bearable = unpack(
+    call('HMGET', flow_key(id, 'map:' .. number), 'total', 'begun', 'stopped', 'bytes', 'bearable')
+  )
+  if not total then return {} end
+  local completed, failed, cancelled = item_counts(id, number)
+  return MapRow{
+    total = tonumber(total), begun = tonumber(begun) or 0, stopped = stopped and 1 or 0, bytes = tonumber(bytes) or 0,
+    bearable = tonumber(bearable) or 0, completed = completed, failed = failed, cancelled = cancelled,
+  }
 end
 
 -- How the steps ended that it refers to, and how many bytes that is; nil when it is more than `most`.
@@ -21,7 +27,7 @@ function look.ends(id, numbers, maps, most)
     local is_map = string.find(maps .. ' ', ' ' .. n .. ' ', 1, true)
     bytes = bytes + #result + #err
     if bytes > most then return nil, bytes end
-    ends[i] = { n, state, result, err, is_map and look.map_numbers(id, n) or {} }
+    ends[i] = StepEndRow{ number = n, state = state, result = result, error = err, map = is_map and look.map_row(id, n) or {} }
   end
   return ends, bytes
 end
@@ -34,8 +40,9 @@ look.LOST = {
 -- The first of these steps, when it is no handler's.
 function look.first(id, numbers)
   table.sort(numbers)
-  local step = numbers[1] and cmsgpack.unpack(call('HGET', flow_key(id, 'steps'), numbers[1]))
-  if step and step[2] == 1 then return numbers[1], step[1] end
+  local first = unpack(numbers)
+  local info = first and cmsgpack.unpack(call('HGET', flow_key(id, 'steps'), first))
+  if info and info[StepInfo.group] == 1 then return first, info[StepInfo.id] end
 end
 
 -- For the handlers: the first step that failed and had not to; without one, the first that was cancelled, by itself or
@@ -54,46 +61,50 @@ function look.failure(id, ending)
   end
   if not n then return {} end
   local tries = call('HGET', job_key(call('HGET', flow_key(id, 'jobs'), n)), 'tries')
-  return { step, err, tonumber(tries) or 0 }
+  return FailureRow{ step = step, error = err, attempts = tonumber(tries) or 0 }
 end
 
-function look.outcome(head)
-  if head[4] and head[5] then return head[4] == 'cancelled' and 'cancelled' or 'failed' end
-  return head[6] and 'failed' or 'completed'
+function look.outcome(ending, lost, broken)
+  if ending and lost then return ending == 'cancelled' and 'cancelled' or 'failed' end
+  return broken and 'failed' or 'completed'
 end
 
 -- What belongs to the phase of a step that has begun before.
-function look.later(id, n, job)
-  if job[2] == 'items' then
+function look.later(id, n, phase, child, due, goes_on)
+  if phase == 'items' then
     local map_key = flow_key(id, 'map:' .. n)
     local results_key, errors_key = map_key .. ':results', map_key .. ':errors'
-    return { look.map_numbers(id, n), call('HGETALL', results_key), call('HGETALL', errors_key), call('HGETALL', map_key) }
-  elseif job[2] == 'child' then
-    return { job[4] }
-  elseif job[2] == 'ask' then
-    return { call('HGET', flow_key(id, 'answers'), n) or '', tonumber(job[5]) or 0, NOW }
+    return { look.map_row(id, n), call('HGETALL', results_key), call('HGETALL', errors_key), call('HGETALL', map_key) }
+  elseif phase == 'child' then
+    return { child }
+  elseif phase == 'ask' then
+    return { call('HGET', flow_key(id, 'answers'), n) or '', tonumber(due) or 0, NOW }
   end
-  return job[6] and { job[6] } or {}
+  return goes_on and { goes_on } or {}
 end
 
--- See flow_look.lua, and how many bytes that is. Nil when the job belongs to no workflow; nil and the bytes when they
--- are more than `most`. `begins`: only of a step that has not begun before.
+-- A Look, and how many bytes that is. Nil when the job belongs to no workflow; nil and the bytes when they are more
+-- than `most`. `begins`: only of a step that has not begun before.
 function look.at(job_id, most, begins)
-  local job = call('HMGET', job_key(job_id), 'flow', 'phase', 'wrong', 'child', 'due', 'goes_on')
-  if not job[1] or (begins and job[2]) then return nil end
-  local at = words(job[1])
-  local id, n = at[1], at[2]
-  local row = call('HGET', flow_key(id, 'steps'), n)
-  if not row then return nil end
-  local info, text = cmsgpack.unpack(row), call('HGET', flow_key(id, 'texts'), n)
-  local head = call('HMGET', flow_key(id), 'input', 'name', 'group', 'ending', 'lost', 'broken', 'maps')
-  local reads, bytes = look.ends(id, info[11], head[7] or '', most)
-  bytes = bytes + #text + #(head[1] or '')
+  local place, phase, wrong, child, due, goes_on = unpack(
+    call('HMGET', job_key(job_id), 'flow', 'phase', 'wrong', 'child', 'due', 'goes_on')
+  )
+  if not place or (begins and phase) then return nil end
+  local id, n, item = unpack(words(place))
+  local stored, text = call('HGET', flow_key(id, 'steps'), n), call('HGET', flow_key(id, 'texts'), n)
+  if not stored then return nil end
+  local info = cmsgpack.unpack(stored)
+  local input, name, ending, lost, broken, maps = unpack(
+    call('HMGET', flow_key(id), 'input', 'name', 'ending', 'lost', 'broken', 'maps')
+  )
+  local reads, bytes = look.ends(id, info[StepInfo.reads], maps or '', most)
+  bytes = bytes + #text + #(input or '')
   if not reads or bytes > most then return nil, bytes end
-  local outcome = info[2] > 1 and look.outcome(head) or 'running'
-  return {
-    id, text, head[1], { head[2], outcome }, job[2] or '', tonumber(at[3]) or 0, job[3] or '', reads,
-    info[2] > 1 and look.failure(id, head[4]) or {}, look.later(id, n, job),
+  local handles = info[StepInfo.group] > 1
+  return Look{
+    workflow = id, text = text, input = input, name = name, outcome = handles and look.outcome(ending, lost, broken) or 'running',
+    phase = phase or '', item = tonumber(item) or 0, wrong = wrong or '', reads = reads,
+    failure = handles and look.failure(id, ending) or {}, later = look.later(id, n, phase, child, due, goes_on),
   }, bytes
 end
 

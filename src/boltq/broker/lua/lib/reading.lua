@@ -18,12 +18,11 @@ local function read_job(id, last)
   return row
 end
 
--- How many items of a map completed, failed and were cancelled: behind what stands in `numbers`.
-local function add_item_counts(numbers, id, n)
-  for _, part in ipairs({ 'good', 'bad', 'gone' }) do
-    numbers[#numbers + 1] = call('SCARD', flow_key(id, 'map:' .. n .. ':' .. part))
-  end
-  return numbers
+-- How many items of a map completed, failed and were cancelled.
+local function item_counts(id, n)
+  local map_key = flow_key(id, 'map:' .. n)
+  local good_key, bad_key, gone_key = map_key .. ':good', map_key .. ':bad', map_key .. ':gone'
+  return call('SCARD', good_key), call('SCARD', bad_key), call('SCARD', gone_key)
 end
 
 -- A field of a hash, when it fits into what is left of `budget`, bytes; else '' and true.
@@ -40,25 +39,23 @@ local function waiting_in(queue, list) return call('LLEN', list_key(queue, list)
 
 local function parked_in(queue) return math.max(0, tonumber(call('HGET', queue_key(queue), 'parked')) or 0) end
 
--- A workflow as a line of a list: [id, name, state, submitted, since, ending, paused, parent, generation, steps, ended, failed,
--- within]; nil when there is none.
+-- A WorkflowRow; nil when there is no such workflow.
 local function flow_row(id)
-  local head = call('HMGET', flow_key(id), 'name', 'state', 'at', 'since', 'ending', 'paused', 'parent', 'gen', 'within')
-  if not head[1] then return nil end
+  local name, state, at, since, ending, paused, parent, generation, within = unpack(
+    call('HMGET', flow_key(id), 'name', 'state', 'at', 'since', 'ending', 'paused', 'parent', 'gen', 'within')
+  )
+  if not name then return nil end
   local steps = call('HLEN', flow_key(id, 'steps'))
   local open = 0
   for group = 1, 3 do
     open = open + call('SCARD', flow_key(id, 'open:' .. group))
   end
-  return {
-    id, head[1], head[2], tonumber(head[3]), tonumber(head[4]), head[5] or '', head[6] and 1 or 0, head[7] or '',
-    tonumber(head[8]), steps, steps - open, call('HLEN', flow_key(id, 'errors')), head[9] or '',
+  return WorkflowRow{
+    id = id, name = name, state = state, created_at = tonumber(at), since = tonumber(since), ending = ending or '',
+    paused = paused and 1 or 0, parent_job = parent or '', within = within or '', generation = tonumber(generation),
+    steps = steps, ended = steps - open, failed = call('HLEN', flow_key(id, 'errors')),
   }
 end
-
-local STANDING = {
-  'state', 'route', 'since', 'n', 'tries', 'worker', 'took', 'lost', 'phase', 'child', 'prompt', 'due', 'cancel', 'began', 'left',
-}
 
 local function pairs_of(key)
   local flat, found = call('HGETALL', key), {}
@@ -85,46 +82,52 @@ local function flow_record(id)
   }
 end
 
-local function map_numbers(id, n, maps)
+local function map_counts(id, n, maps)
   if not string.find(maps, ' ' .. n .. ' ', 1, true) then return {} end
-  local map = call('HMGET', flow_key(id, 'map:' .. n), 'total', 'begun', 'ahead')
-  if not map[1] then return {} end
-  local begun = (tonumber(map[2]) or 0) + (tonumber(map[3]) or 0)
-  return add_item_counts({ tonumber(map[1]), begun }, id, n)
+  local total, begun, ahead = unpack(call('HMGET', flow_key(id, 'map:' .. n), 'total', 'begun', 'ahead'))
+  if not total then return {} end
+  local completed, failed, cancelled = item_counts(id, n)
+  return MapCounts{
+    total = tonumber(total), begun = (tonumber(begun) or 0) + (tonumber(ahead) or 0),
+    completed = completed, failed = failed, cancelled = cancelled,
+  }
 end
 
--- A step as it stands: see flow_get.lua. `n`: text.
+local STEP_JOB = StepJobRow.fields
+
+-- A StepRow. `n`: text.
 local function flow_step_row(id, n, text, budget, record)
-  local job = record.jobs[n]
-  local standing = call('HMGET', job_key(job), unpack(STANDING))
-  for k = 1, #STANDING do
-    standing[k] = standing[k] or ''
+  local job_id = record.jobs[n]
+  local job = call('HMGET', job_key(job_id), unpack(STEP_JOB))
+  for k = 1, #STEP_JOB do
+    job[k] = job[k] or ''
   end
-  if standing[1] == 'scheduled' or standing[1] == 'retrying' then
-    standing[12] = call('ZSCORE', index_key(route_of(standing[2]).queue, standing[1]), job) or standing[12]
+  local state = job[StepJobRow.state]
+  if state == 'scheduled' or state == 'retrying' then
+    local waiting_key = index_key(route_of(job[StepJobRow.route]).queue, state)
+    job[StepJobRow.due] = call('ZSCORE', waiting_key, job_id) or job[StepJobRow.due]
   end
   local err, cut, answer, cut_too = '', false, '', false
-  if standing[1] == 'retrying' then
-    err, cut = read_within(budget, job_key(job), 'error')
+  if state == 'retrying' then
+    err, cut = read_within(budget, job_key(job_id), 'error')
   elseif record.errors[n] then
     err, cut = read_within(budget, flow_key(id, 'errors'), n)
   end
   if record.answers[n] then
     answer, cut_too = read_within(budget, flow_key(id, 'answers'), n)
   end
-  return {
-    tonumber(n), text, record.ends[n] or '', job, standing, err, answer, map_numbers(id, n, record.maps),
-    (cut or cut_too) and 1 or 0,
+  return StepRow{
+    number = tonumber(n), text = text, ended = record.ends[n] or '', job_id = job_id, job = job, error = err, answer = answer,
+    map = map_counts(id, n, record.maps), truncated = (cut or cut_too) and 1 or 0,
   }
 end
 
--- What a step was given and gave: see flow_data.lua. `n`: text.
+-- A StepDataRow. `n`: text.
 local function flow_data_row(id, n, budget, record)
   local step_key = job_key(record.jobs[n] or '')
-  local job = call('HMGET', step_key, 'state', 'child')
-  local is_there = job[1]
+  local is_there, child = unpack(call('HMGET', step_key, 'state', 'child'))
   local past = not is_there and string.match(record.ends[n] or '', '^%a+ %a+ %d+ %d+ %d+ %d+ (%S+)')
-  local child = job[2] or (past and past ~= '-' and past)
+  child = child or (past and past ~= '-' and past)
   local place, field = step_key, 'data'
   if child then
     place, field = flow_key(child), 'input'
@@ -136,5 +139,5 @@ local function flow_data_row(id, n, budget, record)
   if record.results[n] then
     result, cut_too = read_within(budget, flow_key(id, 'results'), n)
   end
-  return { tonumber(n), inputs, result, (cut or cut_too) and 1 or 0 }
+  return StepDataRow{ number = tonumber(n), inputs = inputs, result = result, truncated = (cut or cut_too) and 1 or 0 }
 end
