@@ -14,92 +14,18 @@ import msgspec
 
 from boltq import settings
 from boltq.broker.broker import Broker
-from boltq.domain.states import ACTIONS, ENTRIES, MOVES, TERMINAL, JobState
+from boltq.domain.states import ACTIONS, CAUSES, CAUSES_AT_FIRST, MEANINGS, TERMINAL, JobState
 from boltq.domain.workflow import bounds
 from boltq.domain.workflow.compiler import compile_workflow
 from boltq.domain.workflow.durations import DURATION_RULE
 from boltq.domain.workflow.form import WorkflowForm, read_form
-from boltq.domain.workflow.plan import Rule
-from boltq.domain.workflow.states import StepState, WorkflowState
+from boltq.domain.workflow.plan import EARLY, RULE_MEANINGS, Rule
+from boltq.domain.workflow.states import STEP_MEANINGS, WORKFLOW_MEANINGS, StepState, WorkflowState
 from boltq.server.app import calls_of
 from boltq.server.backend import Backend
 from boltq.server.http.openapi import document
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "reference"
-
-STATES: Final = {
-    JobState.BLOCKED: "A step of a workflow: waits for earlier steps, for its items or its workflow, or a person.",
-    JobState.SCHEDULED: "Waits for its time: it was submitted with a delay or a time, or it was snoozed.",
-    JobState.QUEUED: "Ready. Waits for a free worker that knows its type, in the order of its priority.",
-    JobState.RUNNING: "Held by one worker under that worker's lease. If that worker is lost, it is queued again.",
-    JobState.RETRYING: "Failed, and waits out its backoff.",
-    JobState.COMPLETED: "The function returned. It is kept for a day, with its result.",
-    JobState.DEAD: "Out of attempts, or not worth one more. It is kept for 30 days and waits for a person.",
-    JobState.CANCELLED: "Stopped because somebody asked for it, because the task said so, or because it expired.",
-}
-"""Each state in a sentence or two."""
-
-CAUSES: Final = {
-    ("new", "queued"): "it was submitted",
-    ("new", "scheduled"): "it was submitted with a delay or a time that lies ahead",
-    ("new", "blocked"): "it is a step of a workflow that was submitted",
-    ("blocked", "queued"): "the earlier steps allow it, its items have ended, or a person has answered",
-    ("blocked", "cancelled"): "it is not needed (reason `skipped`), or its workflow or somebody cancelled it",
-    ("scheduled", "queued"): "its time has come, or somebody said `run_now`",
-    ("scheduled", "cancelled"): "somebody cancelled it",
-    ("queued", "running"): "a worker claimed it",
-    ("queued", "scheduled"): "somebody gave it a later time",
-    ("queued", "blocked"): "its workflow was paused",
-    ("queued", "cancelled"): "somebody cancelled it, or it was not started in time (reason `expired`)",
-    ("running", "completed"): "the function returned",
-    ("running", "retrying"): "the function failed, and there is an attempt left that is worth making",
-    ("running", "dead"): "it failed for the last time, or took too many workers down (category `poison`)",
-    ("running", "cancelled"): "its worker stopped it, or the function raised `Cancel`",
-    ("running", "queued"): "its worker was lost, or handed it back at shutdown; it goes to the head of the queue",
-    ("running", "scheduled"): "the function raised `Snooze`",
-    ("scheduled", "blocked"): "its workflow was paused, and its time stands still",
-    ("blocked", "scheduled"): "its workflow goes on, and so does its time",
-    ("running", "blocked"): "it has begun the items of a map or a workflow, or has asked a person",
-    ("retrying", "queued"): "its backoff is over, or somebody said `run_now`",
-    ("retrying", "cancelled"): "somebody cancelled it",
-    ("dead", "queued"): "somebody replayed it",
-    ("cancelled", "queued"): "somebody replayed it",
-}
-"""Why each move happens. A move of domain/states.py that is missing here stops the script."""
-
-STEP_STATES: Final = {
-    StepState.PENDING: "The steps before it have not ended.",
-    StepState.QUEUED: "Its turn has come: it waits for a worker.",
-    StepState.RUNNING: "Its job, the items of its map, or its sub-workflow runs.",
-    StepState.WAITING: "It waits for a moment, for a person, or for the next attempt of its job.",
-    StepState.COMPLETED: "It has a result that others may refer to.",
-    StepState.FAILED: "Its job is dead, too many items failed, its sub-workflow failed, or a person said no.",
-    StepState.SKIPPED: "`run_if` or `when` said no. That is no failure.",
-    StepState.CANCELLED: "By a person, by the workflow's timeout, or because of another step's failure.",
-}
-"""Each state of a step in a sentence."""
-
-WORKFLOW_STATES: Final = {
-    WorkflowState.RUNNING: "Some step has not ended. It may be paused.",
-    WorkflowState.COMPLETED: "Every step completed, was skipped, or was allowed to fail.",
-    WorkflowState.FAILED: "A step failed that had not to, or the time was over.",
-    WorkflowState.CANCELLED: "A person cancelled it.",
-}
-"""Each state of a workflow in a sentence."""
-
-RULES: Final = {
-    Rule.ALL_SUCCESS: ("completed, all of them", "no"),
-    Rule.NONE_FAILED: ("completed, or were skipped by their own `when`", "no"),
-    Rule.NONE_FAILED_MIN_ONE_SUCCESS: ("the same, and at least one completed", "no"),
-    Rule.ALL_DONE: ("ended, no matter how", "no"),
-    Rule.ALL_FAILED: ("failed, all of them (also if they were allowed to)", "no"),
-    Rule.ALL_SKIPPED: ("been skipped, all of them, and not because of a failure", "no"),
-    Rule.ONE_DONE: ("completed or failed, at least one", "yes"),
-    Rule.ONE_SUCCESS: ("completed, at least one", "yes"),
-    Rule.ONE_FAILED: ("failed, at least one (also if it was allowed to)", "yes"),
-    Rule.AT_LEAST: ('completed, so many at least: `{"at_least": 2}`', "yes"),
-}
-"""How the steps before it have ended when a step runs, and whether it runs before the others have ended."""
 
 INVOICES: Final = """\
 {
@@ -171,14 +97,14 @@ def states_page() -> str:
         "## The states",
         _table(
             ("state", "what it means", "what you may do"),
-            [(f"`{state}`", STATES[state], _actions(state)) for state in JobState],
+            [(f"`{state}`", MEANINGS[state], _actions(state)) for state in JobState],
         ),
         f"A job ends as {_listed(state for state in JobState if state in TERMINAL)}. It leaves these states only by a"
         " replay, or when it is pruned or deleted: then it is gone. To `replay` is to queue the same job again; to"
         " `replay_as` is to make a new job from it, which may differ; to `edit` is to change the payload, priority,"
         " time or tags of a job that waits.",
         "## The moves",
-        _table(("from", "to", "because"), [(f"`{a}`", f"`{b}`", CAUSES[a, b]) for a, b in _moves()]),
+        _table(("from", "to", "because"), [(f"`{a}`", f"`{b}`", why) for a, b, why in _moves()]),
     )
 
 
@@ -211,7 +137,7 @@ def workflow_page() -> str:
         " allowed to fail counts as a success for `all_success` and `none_failed`.",
         _table(
             ("run_if", "it runs when they have", "may run before all have ended"),
-            [(f"`{rule}`", how, early) for rule in Rule for how, early in [RULES[rule]]],
+            [(f"`{rule}`", RULE_MEANINGS[rule], "yes" if rule in EARLY else "no") for rule in Rule],
         ),
         "### map",
         _fields(shapes["MapForm"]),
@@ -277,9 +203,9 @@ def workflow_page() -> str:
         "Nothing is converted: a number is not equal to a text, and 1 is not true. The whole must be true or false.",
         "## States",
         "Of a workflow:",
-        _table(("state", "what it means"), [(f"`{state}`", WORKFLOW_STATES[state]) for state in WorkflowState]),
+        _table(("state", "what it means"), [(f"`{state}`", WORKFLOW_MEANINGS[state]) for state in WorkflowState]),
         "Of a step:",
-        _table(("state", "what it means"), [(f"`{state}`", STEP_STATES[state]) for state in StepState]),
+        _table(("state", "what it means"), [(f"`{state}`", STEP_MEANINGS[state]) for state in StepState]),
     )
 
 
@@ -291,14 +217,14 @@ def openapi() -> str:
 
 def diagram() -> str:
     """The moves as a Mermaid state diagram."""
-    lines = [f"    [*] --> {to}" if frm == "new" else f"    {frm} --> {to}" for frm, to in _moves()]
+    lines = [f"    [*] --> {to}" if frm == "new" else f"    {frm} --> {to}" for frm, to, _ in _moves()]
     ends = [f"    {state} --> [*]" for state in JobState if state in TERMINAL]
     return "\n".join(["stateDiagram-v2", *lines, *ends])
 
 
-def _moves() -> list[tuple[str, str]]:
-    new = [("new", to.value) for to in JobState if to in ENTRIES]
-    return new + [(frm.value, to.value) for frm in JobState for to in JobState if to in MOVES[frm]]
+def _moves() -> list[tuple[str, str, str]]:
+    new = [("new", to.value, CAUSES_AT_FIRST[to]) for to in JobState if to in CAUSES_AT_FIRST]
+    return new + [(frm.value, to.value, CAUSES[frm][to]) for frm in JobState for to in JobState if to in CAUSES[frm]]
 
 
 def _fields(shape: dict[str, Any]) -> str:

@@ -1,8 +1,29 @@
-from boltq.domain.states import ACTIONS, ENTRIES, MOVES, TERMINAL, JobState, action_reasons, actions
+from collections.abc import Mapping
+from enum import StrEnum
+
+import pytest
+
+from boltq.domain.states import ACTIONS, ENTRIES, MEANINGS, MOVES, TERMINAL, JobState, action_reasons, actions
+from boltq.domain.workflow.plan import RULE_MEANINGS, Rule
+from boltq.domain.workflow.states import STEP_MEANINGS, WORKFLOW_MEANINGS, StepState, WorkflowState
 
 
 def test_every_state_has_its_moves() -> None:
     assert set(MOVES) == set(JobState)
+
+
+@pytest.mark.parametrize(
+    ("words", "meanings"),
+    [
+        (JobState, MEANINGS),
+        (StepState, STEP_MEANINGS),
+        (WorkflowState, WORKFLOW_MEANINGS),
+        (Rule, RULE_MEANINGS),
+    ],
+)
+def test_every_word_has_its_sentence(words: type[StrEnum], meanings: Mapping[StrEnum, str]) -> None:
+    assert set(meanings) == set(words)
+    assert all(meanings.values())
 
 
 def test_every_state_can_be_reached_and_only_completed_is_for_ever() -> None:

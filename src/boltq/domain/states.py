@@ -1,6 +1,6 @@
 """The states of a job and every move between them. The Lua scripts are given this table when they load."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -8,32 +8,73 @@ from typing import Final
 class JobState(StrEnum):
     """Where a job stands. The text is the same in Lua, Python, HTTP, metrics and on the screen."""
 
-    BLOCKED = "blocked"  # a step of a workflow: waits for earlier steps, for its items, or for a person
-    SCHEDULED = "scheduled"  # waits for its time
-    QUEUED = "queued"  # ready; waits for a free worker
-    RUNNING = "running"  # held by one worker under that worker's lease
-    RETRYING = "retrying"  # failed; waits out its backoff
+    BLOCKED = "blocked"
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
     COMPLETED = "completed"
-    DEAD = "dead"  # out of attempts, or not worth one more: waits for a person
+    DEAD = "dead"
     CANCELLED = "cancelled"
 
 
 _B, _S, _Q, _R, _T, _C, _D, _X = JobState
 
-MOVES: dict[JobState, frozenset[JobState]] = {
-    _B: frozenset({_Q, _X, _S}),  # scheduled: its workflow goes on, and so does its time
-    _S: frozenset({_Q, _X, _B}),  # blocked: its workflow was paused, and its time stands still
-    _Q: frozenset(
-        {_R, _X, _S, _B}
-    ),  # cancelled: by a person, or expired; scheduled: given a later time; blocked: paused
-    _R: frozenset({_C, _T, _D, _X, _Q, _S, _B}),  # queued: handed back or reaped; scheduled: snoozed
-    _T: frozenset({_Q, _X}),
-    _C: frozenset(),
-    _D: frozenset({_Q}),  # replayed
-    _X: frozenset({_Q}),  # replayed
+MEANINGS: Final[Mapping[JobState, str]] = {
+    _B: "A step of a workflow: waits for earlier steps, for its items or its workflow, or a person.",
+    _S: "Waits for its time: it was submitted with a delay or a time, or it was snoozed.",
+    _Q: "Ready. Waits for a free worker that knows its type, in the order of its priority.",
+    _R: "Held by one worker under that worker's lease. If that worker is lost, it is queued again.",
+    _T: "Failed, and waits out its backoff.",
+    _C: "The function returned. It is kept for a day, with its result.",
+    _D: "Out of attempts, or not worth one more. It is kept for 30 days and waits for a person.",
+    _X: "Stopped because somebody asked for it, because the task said so, or because it expired.",
 }
+"""Each state in a sentence or two."""
 
-ENTRIES: frozenset[JobState] = frozenset({_Q, _S, _B})
+CAUSES_AT_FIRST: Final[Mapping[JobState, str]] = {
+    _B: "it is a step of a workflow that was submitted",
+    _S: "it was submitted with a delay or a time that lies ahead",
+    _Q: "it was submitted",
+}
+"""The states that a new job may start in, and why it starts there."""
+
+CAUSES: Final[Mapping[JobState, Mapping[JobState, str]]] = {
+    _B: {
+        _Q: "the earlier steps allow it, its items have ended, or a person has answered",
+        _S: "its workflow goes on, and so does its time",
+        _X: "it is not needed (reason `skipped`), or its workflow or somebody cancelled it",
+    },
+    _S: {
+        _Q: "its time has come, or somebody said `run_now`",
+        _B: "its workflow was paused, and its time stands still",
+        _X: "somebody cancelled it",
+    },
+    _Q: {
+        _R: "a worker claimed it",
+        _S: "somebody gave it a later time",
+        _B: "its workflow was paused",
+        _X: "somebody cancelled it, or it was not started in time (reason `expired`)",
+    },
+    _R: {
+        _C: "the function returned",
+        _T: "the function failed, and there is an attempt left that is worth making",
+        _D: "it failed for the last time, or took too many workers down (category `poison`)",
+        _X: "its worker stopped it, or the function raised `Cancel`",
+        _Q: "its worker was lost, or handed it back at shutdown; it goes to the head of the queue",
+        _S: "the function raised `Snooze`",
+        _B: "it has begun the items of a map or a workflow, or has asked a person",
+    },
+    _T: {_Q: "its backoff is over, or somebody said `run_now`", _X: "somebody cancelled it"},
+    _C: {},
+    _D: {_Q: "somebody replayed it"},
+    _X: {_Q: "somebody replayed it"},
+}
+"""Every move between two states, and why it happens."""
+
+MOVES: Final[Mapping[JobState, frozenset[JobState]]] = {state: frozenset(causes) for state, causes in CAUSES.items()}
+
+ENTRIES: Final[frozenset[JobState]] = frozenset(CAUSES_AT_FIRST)
 """The states that a new job may start in."""
 
 TERMINAL: frozenset[JobState] = frozenset({_C, _D, _X})

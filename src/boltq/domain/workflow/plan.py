@@ -1,5 +1,6 @@
 """The plan: a workflow that was checked, with its steps in an order in which they can run. It can be stored as JSON."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
@@ -20,7 +21,7 @@ class Group(StrEnum):
 
 
 class Rule(StrEnum):
-    """When a step runs, by how its parents ended. Those of EARLY do not wait for all of them."""
+    """When a step runs, by how its parents ended."""
 
     ALL_SUCCESS = "all_success"
     ALL_DONE = "all_done"
@@ -34,7 +35,22 @@ class Rule(StrEnum):
     AT_LEAST = "at_least"
 
 
+RULE_MEANINGS: Final[Mapping[Rule, str]] = {
+    Rule.ALL_SUCCESS: "completed, all of them",
+    Rule.NONE_FAILED: "completed, or were skipped by their own `when`",
+    Rule.NONE_FAILED_MIN_ONE_SUCCESS: "the same, and at least one completed",
+    Rule.ALL_DONE: "ended, no matter how",
+    Rule.ALL_FAILED: "failed, all of them (also if they were allowed to)",
+    Rule.ALL_SKIPPED: "been skipped, all of them, and not because of a failure",
+    Rule.ONE_DONE: "completed or failed, at least one",
+    Rule.ONE_SUCCESS: "completed, at least one",
+    Rule.ONE_FAILED: "failed, at least one (also if it was allowed to)",
+    Rule.AT_LEAST: 'completed, so many at least: `{"at_least": 2}`',
+}
+"""How the parents of a step with that rule have ended when it runs: they have …"""
+
 EARLY: Final = frozenset({Rule.ONE_SUCCESS, Rule.ONE_FAILED, Rule.ONE_DONE, Rule.AT_LEAST})
+"""The rules of steps that may run before all their parents have ended."""
 
 
 class PlannedMap(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,5 +1,6 @@
 """Where steps and workflows stand."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -11,14 +12,27 @@ from boltq.domain.states import JobState
 class StepState(StrEnum):
     """Where a step stands. The text is the same in Lua, Python, HTTP and on the screen."""
 
-    PENDING = "pending"  # its parents have not ended
-    QUEUED = "queued"  # its parents allow it: it waits for a worker
-    RUNNING = "running"  # its job, its map or its sub-workflow runs
-    WAITING = "waiting"  # for a moment, a person, or the next attempt of its job
+    PENDING = "pending"
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
     COMPLETED = "completed"
     FAILED = "failed"
-    SKIPPED = "skipped"  # `run_if` or `when` said no
-    CANCELLED = "cancelled"  # by a person, or by another step's failure
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+STEP_MEANINGS: Final[Mapping[StepState, str]] = {
+    StepState.PENDING: "The steps before it have not ended.",
+    StepState.QUEUED: "Its turn has come: it waits for a worker.",
+    StepState.RUNNING: "Its job, the items of its map, or its sub-workflow runs.",
+    StepState.WAITING: "It waits for a moment, for a person, or for the next attempt of its job.",
+    StepState.COMPLETED: "It has a result that others may refer to.",
+    StepState.FAILED: "Its job is dead, too many items failed, its sub-workflow failed, or a person said no.",
+    StepState.SKIPPED: "`run_if` or `when` said no. That is no failure.",
+    StepState.CANCELLED: "By a person, by the workflow's timeout, or because of another step's failure.",
+}
+"""Each state of a step in a sentence."""
 
 
 class WorkflowState(StrEnum):
@@ -28,6 +42,15 @@ class WorkflowState(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+WORKFLOW_MEANINGS: Final[Mapping[WorkflowState, str]] = {
+    WorkflowState.RUNNING: "Some step has not ended. It may be paused.",
+    WorkflowState.COMPLETED: "Every step completed, was skipped, or was allowed to fail.",
+    WorkflowState.FAILED: "A step failed that had not to, or the time was over.",
+    WorkflowState.CANCELLED: "A person cancelled it.",
+}
+"""Each state of a workflow in a sentence."""
 
 
 class MapStats(msgspec.Struct, frozen=True):
