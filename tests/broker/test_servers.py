@@ -97,22 +97,22 @@ def test_pages_and_counts(world: World) -> None:
     assert world.run(world.inspector.workers()) == []
 
 
-def test_bulk_operations_and_the_journal(world: World) -> None:
-    from boltq.broker.journal import Journal
+def test_bulk_operations_and_the_audit_log(world: World) -> None:
+    from boltq.broker.audit_log import AuditLog
     from boltq.broker.operations import BulkAction, Operations
 
     world.submit(*(world.make(0) for _ in range(30)))
-    operations, journal = Operations(world.broker), Journal(world.broker)
+    operations, audit_log = Operations(world.broker), AuditLog(world.broker)
     items = world.run(operations.snapshot(JobFilter.of(JobState.QUEUED)))
     made = world.run(operations.create(BulkAction.RUN_NOW, items, canary=3))
     assert world.run(operations.run(made.id)).state == "canary"
     world.run(operations.go_on(made.id))
     assert world.run(operations.run(made.id)).failed == 30
-    world.run(journal.note("ann", "bulk", made.id))
-    world.run(journal.note("bob", "bulk", made.id))
-    page = world.run(journal.page(limit=1))
+    world.run(audit_log.note("ann", "bulk", made.id))
+    world.run(audit_log.note("bob", "bulk", made.id))
+    page = world.run(audit_log.page(limit=1))
     assert [entry.by for entry in page.entries] == ["bob"]
-    assert [entry.by for entry in world.run(journal.page(page.cursor)).entries] == ["ann"]
+    assert [entry.by for entry in world.run(audit_log.page(page.cursor)).entries] == ["ann"]
     assert world.run(world.inspector.failure_groups(JobFilter())) == []
 
 

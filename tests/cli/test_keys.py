@@ -9,9 +9,9 @@ from commands import Run
 from processes import boltq_command, clean_environment, running
 
 from boltq.broker.api_keys import ApiKeys
+from boltq.broker.audit_log import AuditLog
 from boltq.broker.broker import Broker
 from boltq.broker.embedded import EmbeddedStore
-from boltq.broker.journal import Journal
 from boltq.domain.api_keys import key_id_of
 
 
@@ -62,13 +62,13 @@ def test_keys_are_revoked(anywhere: Run) -> None:
     assert [key["id"] for key in again.json["items"]] == ids[:1]
 
 
-def test_who_made_and_revoked_a_key_is_in_the_journal(boltq: Run, valkey: str, namespace: str) -> None:
+def test_who_made_and_revoked_a_key_is_in_the_audit_log(boltq: Run, valkey: str, namespace: str) -> None:
     key_id = make(boltq, "--name", "web", "--scope", "read")
     boltq("keys", "revoke", key_id)
 
     async def look() -> list[tuple[str, str, str]]:
         async with Broker(valkey, namespace=namespace) as broker:
-            entries = (await Journal(broker).page()).entries
+            entries = (await AuditLog(broker).page()).entries
             return [(entry.by.split(":")[0], entry.action, entry.target) for entry in entries]
 
     revoked, created = ("cli", "key.revoke", f"{key_id} web"), ("cli", "key.create", f"{key_id} web: read")

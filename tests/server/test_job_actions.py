@@ -3,7 +3,7 @@
 import pytest
 from asking import shown, submit
 
-from boltq.broker.journal import Journal
+from boltq.broker.audit_log import AuditLog
 from boltq.domain.ids import new_id
 from boltq.domain.job_error import Category, JobError
 from boltq.domain.outcome import Completed, Failed
@@ -17,7 +17,7 @@ def pointers(answer) -> list[str]:
 
 
 async def entries(desk, job_id) -> list[tuple]:
-    page = await Journal(desk).page(limit=200)
+    page = await AuditLog(desk).page(limit=200)
     return [(one.action, one.by, one.reason) for one in page.entries if one.target == job_id]
 
 
@@ -194,7 +194,7 @@ def test_a_job_that_is_not_there(http, job_id):
     assert http.post(f"{path}/replay", json={"priority": 1}).status_code == 404
 
 
-# The journal
+# The audit log
 
 
 async def test_who_did_what_and_why_is_noted(http, desk):

@@ -61,7 +61,7 @@ def test_who_did_what(http):
     }  # fmt: skip
 
 
-def test_the_journal_comes_in_pages_and_by_action(http):
+def test_the_audit_log_comes_in_pages_and_by_action(http):
     for _ in range(3):
         http.patch("/api/v1/queues/paged", json={"max_depth": 5})
     query = {"action": "queue.limit", "by": "local", "limit": 2}

@@ -9,7 +9,7 @@ from asking_workflows import JSON, PATH, ended, form, mistakes, step, steps_of, 
 from crews import HELD
 from waiting import eventually
 
-from boltq.broker.journal import Journal
+from boltq.broker.audit_log import AuditLog
 from boltq.domain.ids import new_id
 from boltq.domain.outcome import Completed
 
@@ -50,7 +50,7 @@ async def until(http, workflow, **wanted):
 
 
 async def entries(desk, target) -> list[tuple]:
-    page = await Journal(desk).page(limit=200)
+    page = await AuditLog(desk).page(limit=200)
     return [(one.action, one.by, one.reason) for one in page.entries if one.target == target]
 
 

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from boltq.bench.meter import Meter
 from boltq.bench.scale_fill import BATCH, LEASE_MS, TAKER, StoreSize, completed, dead, queue_name, retrying
 from boltq.broker.api_keys import ApiKeys
+from boltq.broker.audit_log import AuditLog
 from boltq.broker.consistency import LONG_PAGE
 from boltq.broker.inspector import Inspector
-from boltq.broker.journal import Journal
 from boltq.broker.operations import BulkAction, Operations
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import BoltQError
@@ -186,9 +186,9 @@ class Users:
         await them.get(made.id)
         await them.list()
 
-    async def journal(self) -> None:
-        """The journal, and keys."""
-        them = Journal(self.meter)
+    async def audit_log(self) -> None:
+        """The audit log, and keys."""
+        them = AuditLog(self.meter)
         for _ in range(5):
             await them.note("somebody", "queue.pause", "q")
         await them.page()

@@ -427,7 +427,7 @@ class Checks(msgspec.Struct, kw_only=True):
     items: list[CheckInfo]
 
 
-class JournalEntry(msgspec.Struct, kw_only=True):
+class AuditEntry(msgspec.Struct, kw_only=True):
     """One thing that somebody did."""
 
     id: str

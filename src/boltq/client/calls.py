@@ -10,6 +10,7 @@ from typing import Any, TypedDict, Unpack
 import msgspec
 
 from boltq.client.answers import (
+    AuditEntry,
     Batch,
     BulkPreview,
     Checks,
@@ -20,7 +21,6 @@ from boltq.client.answers import (
     JobInfo,
     JobSummary,
     JobType,
-    JournalEntry,
     KeyInfo,
     Log,
     Meta,
@@ -384,9 +384,9 @@ def checks() -> Ask[Checks]:
 @call("GET", "/api/v1/audit", "listAudit")
 def list_audit(
     *, by: str | None = None, action: str | None = None, limit: int = 100, cursor: str | None = None
-) -> Ask[Page[JournalEntry]]:
+) -> Ask[Page[AuditEntry]]:
     """A page of who changed what, the newest first."""
-    return Ask(Page[JournalEntry], query={"by": by, "action": action, "limit": limit, "before": cursor})
+    return Ask(Page[AuditEntry], query={"by": by, "action": action, "limit": limit, "before": cursor})
 
 
 @call("GET", "/api/v1/meta", "meta")

@@ -6,10 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from boltq.broker.operations import BulkAction, Items
+from boltq.server.audit_log import note
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.caller import caller_of
-from boltq.server.journal import note
 from boltq.server.views.operations import operation_view
 
 

@@ -43,7 +43,7 @@ TAGS: Final = {
     "dead letters": "Jobs that failed for good, grouped by what went wrong.",
     "bulk": "The same done to many jobs, in the background.",
     "keys": "API keys and what they may do.",
-    "system": "The server itself: its health, its store, its journal.",
+    "system": "The server itself: its health, its store, its audit log.",
     "first version": "The first version's two calls, kept for whoever uses them.",
 }
 """What each group of calls is about, in the order in which they are shown."""
@@ -439,7 +439,7 @@ _PARAMETERS: Final[Json] = {
     "X-BoltQ-Reason": {
         "name": "X-BoltQ-Reason",
         "in": "header",
-        "description": "why this is done: for the journal",
+        "description": "why this is done: for the audit log",
         "schema": {"type": "string", "maxLength": limits.MAX_REASON_CHARS},
     },
     "X-Request-Id": {

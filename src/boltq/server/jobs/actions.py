@@ -8,6 +8,7 @@ from boltq.domain.errors import NotFound
 from boltq.domain.job import JobRecord
 from boltq.domain.scopes import Scope
 from boltq.domain.states import JobState
+from boltq.server.audit_log import ReasonForm, note, read_reason, reason_of
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.body import MAX_BYTES, read_form
@@ -17,7 +18,6 @@ from boltq.server.http.problems import Problem
 from boltq.server.http.query import NoQuery, read_query
 from boltq.server.jobs.edits import AmendForm, ReplayForm, read_amendment, read_replay
 from boltq.server.jobs.reading import id_of
-from boltq.server.journal import ReasonForm, note, read_reason, reason_of
 from boltq.server.views import jobs as views
 from boltq.server.views.common import Rights
 
@@ -25,7 +25,7 @@ STANDS = {200: views.StandingView}
 
 
 class JobActionCalls:
-    """The calls that change one job. Each is noted in the journal."""
+    """The calls that change one job. Each is noted in the audit log."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend

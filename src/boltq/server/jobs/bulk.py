@@ -18,6 +18,7 @@ from boltq.domain.job import JobRecord
 from boltq.domain.merge import merge_patch
 from boltq.domain.scopes import Scope
 from boltq.domain.states import ACTIONS, JobState
+from boltq.server.audit_log import Reason, reason_of
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.body import MAX_BYTES, read_form
@@ -26,7 +27,6 @@ from boltq.server.http.calls import ApiCall
 from boltq.server.http.mistakes import Mistakes, MistakeView
 from boltq.server.http.problems import Problem
 from boltq.server.jobs.reading import CountsQuery, filter_of
-from boltq.server.journal import Reason, reason_of
 from boltq.server.operations import begin
 from boltq.server.views.operations import OperationView
 

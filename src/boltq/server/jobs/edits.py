@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
 from boltq.domain.job import NO_SPEC, JobRecord, NewJob, Spec
+from boltq.server.audit_log import Reason
 from boltq.server.http.mistakes import Mistakes
 from boltq.server.http.moments import MomentText, read_moment, read_span
 from boltq.server.jobs.forms import (
@@ -22,7 +23,6 @@ from boltq.server.jobs.forms import (
     read_data,
     read_priority,
 )
-from boltq.server.journal import Reason
 
 
 class AmendForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

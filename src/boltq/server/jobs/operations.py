@@ -9,12 +9,12 @@ from boltq.broker.operations import OperationState
 from boltq.domain import limits
 from boltq.domain.errors import NotFound
 from boltq.domain.scopes import Scope
+from boltq.server.audit_log import ReasonForm, note, reason_of
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.body import read_form
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.query import Cursor, Limit, NoQuery, read_query
-from boltq.server.journal import ReasonForm, note, reason_of
 from boltq.server.views.operations import OperationView, operation_view
 
 

@@ -16,6 +16,7 @@ from boltq.domain.filters import JobFilter
 from boltq.domain.job import JobRecord
 from boltq.domain.scopes import Scope
 from boltq.domain.states import JobState
+from boltq.server.audit_log import Reason, ReasonForm, note, reason_of
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.body import read_form
@@ -23,7 +24,6 @@ from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.moments import rfc3339
 from boltq.server.http.query import Cursor, Limit, NoQuery, read_query
-from boltq.server.journal import Reason, ReasonForm, note, reason_of
 from boltq.server.operations import begin
 from boltq.server.queues.snapshot import QueueView, ServingView, read_snapshot, read_snapshot_of
 from boltq.server.views import jobs as views

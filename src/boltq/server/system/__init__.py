@@ -1,1 +1,1 @@
-"""The system over HTTP: its state and checks, workers, API keys, the journal."""
+"""The system over HTTP: its state and checks, workers, API keys, the audit log."""

@@ -12,6 +12,7 @@ from boltq.domain import limits
 from boltq.domain.api_keys import ID, MAX_KEYS, MAX_LIFE_SECONDS, MAX_SCOPES, OWN_NAMES, ApiKey
 from boltq.domain.errors import NotFound
 from boltq.domain.scopes import SCOPE_PATTERN, Scope
+from boltq.server.audit_log import note, reason_of
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.body import read_form
@@ -19,7 +20,6 @@ from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.moments import rfc3339
 from boltq.server.http.query import NoQuery, read_query
-from boltq.server.journal import note, reason_of
 
 # The schemas say what is checked elsewhere, in better words.
 ScopeWord = Annotated[

@@ -11,11 +11,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from boltq.broker.audit_log import AuditLog, AuditRecord
 from boltq.broker.broker import Broker, repeated
 from boltq.broker.checks import Check, checks_of
 from boltq.broker.connect import without_secret
 from boltq.broker.inspector import Inspector, StoreServer, inspect_server
-from boltq.broker.journal import Entry, Journal
 from boltq.broker.search import MAX_SNAPSHOT
 from boltq.domain import limits
 from boltq.domain.errors import StoreUnavailable
@@ -140,8 +140,8 @@ class ChecksView(msgspec.Struct, kw_only=True):
     items: list[CheckView]
 
 
-class JournalQuery(msgspec.Struct, kw_only=True):
-    """Which entries of the journal."""
+class AuditLogQuery(msgspec.Struct, kw_only=True):
+    """Which entries of the audit log."""
 
     limit: Limit = 50
     before: Annotated[str | None, msgspec.Meta(description="`next_cursor` of the page before")] = None
@@ -162,8 +162,8 @@ class EntryView(msgspec.Struct, kw_only=True):
     result: str
 
 
-class JournalView(msgspec.Struct, kw_only=True):
-    """One page of the journal, the newest first. It may be empty and not the end, which is a null `next_cursor`."""
+class AuditLogView(msgspec.Struct, kw_only=True):
+    """One page of the audit log, the newest first. It may be empty and not the end, which is a null `next_cursor`."""
 
     items: list[EntryView]
     next_cursor: str | None
@@ -194,7 +194,7 @@ class SystemCalls:
             ),
             ApiCall(
                 "GET", "/api/v1/audit", "listAudit", "who changed what, and why", self.audit,
-                scope=Scope.ADMIN, query=JournalQuery, answers={200: JournalView}, tag="system",
+                scope=Scope.ADMIN, query=AuditLogQuery, answers={200: AuditLogView}, tag="system",
             ),
         ]  # fmt: skip
 
@@ -245,11 +245,11 @@ class SystemCalls:
         return json_response(ChecksView(ok=all(item.status != "failed" for item in items), items=items))
 
     async def audit(self, request: Request) -> Response:
-        """Show the journal, the newest entries first."""
-        query = read_query(request, JournalQuery)
-        journal = Journal(self._backend.broker)
-        page = await repeated(lambda: journal.page(query.before, query.limit, by=query.by, action=query.action))
-        return json_response(JournalView(items=[_entry(entry) for entry in page.entries], next_cursor=page.cursor))
+        """Show the audit log, the newest entries first."""
+        query = read_query(request, AuditLogQuery)
+        audit_log = AuditLog(self._backend.broker)
+        page = await repeated(lambda: audit_log.page(query.before, query.limit, by=query.by, action=query.action))
+        return json_response(AuditLogView(items=[_entry(entry) for entry in page.entries], next_cursor=page.cursor))
 
 
 def redacted(settings: Settings) -> dict[str, Settable]:
@@ -301,7 +301,7 @@ async def _round_trip(backend: Backend) -> float:
     return round((time.perf_counter() - begun) * 1_000, 3)
 
 
-def _entry(entry: Entry) -> EntryView:
+def _entry(entry: AuditRecord) -> EntryView:
     fields = msgspec.structs.asdict(entry)
     return EntryView(**fields | {"at": rfc3339(entry.at)})
 

@@ -13,6 +13,7 @@ from boltq.domain.filters import JobFilter
 from boltq.domain.job import JobRecord
 from boltq.domain.scopes import Scope
 from boltq.domain.states import JobState
+from boltq.server.audit_log import ReasonForm, note, reason_of
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.body import read_form
@@ -20,7 +21,6 @@ from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.moments import rfc3339
 from boltq.server.http.query import NoQuery, read_query
-from boltq.server.journal import ReasonForm, note, reason_of
 from boltq.server.views import jobs as views
 from boltq.server.views.common import Rights, WorkerStateText
 

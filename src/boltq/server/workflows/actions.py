@@ -19,6 +19,7 @@ from boltq.domain.workflow.mistakes import InvalidWorkflow, escaped, raise_if_an
 from boltq.domain.workflow.plan import PlannedStep
 from boltq.domain.workflow.rerun import RerunMode, out_of_place, steps_to_rerun, with_params
 from boltq.domain.workflow.states import WorkflowState
+from boltq.server.audit_log import Reason, ReasonForm, note, read_reason, reason_of
 from boltq.server.backend import Backend
 from boltq.server.http.answers import json_response
 from boltq.server.http.body import read_form
@@ -26,7 +27,6 @@ from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.problems import Problem
 from boltq.server.http.query import NoQuery, read_query
-from boltq.server.journal import Reason, ReasonForm, note, read_reason, reason_of
 from boltq.server.views.common import Rights
 from boltq.server.workflows import views
 from boltq.server.workflows.forms import MAX_BYTES, check_raw, check_types, queues_of
@@ -68,7 +68,7 @@ class SignalForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class WorkflowActionCalls:
-    """The calls that change one workflow. Each is noted in the journal."""
+    """The calls that change one workflow. Each is noted in the audit log."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend

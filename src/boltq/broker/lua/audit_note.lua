@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- note: who did what, kept for a while.
+-- audit_note: who did what, kept for a while.
 --   ARGV     now, how many entries are kept at most (about), msgpack of [who, action, target, reason, request, result]
 --   returns  the id of the entry
 --@use clock

@@ -1,4 +1,4 @@
-"""The journal: who did what to what, and why. Kept in the first partition, the newest entries only."""
+"""The audit log: who did what to what, and why. Kept in the first partition, the newest entries only."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from boltq.broker.broker import Broker
-from boltq.broker.calls import journal as calls
+from boltq.broker.calls import audit_log as calls
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob
 from boltq.domain.job_error import clean
@@ -17,7 +17,7 @@ MAX_EXAMINED: Final = 2_000  # entries that one page looks at
 MAX_TEXT: Final = 500  # characters of each text of an entry; what is longer is cut
 
 
-class Entry(msgspec.Struct, kw_only=True):
+class AuditRecord(msgspec.Struct, kw_only=True):
     """One thing that somebody did. `at` in milliseconds."""
 
     id: str
@@ -30,14 +30,14 @@ class Entry(msgspec.Struct, kw_only=True):
     result: str = ""
 
 
-class JournalPage(msgspec.Struct):
+class AuditPage(msgspec.Struct):
     """The newest entries first; `cursor` is the `before` of the next page, None at the end."""
 
-    entries: list[Entry]
+    entries: list[AuditRecord]
     cursor: str | None
 
 
-class Journal:
+class AuditLog:
     """Notes what people do, and shows it."""
 
     def __init__(self, broker: Broker) -> None:
@@ -52,7 +52,7 @@ class Journal:
 
     async def page(
         self, before: str | None = None, limit: int = 50, *, by: str | None = None, action: str | None = None
-    ) -> JournalPage:
+    ) -> AuditPage:
         """Entries older than `before`, of one person or of one action. It may be empty and not the end: see `cursor`.
 
         Raises InvalidJob when `before` is no cursor.
@@ -60,13 +60,13 @@ class Journal:
         if before and not _ID.fullmatch(before):
             raise InvalidJob([("/before", "not the id of an entry")])
         most = min(limit, limits.MAX_PAGE)
-        page = await self._broker.send(calls.notes(before or "", most, MAX_EXAMINED, by or "", action or ""))
-        return JournalPage([_entry(row) for row in page.found], page.following or None)
+        page = await self._broker.send(calls.page(before or "", most, MAX_EXAMINED, by or "", action or ""))
+        return AuditPage([_entry(row) for row in page.found], page.following or None)
 
 
 _ID: Final = re.compile(r"\d{1,15}-\d{1,15}")
 
 
-def _entry(row: Sequence[Any]) -> Entry:
+def _entry(row: Sequence[Any]) -> AuditRecord:
     fields = dict(zip(row[1::2], row[2::2], strict=True))
-    return msgspec.convert({"id": row[0], **fields}, Entry, strict=False)
+    return msgspec.convert({"id": row[0], **fields}, AuditRecord, strict=False)

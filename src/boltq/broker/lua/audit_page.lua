@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- notes: who did what, the newest first.
+-- audit_page: who did what, the newest first.
 --   ARGV     now, the entry before which to begin ('' for the newest), how many at most, how many to look at at most,
 --            who or '', what or ''
 --   returns  msgpack of [the entry before which to go on or '', [id, field, text, ...]*]

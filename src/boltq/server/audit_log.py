@@ -1,4 +1,4 @@
-"""What a person changes is noted in the journal, with the reason that they gave."""
+"""What a person changes is noted in the audit log, with the reason that they gave."""
 
 import logging
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from starlette.requests import Request
 
-from boltq.broker.journal import Journal
+from boltq.broker.audit_log import AuditLog
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob, StoreError
 from boltq.server.backend import Backend
@@ -15,7 +15,9 @@ from boltq.server.http.caller import caller_of
 
 log = logging.getLogger(__name__)
 
-Reason = Annotated[str, msgspec.Meta(description=f"why, for the journal: at most {limits.MAX_REASON_CHARS} characters")]
+Reason = Annotated[
+    str, msgspec.Meta(description=f"why, for the audit log: at most {limits.MAX_REASON_CHARS} characters")
+]
 
 
 class ReasonForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -50,6 +52,6 @@ async def note(backend: Backend, request: Request, action: str, target: str, rea
     """Note who did what to what, now that it is done. When the store has gone meanwhile, the log says it instead."""
     who, request_id = caller_of(request).name, request.scope["request_id"]
     try:
-        await Journal(backend.broker).note(who, action, target, reason, request_id)
+        await AuditLog(backend.broker).note(who, action, target, reason, request_id)
     except StoreError as error:
-        log.warning("not in the journal: %s did %s to %s (%s): %s", who, action, target, reason, error)
+        log.warning("not in the audit log: %s did %s to %s (%s): %s", who, action, target, reason, error)
