@@ -22,6 +22,8 @@ from boltq.broker.error_words import WORDS, Kind
 from boltq.broker.events import last_cursor
 from boltq.broker.scripts import REFUSALS, translate
 
+pytestmark = pytest.mark.any_partitions  # what it looks at are the errors of a server
+
 TOOLS = Path(__file__).parents[2] / ".tools"
 CLASSES = {
     Kind.PASSING: StoreUnavailable,

@@ -14,6 +14,8 @@ from apis import memory_of, raw
 
 from boltq.server.http.protocol import MAX_PIPELINED, UNREAD_PATROLS, BoundedProtocol
 
+pytestmark = pytest.mark.any_partitions  # what it looks at is how bytes are read
+
 START = b"POST /api/v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 BODY = b'{"type":"echo"}'
 GET = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"

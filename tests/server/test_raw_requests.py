@@ -18,6 +18,8 @@ from boltq.server.http.held import FREE_BYTES, MAX_HELD_BYTES
 from boltq.server.http.openapi import EXAMPLES
 from boltq.server.http.protocol import MAX_HEAD_BYTES
 
+pytestmark = pytest.mark.any_partitions  # what it looks at is how bytes are read
+
 START = b"POST /api/v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 BODY = b'{"type":"echo"}'
 JSON = {"Content-Type": "application/json"}

@@ -17,6 +17,8 @@ from apis import PROGRAM, raw
 from boltq.server.http.protocol import MAX_HEAD_BYTES, BoundedProtocol
 from boltq.server.serve import CannotListen, listen
 
+pytestmark = pytest.mark.any_partitions  # what it looks at is how a server begins and ends
+
 
 def head(size: int) -> bytes:
     """A GET whose request line and headers have so many bytes by the server's count."""

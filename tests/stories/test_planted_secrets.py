@@ -19,6 +19,8 @@ from boltq.tasks.operations import AnyOperation
 from boltq.tasks.process_data import process
 from boltq.tasks.reading import rows_of, text_of
 
+pytestmark = pytest.mark.any_partitions  # what it looks at are the words of errors
+
 S = "S3CRET"
 
 WRONG = [

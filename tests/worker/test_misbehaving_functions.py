@@ -15,6 +15,8 @@ from waiting import eventually
 
 from boltq import Backoff, BoltQ, Cancel, Category, Conflict, JobCancelled, JobFailed, JobState, RetryLater, Snooze
 
+pytestmark = pytest.mark.any_partitions  # what it looks at is what functions do to their process
+
 AT_ONCE = Backoff(base=0.01, floor=0.01)
 
 

@@ -18,6 +18,8 @@ from boltq.cli.child import _code_of
 from boltq.domain.retry import RetryPolicy
 from boltq.worker.slots import WornOutError
 
+pytestmark = pytest.mark.any_partitions  # what it looks at is what functions do to their process
+
 AT_ONCE = Backoff(base=0.01, floor=0.01)
 
 

@@ -15,6 +15,8 @@ from worker_processes import SUPPORT, ended, worker_process
 
 from boltq import BoltQ, JobCancelled, JobFailed, JobState
 
+pytestmark = pytest.mark.any_partitions  # what it looks at is what functions do to their process
+
 
 def alive(pid: int) -> bool:
     """Whether it runs; a zombie that nobody has collected does not."""
