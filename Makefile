@@ -11,10 +11,11 @@ INSTALL := $(UV) pip install --python $(BIN)/python --require-hashes
 LOCK := $(UV) --no-config pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 ARGS ?=
-# Two tests at a time, those of a file in one process. More words win: make test ARGS='-n 0 tests/broker'.
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+# Two tests at a time, those of a file in one process, the longest files first (tests/conftest.py). More words win:
+# make test ARGS='-n 0 tests/broker'.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 # Where the number of partitions may make a difference: run with 4 as well as with 1. Of these folders, `make check` runs
-# with 4 what has `partitions` in it, and `make night` also what is said not to mind (the marker `any_partitions`).
+# with 4 what has `partitions` in it, and `make night` also what hardly minds (the marker `any_partitions`).
 PARTITIONED := tests/broker tests/stories tests/worker tests/server tests/faults
 # What takes long: random lives, storms, the supervisor's many processes, whole programs.
 LONG := tests/docs tests/faults tests/broker/test_machine.py tests/broker/test_flow_machine.py \
@@ -102,9 +103,11 @@ check: ## Everything that CI runs, in its order; stops at the first failure
 	@$(MAKE) --no-print-directory test
 
 .PHONY: night
-night: ## As check, and with 4 partitions also what should not mind their number
-	@$(MAKE) --no-print-directory check
-	@$(MAKE) --no-print-directory test ARGS='--partitions 4 -m any_partitions $(PARTITIONED)'
+night: ## As check, but nothing is thinned: longer storms, more random lives, more with 4 partitions
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory docs
+	@$(MAKE) --no-print-directory test ARGS='--night --partitions 4 -m "partitioned or any_partitions" $(PARTITIONED)'
+	@$(MAKE) --no-print-directory test ARGS=--night
 
 ##@ Maintain
 .PHONY: lock

@@ -5,6 +5,7 @@ from flow_scenarios import FLOW_SCENARIOS, FlowScenario
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from model.flow_machine import REACHED, FlowMachine, FlowWorld, small_budget
+from night import by_day
 
 from boltq.domain.workflow.rerun import RerunMode
 from boltq.domain.workflow.states import StepState, WorkflowState
@@ -26,7 +27,7 @@ def test_random_lives(valkey: str, partitions: int) -> None:
         url = valkey
 
     Here.partitions = partitions
-    examples = max(20, settings().max_examples // (2 * partitions))
+    examples = max(by_day(10, 20), settings().max_examples // (by_day(4, 2) * partitions))
     run_state_machine_as_test(Here, settings=settings(max_examples=examples, stateful_step_count=40))
     print(f"\n{REACHED['steps']} steps; reached: {dict(sorted(REACHED.items()))}")
 
@@ -39,7 +40,7 @@ def test_random_lives_with_small_budgets(valkey: str, partitions: int) -> None:
         patient = True
 
     Here.partitions = partitions
-    examples = max(10, settings().max_examples // (5 * partitions))
+    examples = max(by_day(5, 10), settings().max_examples // (by_day(10, 5) * partitions))
     run_state_machine_as_test(Here, settings=settings(max_examples=examples, stateful_step_count=40))
 
 

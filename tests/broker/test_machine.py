@@ -6,6 +6,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from model.job import REACHED
 from model.machine import Machine
 from model.world import World, long_lists
+from night import by_day
 from scenarios import SCENARIOS, Scenario
 
 from boltq.domain.states import ACTIONS, ENTRIES, MOVES, JobState
@@ -30,7 +31,7 @@ def test_random_lives_with_long_lists(valkey: str, partitions: int) -> None:
         rewrite = staticmethod(long_lists)
 
     Here.partitions = partitions
-    examples = max(25, settings().max_examples // (2 * partitions))
+    examples = max(by_day(12, 25), settings().max_examples // (by_day(4, 2) * partitions))
     run_state_machine_as_test(Here, settings=settings(max_examples=examples, stateful_step_count=40))
 
 
@@ -40,7 +41,7 @@ def test_random_lives(valkey: str, partitions: int) -> None:
         url = valkey
 
     Here.partitions = partitions
-    examples = max(25, settings().max_examples // partitions)
+    examples = max(by_day(12, 25), settings().max_examples // (by_day(2, 1) * partitions))
     run_state_machine_as_test(Here, settings=settings(max_examples=examples, stateful_step_count=40))
     print(f"\n{REACHED['steps']} steps; reached: {dict(sorted(REACHED.items()))}")
 

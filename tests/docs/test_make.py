@@ -88,11 +88,13 @@ def test_quick_check_and_night_are_made_of_the_same_steps():
     for lint in ("ruff check .", "ruff format --check .", "mypy src scripts tests/typing", "lint-imports"):
         assert lint in quick
         assert lint in check
+        assert lint in night
     assert "not slow" in quick
     assert "--partitions 4 -m partitioned" in check
-    assert check.rstrip().splitlines()[-1].rstrip().endswith("pytest -n 2 --dist loadfile")  # all of it, at the end
-    assert "--partitions 4 -m any_partitions" in night
-    assert "--partitions 4 -m partitioned" in night
+    everything = "pytest -n 2 --dist loadfile --no-loadscope-reorder"
+    assert check.rstrip().splitlines()[-1].rstrip().endswith(everything)  # all of it, at the end
+    assert '--night --partitions 4 -m "partitioned or any_partitions"' in night
+    assert night.rstrip().splitlines()[-1].rstrip().endswith(f"{everything} --night")
 
 
 def test_help_lists_every_target():

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from night import by_day
 
 sys.path.insert(0, str(Path(__file__).parent / "chaos"))
 
@@ -26,6 +27,7 @@ async def test_no_job_is_lost_in_a_storm_of_kill_9(tmp_path, request, partitions
 
 
 @pytest.mark.slow
+@pytest.mark.any_partitions  # by day one storm over four of them must do
 async def test_a_history_shorter_than_a_retry_makes_no_second_job(tmp_path, request, partitions, capsys):
     """The same, while the store keeps hardly any record: who repeats a submission is told that it was there."""
     plan = _plan_of(request, partitions)
@@ -36,6 +38,7 @@ async def test_a_history_shorter_than_a_retry_makes_no_second_job(tmp_path, requ
 
 
 @pytest.mark.slow
+@pytest.mark.any_partitions  # by day one storm over four of them must do
 async def test_a_flapping_neighbour_keeps_no_dead_worker_alive(tmp_path, request, partitions, capsys):
     """The same beside a worker that is stopped for most of each lease, which goes on in the calm."""
     plan = _plan_of(request, partitions)
@@ -46,6 +49,7 @@ async def test_a_flapping_neighbour_keeps_no_dead_worker_alive(tmp_path, request
 
 
 @pytest.mark.slow
+@pytest.mark.any_partitions  # by day one storm over four of them must do
 async def test_no_step_is_stranded_in_a_storm_of_kill_9(tmp_path, request, partitions, capsys):
     """The same with workflows: each has ended as it must, and each of its steps had its effect once.
 
@@ -63,8 +67,8 @@ def _plan_of(request: Any, partitions: int) -> Plan:
     seed = request.config.getoption("--chaos-seed")
     plan = Plan(seed=random.randrange(1_000_000) if seed is None else seed)
     plan.partitions = partitions
-    plan.jobs = request.config.getoption("--chaos-jobs")
-    plan.seconds = request.config.getoption("--chaos-seconds")
+    plan.jobs = request.config.getoption("--chaos-jobs") or by_day(10_000, 20_000)
+    plan.seconds = request.config.getoption("--chaos-seconds") or by_day(10.0, 20.0)
     return plan
 
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from model.job import LEASE, Broken, must
 from model.machine import any_number, pick
+from night import by_day
 
 from boltq.broker.broker import Broker, Knobs
 from boltq.broker.consistency import audit
@@ -402,6 +403,15 @@ class FlowWorld:
         for flow in self.flows.values():
             if flow.home == home:
                 self._compare(flow)
+        self._compared += 1
+        if self._compared % self.audit_every == 0:
+            self.audit()
+
+    audit_every = 1  # comparison
+    _compared = 0
+
+    def audit(self) -> None:
+        """Nothing in the store contradicts itself."""
         findings = self.run(audit(self.broker, pauses=()))
         must(not findings, "\n".join(map(str, findings)))
 
@@ -519,12 +529,14 @@ class FlowMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = FlowWorld(self.url, partitions=self.partitions, rewrite=type(self).rewrite, patient=self.patient)
+        self.world.audit_every = by_day(4, 1)
         self.failed = False
 
     def teardown(self) -> None:
         try:
             if not self.failed:
                 self.world.quiesce()
+                self.world.audit()
         finally:
             self.world.close()
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from model.job import AMENDABLE, ENDED, REACHED, WAITING, Job
 from model.world import World
+from night import by_day
 
 from boltq.broker.settling import Settling
 from boltq.domain.job import NewJob
@@ -40,6 +41,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World(self.url, partitions=self.partitions, rewrite=type(self).rewrite)
+        self.world.audit_every = by_day(4, 1)
         self.used: list[NewJob] = []  # with an idempotency key
 
     @initialize(
@@ -59,6 +61,7 @@ class Machine(RuleBasedStateMachine):
         try:
             if not self.failed:
                 self.world.quiesce()
+                self.world.audit()
         finally:
             self.world.close()
 
