@@ -19,6 +19,7 @@ from boltq.domain.errors import BoltQError, JobCancelled, JobFailed, StoreUnavai
 from boltq.domain.ids import new_id
 from boltq.domain.job import NewJob
 from boltq.domain.options import Options, OptionWords, patience
+from boltq.domain.portions import portions
 from boltq.domain.states import JobState
 
 T = TypeVar("T")
@@ -212,17 +213,14 @@ def _seconds(text: str) -> float:
 
 def batches(jobs: Iterable[NewJob]) -> Iterator[tuple[int, list[NewJob]]]:
     """The jobs in batches that are small enough, each with the index of its first one."""
-    batch: list[NewJob] = []
-    start = size = 0
-    for index, job in enumerate(jobs):
-        more = len(job.data.encode()) + _AROUND
-        if batch and (len(batch) == limits.MAX_BATCH or size + more > limits.MAX_BATCH_BYTES):
-            yield start, batch
-            start, batch, size = index, [], 0
-        batch.append(job)
-        size += more
-    if batch:
+    start = 0
+    for batch in portions(jobs, _bytes_of, most=limits.MAX_BATCH, most_bytes=limits.MAX_BATCH_BYTES):
         yield start, batch
+        start += len(batch)
+
+
+def _bytes_of(job: NewJob) -> int:
+    return len(job.data.encode()) + _AROUND
 
 
 def _refusal(item: BatchItem, start: int) -> BoltQError:

@@ -47,7 +47,7 @@ from boltq.domain.workflow.decide import (
 )
 from boltq.domain.workflow.failure import failure_of
 from boltq.domain.workflow.form import StepKind
-from boltq.domain.workflow.maps import portions
+from boltq.domain.workflow.maps import item_portions
 from boltq.domain.workflow.plan import PlannedStep
 from boltq.domain.workflow.prepare import AskPerson, RunJob, Skip, StartWorkflow, WaitFor, WaitUntil, child_plan
 from boltq.domain.workflow.progress import cause_of
@@ -160,7 +160,7 @@ class Steps:
         spec = spec_text(Spec(step=True) if inner else spec_of(step, asks=False))
         broken = spec_text(Spec(step=True))
         first = 1
-        for portion in portions(begin.items):
+        for portion in item_portions(begin.items):
             rows = [(new_id(claim.partition), *item) for item in portion]
             await self._tell(calls.items(claim, first, rows, route, spec, broken))
             first += len(rows)

@@ -11,10 +11,10 @@ from boltq.domain.workflow.maps import (
     count,
     gathered,
     has_lost,
+    item_portions,
     items_of,
     items_to_rerun,
     next_items,
-    portions,
     state_of_map,
     tolerated,
 )
@@ -25,12 +25,12 @@ PENDING, QUEUED, RUNNING, WAITING, OK, FAILED, SKIPPED, CANCELLED = StepState
 
 
 def test_portions_are_bounded_by_number_and_by_bytes() -> None:
-    assert [len(portion) for portion in portions([("{}", "")] * 1_201)] == [500, 500, 201]
+    assert [len(portion) for portion in item_portions([("{}", "")] * 1_201)] == [500, 500, 201]
     large = "é" * (3 << 16)  # 384 KiB
     rows = [(large, "")] * 5 + [("{}", ""), (large * 3, "x")]
-    assert [len(portion) for portion in portions(rows)] == [2, 2, 2, 1]
-    assert [row for portion in portions(rows) for row in portion] == rows
-    assert list(portions([])) == []
+    assert [len(portion) for portion in item_portions(rows)] == [2, 2, 2, 1]
+    assert [row for portion in item_portions(rows) for row in portion] == rows
+    assert list(item_portions([])) == []
 
 
 def test_items_come_out_to_the_byte() -> None:

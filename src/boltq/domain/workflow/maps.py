@@ -9,6 +9,7 @@ import msgspec
 from boltq.domain import limits
 from boltq.domain.job_error import Category, JobError, error_of
 from boltq.domain.outcome import DataError
+from boltq.domain.portions import portions
 from boltq.domain.workflow.bounds import EXPAND_ITEMS, MAX_MAP_ITEMS
 from boltq.domain.workflow.plan import PlannedMap
 from boltq.domain.workflow.states import MapStats, StepState
@@ -25,18 +26,13 @@ def items_of(text: str) -> list[str]:
     return [str(item, "utf-8") for item in items]
 
 
-def portions(rows: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    """Items' rows as calls to the store take them, in order: so many at most, and so many bytes unless it is one."""
-    portion, size = list[tuple[str, str]](), 0
-    for row in rows:
-        more = sum(len(text.encode()) for text in row)
-        if portion and (len(portion) >= EXPAND_ITEMS or size + more > limits.MAX_CALL_BYTES):
-            yield portion
-            portion, size = [], 0
-        portion.append(row)
-        size += more
-    if portion:
-        yield portion
+def item_portions(rows: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    """The items' rows as calls to the store take them."""
+    return portions(rows, _bytes_of, most=EXPAND_ITEMS, most_bytes=limits.MAX_CALL_BYTES)
+
+
+def _bytes_of(row: tuple[str, str]) -> int:
+    return sum(len(text.encode()) for text in row)
 
 
 def tolerated(failures: int | str, total: int) -> int:
