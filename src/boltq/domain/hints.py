@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 _DATA: Final = ("data", "payload", "params", "input")
@@ -42,15 +42,21 @@ SAME: Final[Mapping[str, tuple[str, ...]]] = {
 """What other queues, and other forms here, call a thing: the names that it may have, the likeliest first."""
 
 _ALIKE: Final = 0.7  # of two names; below, they share letters by chance, as `data` and `wait` do
+_LONGEST: Final = 100  # characters that are compared
 
 
 def meant(name: str, known: Collection[str]) -> str | None:
     """The known name that was meant; None when there is none that it resembles."""
-    plain = _snake(name[:100])
+    plain = _snake(name[:_LONGEST])
     if plain in known:
         return plain
     same = next((word for word in SAME.get(plain, ()) if word in known), None)
-    return same or next(iter(difflib.get_close_matches(plain, known, n=1, cutoff=_ALIKE)), None)
+    return same or alike(plain, known)
+
+
+def alike(name: str, known: Iterable[str], least: float = _ALIKE) -> str | None:
+    """The known name that is spelt most like this one; None when there is none. `least`: from 0 to 1, how much."""
+    return next(iter(difflib.get_close_matches(name[:_LONGEST], known, n=1, cutoff=least)), None)
 
 
 def unknown(name: str, known: Collection[str], what: str = "field") -> str:

@@ -1,6 +1,5 @@
 """Whether a failed job runs again, and when: one policy for each category of error."""
 
-import difflib
 import math
 import random
 from collections.abc import Mapping
@@ -8,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from boltq.domain.hints import alike
 from boltq.domain.job_error import Category
 from boltq.domain.limits import MAX_ATTEMPTS, MAX_DELAY_SECONDS
 from boltq.domain.outcome import Failed
@@ -155,8 +155,8 @@ def _category(found: Any, place: str) -> Category:
     try:
         return Category(found)
     except ValueError:
-        near = difflib.get_close_matches(str(found), list(Category), 1)
-        hint = f"did you mean {near[0]}?" if near else f"use {', '.join(Category)}"
+        near = alike(str(found), list(Category), 0.6)
+        hint = f"did you mean {near}?" if near else f"use {', '.join(Category)}"
         raise ValueError(f"{place}: {found!r:.60} is no category: {hint}") from None
 
 

@@ -1,6 +1,5 @@
 """What `process_data` can do to rows: a fixed set of operations, described by data. Nothing is evaluated."""
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from boltq.domain.hints import alike
 from boltq.tasks.reading import MAX_ROWS
 
 Row = dict[str, Any]
@@ -269,14 +269,12 @@ def _check_fields(rows: Sequence[Row], fields: Iterable[str], what: str = "row")
 def _hint(field: str, rows: Sequence[Row]) -> str:
     """The name that is meant, or how many there are. Not all of them: of a CSV without a head, they are its data."""
     there = list(dict.fromkeys(name for row in rows[:_LOOKED_AT] for name in row))
-    close = difflib.get_close_matches(field[:_LONGEST], there[:_MOST_NAMES], n=1, cutoff=_ALIKE)
-    return f"; did you mean `{close[0]}`?" if close else f"; the first rows have {len(there)} others"
+    close = alike(field, there[:_MOST_NAMES])
+    return f"; did you mean `{close}`?" if close else f"; the first rows have {len(there)} others"
 
 
 _LOOKED_AT = 100
 _MOST_NAMES = 1_000
-_LONGEST = 100
-_ALIKE = 0.7
 
 
 def _check_size(cells: int) -> None:

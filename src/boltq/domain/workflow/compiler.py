@@ -1,9 +1,9 @@
 """Makes a plan of a form, or says everything that is wrong with it."""
 
-import difflib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from boltq.domain.hints import alike
 from boltq.domain.job import Priority
 from boltq.domain.workflow import bounds, graph
 from boltq.domain.workflow.checks import check_fit, check_step, check_workflow
@@ -281,8 +281,8 @@ class _Compiler:
     def _bad_input(self, reference: Reference) -> str | None:
         """What is not there; of a sub-workflow only the names are known that its input has."""
         if self._names is not None and len(reference.path) > 1 and reference.path[1] not in self._names:
-            close = difflib.get_close_matches(reference.path[1][:100], self._names, n=1, cutoff=0.5)
-            hint = f"; did you mean input.{close[0]}?" if close else ""
+            close = alike(reference.path[1], self._names, 0.5)
+            hint = f"; did you mean input.{close}?" if close else ""
             return f"{{{{ {reference.text} }}}}: there is no such thing in the input{hint}"
         if self._input and not self._input.has(reference):
             return f"{{{{ {reference.text} }}}}: there is no such thing in the input"
@@ -310,8 +310,8 @@ class _Compiler:
         if found := self._elsewhere(step_id):
             return found
         many = len(self._mistakes) > bounds.MAX_MISTAKES  # nobody will read the rest
-        close = [] if many else difflib.get_close_matches(step_id[:100], self._drafts, n=1, cutoff=0.6)
-        return f"{_NO_STEP} {step_id[:100]!r}" + (f"; did you mean {close[0]}?" if close else "")
+        close = None if many else alike(step_id, self._drafts, 0.6)
+        return f"{_NO_STEP} {step_id[:100]!r}" + (f"; did you mean {close}?" if close else "")
 
     def _elsewhere(self, step_id: str) -> str | None:
         """Whose step it is, when it is one of the workflow around this one, or of one inside of it."""
