@@ -51,7 +51,11 @@ def test_each_script_has_one_function_and_nothing_else_names_a_script():
         if not made or "boltq.broker.call.Call" not in _imports(tree):
             continue
         assert name.startswith("broker/calls/"), f"{name} makes a Call"
-        prefix = {"broker/calls/operations.py": "op_", "broker/calls/workflows.py": "flow_"}.get(name, "")
+        prefix = {
+            "broker/calls/audit_log.py": "audit_",
+            "broker/calls/operations.py": "op_",
+            "broker/calls/workflows.py": "flow_",
+        }.get(name, "")
         functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
         makers = [function.name for function in functions if any(call in ast.walk(function) for call in made)]
         scripts = [ast.literal_eval(call.args[0]) for call in sorted(made, key=lambda call: call.lineno)]
