@@ -13,10 +13,11 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar,
 
 import msgspec
 
-from boltq.broker.broker import Broker, raise_if_refused, repeated
+from boltq.broker.broker import Broker, repeated
 from boltq.broker.events import Watch
 from boltq.broker.inspector import Inspector
 from boltq.broker.store import Store
+from boltq.broker.submission import raise_if_refused
 from boltq.broker.submitter import Submitter
 from boltq.broker.waiting import Waiting, quiet
 from boltq.broker.workflows.rows import ItemRecord, WorkflowRecord

@@ -25,7 +25,7 @@ def own_ids(monkeypatch):
     """The ids of other tests do not follow a clock that was set ahead here."""
     maker = IdMaker()
     monkeypatch.setattr("boltq.broker.broker.new_id", maker.make)
-    monkeypatch.setattr("boltq.broker.broker.catch_up", maker.catch_up)
+    monkeypatch.setattr("boltq.broker.submission.catch_up", maker.catch_up)
     monkeypatch.setattr("boltq.broker.workflows.workflows.new_id", maker.make)
 
 

@@ -8,41 +8,37 @@ from functools import partial
 from typing import Any, Final, Self, TypeVar
 
 import msgspec
-from redis import exceptions as redis_errors
 
 from boltq.broker import calls
 from boltq.broker.call import Call, Row, Stretch
 from boltq.broker.calls.jobs import Receipt
 from boltq.broker.calls.workers import Beat, Claim, Held, ProgressRow, Reaped, Settlement
+from boltq.broker.carrier import Carrier, Clock, at_once
 from boltq.broker.connect import connect, connect_sync, let_go
 from boltq.broker.history import WENT_BACK, Alarm, History, lost_text, read_alarms
 from boltq.broker.layout import Layout
 from boltq.broker.marks import NO_MARK, Mark
 from boltq.broker.outage import Outage
 from boltq.broker.replies import as_mapping, as_text
-from boltq.broker.scripts import CALL_ERRORS, Library, Rewrite, is_known, is_unknown, translate
+from boltq.broker.scripts import CALL_ERRORS, Library, Rewrite, translate
 from boltq.broker.settling import Settling
+from boltq.broker.submission import SubmitResult, chunks_of, result_of
 from boltq.broker.verdicts import JobRef, JobVerdict, verdict_of
 from boltq.domain import limits
 from boltq.domain.errors import (
     BoltQError,
-    Conflict,
     InvalidJob,
     NotFound,
-    QueueFull,
-    Refused,
     StoreUnavailable,
-    TooManyQueues,
     UnknownOutcome,
 )
-from boltq.domain.ids import catch_up, new_id, partition_of
+from boltq.domain.ids import new_id, partition_of
 from boltq.domain.job import ClaimedJob, NewJob, Submitted, bad_data, bad_tags, bad_time
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Stretch)
-Clock = Callable[[], int]  # milliseconds; for tests
 
 _MARKED: Final = (Claim, Settlement, Receipt)
 """Answers that tell where the history of the store stands; so does a Beat, which its thread passes on."""
@@ -66,11 +62,8 @@ class Knobs(msgspec.Struct, frozen=True):
 
 _Act = Callable[[int, Sequence[calls.jobs.Fenced]], Call[list[str]]]
 
-Submission = Submitted | Refused | UnknownOutcome
-"""What became of one job of a batch."""
 
-
-class Broker:
+class Broker(Carrier):
     """Where jobs live: an asyncio client of the store. Belongs to one event loop.
 
     `now` and `rewrite` are for tests: a clock of their own, and other texts of the scripts.
@@ -138,7 +131,7 @@ class Broker:
 
     # Submitting
 
-    async def submit(self, jobs: Sequence[NewJob]) -> list[Submission]:
+    async def submit(self, jobs: Sequence[NewJob]) -> list[SubmitResult]:
         """Store new jobs. The answer has one item for each, in order: a Submitted, or the refusal (not raised).
 
         Jobs without an id get one. May be repeated after StoreUnavailable with the same objects: an id that is
@@ -146,23 +139,23 @@ class Broker:
         UnknownOutcome (not raised). Raises StoreUnavailable, StoreFull.
         """
         named = {job.id for job in jobs if job.id}
-        answers: list[Submission] = [Submitted("")] * len(jobs)
+        answers: list[SubmitResult] = [Submitted("")] * len(jobs)
         late: list[int] = []
         for partition, places in self._places(jobs).items():
-            for chunk in _chunks(jobs, places):
+            for chunk in chunks_of(jobs, places):
                 batch = [jobs[place] for place in chunk]
                 verdicts = (await self.send(calls.jobs.submit(partition, batch))).verdicts
                 for place in chunk:
                     answers[place] = Submitted(jobs[place].id)
                 for index, word, about in verdicts:
-                    answers[chunk[index]] = _answer(word, about, batch[index])
+                    answers[chunk[index]] = result_of(word, about, batch[index])
                     if word == "FORGOTTEN" and batch[index].id not in named:
                         late.append(chunk[index])
         if late:
             await self._submit_anew(jobs, late, answers)
         return answers
 
-    async def _submit_anew(self, jobs: Sequence[NewJob], late: Sequence[int], answers: list[Submission]) -> None:
+    async def _submit_anew(self, jobs: Sequence[NewJob], late: Sequence[int], answers: list[SubmitResult]) -> None:
         """Our clock is far behind. Nobody has sent these ids before, so there are no such jobs: they take new ones."""
         for place in late:
             jobs[place].id = new_id(self.layout.of_id(jobs[place].id))
@@ -337,7 +330,7 @@ class Broker:
     async def send(self, call: Call[T]) -> T:
         """Run one call's script. Raises the refusal, StoreUnavailable or StoreFull."""
         before = self.history.mark(call.partition)
-        answer = await self._ask(call)
+        answer = await self._carry_out(call)
         if isinstance(answer, _MARKED):
             self.hear(call.partition, before, answer.mark)
         return answer
@@ -354,20 +347,6 @@ class Broker:
             yield stretch
             if not (cursor := stretch.following):
                 return
-
-    async def _ask(self, call: Call[T]) -> T:
-        now = str(self.now()) if self.now else ""
-        command = self.library.call(call.script, self.layout.prefix(call.partition), now, call.args)
-        try:
-            return call.read(await self._execute(*command))
-        except CALL_ERRORS as error:
-            if not is_unknown(error):
-                raise translate(error) from error
-        try:
-            await self._load()
-            return call.read(await self._execute(*command))
-        except CALL_ERRORS as error:
-            raise translate(error) from error
 
     async def listen(self) -> None:
         """Hear whether the store went back in time, where no other call may tell it. Raises StoreUnavailable."""
@@ -411,7 +390,7 @@ class Broker:
         with contextlib.suppress(BoltQError):
             if kind == WENT_BACK:
                 await self.open()
-            await self._ask(calls.namespace.alarm(partition, kind, text))
+            await self._carry_out(calls.namespace.alarm(partition, kind, text))
 
     async def _tell_alarms(self, partition: int, since: int) -> None:
         with contextlib.suppress(BoltQError):
@@ -424,13 +403,6 @@ class Broker:
         except CALL_ERRORS as error:
             raise translate(error) from error
         return as_mapping(fields)
-
-    async def _load(self) -> None:
-        try:
-            await self._execute(*self.library.load())
-        except redis_errors.ResponseError as error:
-            if not is_known(error):
-                raise
 
     async def mail(self, partition: int, worker: str, seconds: float, box: str = "") -> bytes | None:
         """Wait for a letter in a worker's mailbox; None when none came in time. Raises StoreUnavailable."""
@@ -457,37 +429,21 @@ class Broker:
         return [verdicts.get(job_id) or JobVerdict(job_id, "NOT_FOUND") for job_id in order]
 
 
-class SyncBroker:
+class SyncBroker(Carrier):
     """The calls that a worker's lease thread and its supervisor make, over a connection of their own."""
 
     def __init__(self, broker: Broker, *, timeout: float = 5.0) -> None:
         self._redis = connect_sync(broker.address, timeout=timeout)
-        self._execute: Any = self._redis.execute_command  # untyped in redis-py
         self.history = broker.history  # whose loop hears what an answer here tells
-        self._library = broker.library
-        self._layout, self._now = broker.layout, broker.now
+        self.library, self.layout, self.now = broker.library, broker.layout, broker.now
 
     def send(self, call: Call[T]) -> T:
         """Run one call's script. Raises the refusal, StoreUnavailable or StoreFull."""
-        now = str(self._now()) if self._now else ""
-        command = self._library.call(call.script, self._layout.prefix(call.partition), now, call.args)
-        try:
-            return call.read(self._execute(*command))
-        except CALL_ERRORS as error:
-            if not is_unknown(error):
-                raise translate(error) from error
-        try:
-            self._load()
-            return call.read(self._execute(*command))
-        except CALL_ERRORS as error:
-            raise translate(error) from error
+        return at_once(self._carry_out(call))
 
-    def _load(self) -> None:
-        try:
-            self._execute(*self._library.load())
-        except redis_errors.ResponseError as error:
-            if not is_known(error):
-                raise
+    async def _execute(self, *command: Any) -> Any:
+        """Waits for nothing but the answer, in which this thread waits too."""
+        return self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         """Close the connection."""
@@ -504,30 +460,6 @@ async def repeated(call: Callable[[], Awaitable[T]], pauses: Iterable[float] = R
         except StoreUnavailable:
             await asyncio.sleep(pause)
     return await call()
-
-
-def _chunks(jobs: Sequence[NewJob], places: Sequence[int]) -> Iterable[Sequence[int]]:
-    """Stretches of at most MAX_CALL jobs and MAX_CALL_BYTES of data; of fewer jobs where many are of different types.
-
-    A job that is unlike those before it costs the store about three times as much.
-    """
-    chunk: list[int] = []
-    size, weight, routes = 0, 0, set[tuple[str, str, int]]()
-    for place in places:
-        job = jobs[place]
-        length, route = len(job.data), (job.queue, job.type, job.priority)
-        cost = 1 if route in routes else _NEW_ROUTE
-        if chunk and (weight + cost > limits.MAX_CALL or size + length > limits.MAX_CALL_BYTES):
-            yield chunk
-            chunk, size, weight, cost, routes = [], 0, 0, _NEW_ROUTE, set()
-        chunk.append(place)
-        routes.add(route)
-        size, weight = size + length, weight + cost
-    if chunk:
-        yield chunk
-
-
-_NEW_ROUTE: Final = 4
 
 
 def _check_amendment(data: str | None, priority: int | None, run_at: int | None, tags: list[str] | None) -> None:
@@ -550,32 +482,3 @@ def _check_replay(new: NewJob, home: int) -> None:
         raise InvalidJob([("/idempotency_key", "a replay is known by its id: it has no key")])
     if partition_of(new.id) != home:
         raise InvalidJob([("/id", "not in the partition of the job that is replayed")])
-
-
-def _answer(word: str, about: str, job: NewJob) -> Submission:
-    """`about`: the id of the job that is there; the store's time, for an id that it has forgotten."""
-    if word in {"EXISTS", "DUPLICATE"}:
-        return Submitted(about, created=False)
-    if word == "FULL":
-        return QueueFull(f"queue {job.queue} is full")
-    if word == "QUEUES":
-        return TooManyQueues(job.queue)
-    if word == "FORGOTTEN":
-        return forgotten(f"job {job.id}", int(about))
-    return Conflict(f"idempotency key {job.idempotency_key!r} was used for another job ({about})")
-
-
-def forgotten(what: str, now: int) -> UnknownOutcome:
-    """Why the repeat of an old submission is refused; ids that are made from now on are young enough."""
-    catch_up(now)
-    return UnknownOutcome(
-        f"{what} was submitted too long ago to know whether it was there before: look whether it was done,"
-        " and repeat submissions with an idempotency key"
-    )
-
-
-def raise_if_refused(answer: Submission) -> Submitted:
-    """The answer, or its refusal raised."""
-    if isinstance(answer, BoltQError):
-        raise answer
-    return answer

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Self, TypeVar
 
-from boltq.broker.broker import Broker, Submission, repeated
+from boltq.broker.broker import Broker, repeated
 from boltq.broker.events import Watch
 from boltq.broker.inspector import Inspector
 from boltq.broker.memory import memory_share
+from boltq.broker.submission import SubmitResult
 from boltq.broker.submitter import Submitter
 from boltq.broker.workflows.workflows import SMALL_BYTES, Workflows, aside
 from boltq.domain.errors import StoreError
@@ -104,7 +105,7 @@ class Backend:
         self.check_room()
         return self._submitter.submit(job)
 
-    async def submit_all(self, jobs: list[NewJob]) -> list[Submission]:
+    async def submit_all(self, jobs: list[NewJob]) -> list[SubmitResult]:
         """See Broker.submit; as often as it takes, and as `submit` when the store is nearly full."""
         broker = self.broker
         self.check_room()

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from boltq.broker.broker import Broker, forgotten
+from boltq.broker.broker import Broker
 from boltq.broker.call import Call, Portion
 from boltq.broker.calls import steps, workflows as calls
 from boltq.broker.contract import Look
@@ -16,6 +16,7 @@ from boltq.broker.cursors import unwrapped, wrapped
 from boltq.broker.inspector import Inspector
 from boltq.broker.rows import record as record_of
 from boltq.broker.search import MAX_EXAMINED, JobPage
+from boltq.broker.submission import forgotten
 from boltq.broker.workflows.rows import (
     ApprovalPage,
     ItemPage,

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.broker import Submission
+from boltq.broker.submission import SubmitResult
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob, Refused, StoreUnavailable
 from boltq.domain.job import NewJob, Submitted
@@ -128,7 +128,7 @@ class BatchCalls:
         self,
         index: int,
         asked: tuple[NewJob, list[str]] | Exception,
-        verdict: Submission | None,
+        verdict: SubmitResult | None,
         there: dict[str, JobState | None],
     ) -> BatchItem:
         if isinstance(asked, Exception):
