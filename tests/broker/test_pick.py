@@ -33,11 +33,11 @@ async def test_too_many_are_refused(desk) -> None:
     assert len(await desk.inspector.snapshot(JobFilter(), most=30)) == 30
 
 
-async def test_what_was_amended_is_picked_once_and_where_it_waits(desk) -> None:
+async def test_what_was_edited_is_picked_once_and_where_it_waits(desk) -> None:
     ids = await desk.submit(1_500)
     for priority in (2, 1):
-        await desk.broker.amend(ids[3], priority=priority)
-    await desk.broker.amend(ids[5], priority=2)
+        await desk.broker.edit(ids[3], priority=priority)
+    await desk.broker.edit(ids[5], priority=2)
     picked = [job_id for job_id, _ in await desk.inspector.snapshot(JobFilter.of(JobState.QUEUED))]
     assert sorted(picked) == ids
     page = await desk.inspector.page(JobState.QUEUED, limit=8)

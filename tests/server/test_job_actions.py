@@ -25,7 +25,7 @@ async def entries(desk, job_id) -> list[tuple]:
 
 
 def test_a_waiting_job_is_changed(http):
-    job = submit(http, queue="amend", delay_seconds=600, tags=["old"])
+    job = submit(http, queue="edit", delay_seconds=600, tags=["old"])
     change = {"data": {"n": 2}, "priority": "high", "tags": ["new", "x"], "run_at": "2040-01-31T09:30:00Z"}
     answer = http.patch(f"/api/v1/jobs/{job}", json=change)
     assert (answer.status_code, answer.json()["state"]) == (200, "scheduled")
@@ -35,7 +35,7 @@ def test_a_waiting_job_is_changed(http):
 
 
 def test_what_is_left_out_stays(http):
-    job = submit(http, queue="amend", data={"n": 1}, priority="low", tags=["a"])
+    job = submit(http, queue="edit", data={"n": 1}, priority="low", tags=["a"])
     before = shown(http, job)
     assert http.patch(f"/api/v1/jobs/{job}", json={"tags": []}).status_code == 200
     assert shown(http, job) == before | {"tags": []}
@@ -44,7 +44,7 @@ def test_what_is_left_out_stays(http):
 
 
 def test_changed_data_are_kept_as_they_were_written(http):
-    job, data = submit(http, queue="amend"), '{"z": 1, "a": 12345678901234567890123,  "f": 1.10}'
+    job, data = submit(http, queue="edit"), '{"z": 1, "a": 12345678901234567890123,  "f": 1.10}'
     body = f'{{"data": {data}}}'
     headers = {"Content-Type": "application/json"}
     assert http.patch(f"/api/v1/jobs/{job}", content=body, headers=headers).status_code == 200
@@ -52,7 +52,7 @@ def test_changed_data_are_kept_as_they_were_written(http):
 
 
 def test_a_time_ahead_and_a_time_that_is_over(http):
-    job = submit(http, queue="amend")
+    job = submit(http, queue="edit")
     assert http.patch(f"/api/v1/jobs/{job}", json={"delay_seconds": 600}).json()["state"] == "scheduled"
     assert http.patch(f"/api/v1/jobs/{job}", json={"delay_seconds": 0}).json()["state"] == "queued"
     assert http.patch(f"/api/v1/jobs/{job}", json={"run_at": "2001-01-01T00:00:00Z"}).json()["state"] == "queued"
@@ -78,18 +78,18 @@ def test_a_time_ahead_and_a_time_that_is_over(http):
     ],
 )
 def test_a_bad_change_is_named(http, change, pointer):
-    job = submit(http, queue="amend", data={"n": 1}, delay_seconds=600)
+    job = submit(http, queue="edit", data={"n": 1}, delay_seconds=600)
     before = shown(http, job)
     assert pointers(http.patch(f"/api/v1/jobs/{job}", json=change)) == [pointer]
     assert shown(http, job) == before
 
 
 async def test_what_runs_or_has_ended_cannot_be_changed(http, run_one):
-    job = submit(http, queue="amend-run")
-    await run_one("amend-run", None)
+    job = submit(http, queue="edit-run")
+    await run_one("edit-run", None)
     assert http.patch(f"/api/v1/jobs/{job}", json={"priority": 2}).status_code == 409
-    other = submit(http, queue="amend-end")
-    await run_one("amend-end", Completed("1"))
+    other = submit(http, queue="edit-end")
+    await run_one("edit-end", Completed("1"))
     answer = http.patch(f"/api/v1/jobs/{other}", json={"priority": 2})
     assert (answer.status_code, answer.json()["state"]) == (409, "completed")
 
@@ -207,7 +207,7 @@ async def test_who_did_what_and_why_is_noted(http, desk):
     http.post(f"/api/v1/jobs/{job}/replay")
     http.delete(f"/api/v1/jobs/{job}", headers={"X-BoltQ-Reason": "gone for good"})
     assert list(reversed(await entries(desk, job))) == [
-        ("job.amend", "local", "a customer waits"),
+        ("job.edit", "local", "a customer waits"),
         ("job.run_now", "local", "now!"),
         ("job.cancel", "local", "not needed"),
         ("job.retry", "local", ""),

@@ -171,8 +171,8 @@ def everywhere(http, name: str, data: dict) -> list[bool]:
         dry.json()["valid"],
     ]
     if waiting.status_code == 201:
-        amended = http.patch(f"/api/v1/jobs/{waiting.json()['id']}", json={"data": data})
-        taken.append(amended.status_code == 200)
+        edited = http.patch(f"/api/v1/jobs/{waiting.json()['id']}", json={"data": data})
+        taken.append(edited.status_code == 200)
     return taken
 
 

@@ -466,9 +466,9 @@ async def test_one_steps_job_is_not_steered_by_itself(broker: Broker) -> None:
     [waiting] = await broker.delete([record.step("b").job_id])
     with pytest.raises(Conflict, match=f"it is a step of the workflow {run}: rerun, cancel or delete that"):
         waiting.check()
-    edited = await broker.amend(record.step("a").job_id, data="{}")
+    edited = await broker.edit(record.step("a").job_id, data="{}")
     assert (edited.word, edited.state, edited.workflow) == ("CONFLICT", "queued", run)
-    assert (await broker.amend(record.step("a").job_id, priority=2)).ok
+    assert (await broker.edit(record.step("a").job_id, priority=2)).ok
     await hands.work()
     [dead] = await broker.replay([record.step("a").job_id])
     assert (dead.word, dead.state, dead.workflow) == ("CONFLICT", "dead", run)

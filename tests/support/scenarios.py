@@ -76,7 +76,7 @@ def keys_and_refusals(world: World) -> None:
         verb(nobody)
     for verb in (world.cancel, world.replay, world.run_now):
         verb(*world.jobs)
-    world.amend(nobody, priority=2)
+    world.edit(nobody, priority=2)
     world.replay_as(nobody, world.make(0))
     world.settle_stale(world.outcome(next(iter(world.jobs.values())), "dead").__class__(nobody, 1, "dead", 1))
     world.quiesce()
@@ -110,7 +110,7 @@ def every_person(world: World) -> None:
 
 
 def every_edit(world: World) -> None:
-    """Amend, replay_as and delete in each state."""
+    """Edit, replay_as and delete in each state."""
     world.submit(*(world.make(0) for _ in range(7)))
     worker = world.register(0, ["q"], None)
     done, dead, retrying, stopped, running, queued, idle = world.jobs
@@ -121,14 +121,14 @@ def every_edit(world: World) -> None:
     world.submit(scheduled)
     everyone = list(world.jobs)
     for job in everyone:
-        world.amend(job, data='{"b":2}', tags=["t"], priority=2)
+        world.edit(job, data='{"b":2}', tags=["t"], priority=2)
         world.replay_as(job, world.make(0, tags=["again"], priority=0))
     for job in (retrying, scheduled.id, queued, idle):
-        world.amend(job, run_at=world.now + 500)
-    world.amend(retrying, run_at=0, priority=1)
-    world.amend(scheduled.id, tags=[])
-    world.amend(idle, run_at=1)
-    world.amend(queued)
+        world.edit(job, run_at=world.now + 500)
+    world.edit(retrying, run_at=0, priority=1)
+    world.edit(scheduled.id, tags=[])
+    world.edit(idle, run_at=1)
+    world.edit(queued)
     twice = world.make(0)
     world.replay_as(done, twice)
     world.replay_as(done, twice)
@@ -168,22 +168,22 @@ def rearranged(world: World) -> None:
     world.submit(*(world.make(0, type=one) for one in "xxxyxx"))
     first, second, third, parked, fifth, _ = world.jobs
     for priority in (2, 1, 0, 1, 2, 1, 0):
-        world.amend(first, priority=priority)
-        world.amend(second, priority=2 - priority)
+        world.edit(first, priority=priority)
+        world.edit(second, priority=2 - priority)
     novice = world.register(0, ["q"], {"x"})
     world.claim(0, novice, 1)
     world.claim(0, novice, 2)
-    world.amend(parked, priority=2)
+    world.edit(parked, priority=2)
     world.cancel(parked)
     world.replay(parked)
-    world.amend(parked, run_at=world.now + 900)
-    world.amend(fifth, run_at=world.now + 100)
-    world.amend(third, priority=0) if world.jobs[third].state == "queued" else None
+    world.edit(parked, run_at=world.now + 900)
+    world.edit(fifth, run_at=world.now + 100)
+    world.edit(third, priority=0) if world.jobs[third].state == "queued" else None
     world.advance(100)
     world.claim(0, novice, 1)
-    world.amend(fifth, run_at=world.now + 100)
-    world.amend(fifth, run_at=0)
-    world.amend(fifth, priority=2)
+    world.edit(fifth, run_at=world.now + 100)
+    world.edit(fifth, run_at=0)
+    world.edit(fifth, priority=2)
     world.cancel(fifth)
     world.replay(fifth)
     world.cancel(fifth)

@@ -162,7 +162,7 @@ class Users:
         await self.meter.limit("parked", 0)
         await self.meter.tell("scale-2", "draining")
         for job_id in await self._ids(JobState.QUEUED, 3, self.queue):
-            await self.meter.amend(job_id, priority=2)
+            await self.meter.edit(job_id, priority=2)
         for job_id in await self._ids(JobState.DEAD, 3):
             await self.meter.replay_as(job_id, NewJob(type="nothing"))
 

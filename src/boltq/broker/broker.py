@@ -253,7 +253,7 @@ class Broker(Carrier):
         """
         return await self._act(calls.jobs.delete, ids)
 
-    async def amend(
+    async def edit(
         self,
         job_id: str,
         *,
@@ -269,7 +269,7 @@ class Broker(Carrier):
         ahead becomes scheduled. A queued job whose priority changes goes to the tail of the other list. With new data,
         the job is that of `by` from then on ("": nobody in particular, and it stays whose it was).
         """
-        _check_amendment(data, priority, run_at, tags)
+        _check_edit(data, priority, run_at, tags)
         words = None if tags is None else " ".join(tags)
         change = {"id": job_id, "data": data, "priority": priority, "run_at": run_at, "tags": words}
         item: dict[str, str | int] = {name: value for name, value in change.items() if value is not None}
@@ -279,7 +279,7 @@ class Broker(Carrier):
             partition = self.layout.of_id(job_id)
         except NotFound:
             return JobVerdict(job_id, "NOT_FOUND")
-        (text,) = await self.send(calls.jobs.amend(partition, [item]))
+        (text,) = await self.send(calls.jobs.edit(partition, [item]))
         return verdict_of(job_id, text)
 
     async def replay_as(self, job_id: str, new: NewJob, since: int = 0) -> JobVerdict:
@@ -462,7 +462,7 @@ async def repeated(call: Callable[[], Awaitable[T]], pauses: Iterable[float] = R
     return await call()
 
 
-def _check_amendment(data: str | None, priority: int | None, run_at: int | None, tags: list[str] | None) -> None:
+def _check_edit(data: str | None, priority: int | None, run_at: int | None, tags: list[str] | None) -> None:
     reasons = {
         "/data": None if data is None else bad_data(data),
         "/priority": None if priority in {None, 0, 1, 2} else "use 2, 1 or 0",

@@ -30,7 +30,7 @@ _LOOK_AGAIN = 5.0  # seconds: a waiter that heard nothing asks, in case the stre
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """Jobs that made the same move. `to` may also be "progress", "log", "amended" or "deleted"."""
+    """Jobs that made the same move. `to` may also be "progress", "log", "edited" or "deleted"."""
 
     cursor: str
     queue: str

@@ -146,7 +146,7 @@ class ReplayEdits(Edits, total=False):
     timeout: Seconds
 
 
-@call("PATCH", "/api/v1/jobs/{id}", "amendJob", repeat=True)
+@call("PATCH", "/api/v1/jobs/{id}", "editJob", repeat=True)
 def edit_job(job_id: str, *, reason: str | None = None, **edits: Unpack[Edits]) -> Ask[JobAfter]:
     """Change a scheduled, queued or retrying job; what is left out stays. Raises InvalidJob, NotFound, Conflict."""
     return Ask(JobAfter, {"id": job_id}, body=given(reason=reason, **_in_its_words(edits)))

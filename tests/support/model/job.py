@@ -24,7 +24,7 @@ KNOBS = Knobs(
 KEEP = {"completed": (4, 7_200_000), "cancelled": (4, 7_200_000), "dead": (3, 14_400_000)}
 ENDED = frozenset(KEEP)
 WAITING = frozenset({"scheduled", "retrying"})
-AMENDABLE = WAITING | {"queued"}
+EDITABLE = WAITING | {"queued"}
 START = 1_800_000_000_000
 
 

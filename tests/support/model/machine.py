@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from model.job import AMENDABLE, ENDED, REACHED, WAITING, Job
+from model.job import EDITABLE, ENDED, REACHED, WAITING, Job
 from model.world import World
 from night import by_day
 
@@ -197,7 +197,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(numbers=st.lists(any_number, min_size=1, max_size=2), rightly=st.sampled_from([True, True, False]))
     def delete(self, numbers: list[int], rightly: bool) -> None:
-        states = [*AMENDABLE, *ENDED] if rightly else ["running"]
+        states = [*EDITABLE, *ENDED] if rightly else ["running"]
         jobs = [self._job(number, *states) for number in numbers]
         self._step("delete", *dict.fromkeys(job.id for job in jobs if job), f"{0:024d}00")
 
@@ -208,15 +208,15 @@ class Machine(RuleBasedStateMachine):
         priority=st.integers(0, 2),
         ms=st.sampled_from([None, -5_000, 1, 4_000, 90_000]),
     )
-    def amend(self, number: int, rightly: bool, fields: set[str], priority: int, ms: int | None) -> None:
-        job = self._job(number, *AMENDABLE) if rightly else pick(list(self.world.jobs.values()), number)
+    def edit(self, number: int, rightly: bool, fields: set[str], priority: int, ms: int | None) -> None:
+        job = self._job(number, *EDITABLE) if rightly else pick(list(self.world.jobs.values()), number)
         values = {
-            "data": f'{{"amended":{number}}}',
+            "data": f'{{"edited":{number}}}',
             "priority": priority,
             "run_at": 0 if ms is None else self.world.now + ms,
             "tags": ["a", "b"][: number % 3],
         }
-        self._step("amend", job.id if job else f"{0:024d}00", **{name: values[name] for name in sorted(fields)})
+        self._step("edit", job.id if job else f"{0:024d}00", **{name: values[name] for name in sorted(fields)})
 
     @rule(
         number=any_number,

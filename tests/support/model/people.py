@@ -1,9 +1,9 @@
-"""What people do to jobs and queues, beside the model: they submit, cancel, replay, amend, pause."""
+"""What people do to jobs and queues, beside the model: they submit, cancel, replay, edit, pause."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from model.job import AMENDABLE, ENDED, REACHED, WAITING, Job, must
+from model.job import EDITABLE, ENDED, REACHED, WAITING, Job, must
 from model.runs import Runs
 
 from boltq.broker.verdicts import JobRef, JobVerdict
@@ -135,17 +135,17 @@ class People(Runs):
 
         self._judge("delete", ids, self.run(self.broker.delete(ids)), deleted)
 
-    def amend(self, job_id: str, **change: Any) -> None:
-        def amended(job: Job, verdict: JobVerdict) -> None:
-            if job.state not in AMENDABLE:
+    def edit(self, job_id: str, **change: Any) -> None:
+        def edited(job: Job, verdict: JobVerdict) -> None:
+            if job.state not in EDITABLE:
                 self._conflict("edit", verdict, job)
                 return
             job.data = change.get("data", job.data)
             job.tags = change.get("tags", job.tags)
             self._rearrange(job, change.get("priority", job.priority), change.get("run_at"))
-            must((verdict.word, verdict.state) == ("amended", job.state), f"amend {job_id}: {verdict}")
+            must((verdict.word, verdict.state) == ("edited", job.state), f"edit {job_id}: {verdict}")
 
-        self._judge("edit", [job_id], [self.run(self.broker.amend(job_id, **change))], amended)
+        self._judge("edit", [job_id], [self.run(self.broker.edit(job_id, **change))], edited)
 
     def _rearrange(self, job: Job, priority: int, run_at: int | None) -> None:
         other = priority != job.priority

@@ -66,9 +66,9 @@ def delete(partition: int, items: Sequence[Fenced]) -> Call[list[str]]:
     return Call("delete", partition, (pack(items),), _read_words)
 
 
-def amend(partition: int, changes: Sequence[Mapping[str, str | int]]) -> Call[list[str]]:
+def edit(partition: int, changes: Sequence[Mapping[str, str | int]]) -> Call[list[str]]:
     """Change what waiting jobs carry: `id`, and what is to change."""
-    return Call("amend", partition, (pack(changes),), _read_words)
+    return Call("edit", partition, (pack(changes),), _read_words)
 
 
 def replay_as(partition: int, items: Sequence[tuple[str, int, NewJob]]) -> Call[list[str]]:

@@ -25,7 +25,7 @@ local function replay_as(id, since, new)
   local state = create(new, route)
   call('HSET', job_key(new[1]), 'replay_of', id)
   call('HSET', job_key(id), 'replays', newest(job[4], new[1]))
-  announce(id, route_of(job[3]), job[1], 'amended')
+  announce(id, route_of(job[3]), job[1], 'edited')
   tally(route.queue, 'replayed', 1)
   return 'replayed ' .. state
 end

@@ -53,7 +53,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "dryRunJob": {"type": "echo", "data": {"message": "Hello World"}, "queue": "default"},
     "submitJobs": {"jobs": [{"type": "echo", "data": {"n": 1}}, {"type": "echo", "data": {"n": 2}}]},
     "firstSubmit": {"type": "email", "payload": {"recipient": "user@example.com", "subject": "Hello"}},
-    "amendJob": {"priority": "high", "reason": "the customer waits for it"},
+    "editJob": {"priority": "high", "reason": "the customer waits for it"},
     "cancelJob": {"reason": "no longer needed"},
     "replayJob": {"data": {"message": "Hello again"}},
     "submitWorkflow": {

@@ -16,7 +16,7 @@ from boltq.server.http.caller import caller_of
 from boltq.server.http.calls import ApiCall
 from boltq.server.http.problems import Problem
 from boltq.server.http.query import NoQuery, read_query
-from boltq.server.jobs.edits import AmendForm, ReplayForm, read_amendment, read_replay
+from boltq.server.jobs.edits import EditForm, ReplayForm, read_edit, read_replay
 from boltq.server.jobs.reading import id_of
 from boltq.server.views import jobs as views
 from boltq.server.views.common import Rights
@@ -35,8 +35,8 @@ class JobActionCalls:
         operate, conflict = Scope.OPERATE, ("conflict",)
         return [
             ApiCall(
-                "PATCH", "/api/v1/jobs/{id}", "amendJob", "change data, priority, time or tags of a job that waits",
-                self.amend, scope=operate, body=AmendForm, answers=STANDS, problems=conflict,
+                "PATCH", "/api/v1/jobs/{id}", "editJob", "change data, priority, time or tags of a job that waits",
+                self.edit, scope=operate, body=EditForm, answers=STANDS, problems=conflict,
             ),
             ApiCall(
                 "DELETE", "/api/v1/jobs/{id}", "deleteJob", "delete a job that does not run, for ever", self.delete,
@@ -63,20 +63,20 @@ class JobActionCalls:
             ),
         ]  # fmt: skip
 
-    async def amend(self, request: Request) -> Response:
+    async def edit(self, request: Request) -> Response:
         """Change what a scheduled, queued or retrying job carries; what is left out stays.
 
         With another priority it goes to the end of that line. A `run_at` that is over, or a delay of 0, is now. Who
         gives it other data has submitted it from then on (`created_by`): it runs with nobody else's rights.
         """
-        job_id, form = id_of(request), await read_form(request, AmendForm, MAX_BYTES)
+        job_id, form = id_of(request), await read_form(request, EditForm, MAX_BYTES)
         reason = reason_of(request, form.reason)
         now = await self._backend.read(lambda inspector: inspector.now_ms())
-        wanted = read_amendment(form, now)
+        wanted = read_edit(form, now)
         if wanted.values is not None:
             job = await self._job(job_id)
             await self._backend.types.check(job.type, wanted.values, strict=False)
-        verdict = await self._backend.broker.amend(
+        verdict = await self._backend.broker.edit(
             job_id,
             data=wanted.data,
             priority=wanted.priority,
@@ -85,7 +85,7 @@ class JobActionCalls:
             by=caller_of(request).author,
         )
         _check(verdict, "edited")
-        await note(self._backend, request, "job.amend", job_id, reason)
+        await note(self._backend, request, "job.edit", job_id, reason)
         return _standing(request, verdict)
 
     async def delete(self, request: Request) -> Response:

@@ -25,7 +25,7 @@ from boltq.server.jobs.forms import (
 )
 
 
-class AmendForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class EditForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The body of PATCH: what is left out stays as it is."""
 
     data: Data | UnsetType = UNSET
@@ -57,7 +57,7 @@ class ReplayForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return self.as_new or any(value is not UNSET for value in msgspec.structs.astuple(self)[:-2])
 
 
-class Amendment(msgspec.Struct):
+class JobEdit(msgspec.Struct):
     """What is to change of a waiting job; None stays. `run_at` in ms."""
 
     data: str | None = None
@@ -67,10 +67,10 @@ class Amendment(msgspec.Struct):
     tags: list[str] | None = None
 
 
-def read_amendment(form: AmendForm, now: int) -> Amendment:
+def read_edit(form: EditForm, now: int) -> JobEdit:
     """The change that a form asks for; `now` in ms. Raises InvalidJob."""
     mistakes: Mistakes = []
-    wanted = Amendment()
+    wanted = JobEdit()
     if form.data is not UNSET:
         wanted.data, wanted.values = read_data(form.data, mistakes)
     if form.priority is not UNSET:

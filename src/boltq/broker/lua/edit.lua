@@ -1,9 +1,9 @@
--- amend: what a waiting job carries is changed: its payload, tags, priority, or time (scheduled, retrying -> queued when
+-- edit: what a waiting job carries is changed: its payload, tags, priority, or time (scheduled, retrying -> queued when
 -- it has come, queued -> scheduled when it lies ahead). With another priority it goes to the tail of that list.
 -- The payload of a workflow's job is the workflow's.
 --   ARGV     now, msgpack of maps with id and any of data, by (whose data they are), tags (words), priority,
 --            run_at (ms; 0: now)
---   returns  msgpack of a word for each: amended <state>, NOT_FOUND, CONFLICT <state> <workflow, if that is why>
+--   returns  msgpack of a word for each: edited <state>, NOT_FOUND, CONFLICT <state> <workflow, if that is why>
 --@use claims
 local place = {} -- state -> function (id, old route, new route, when or nil, parked, ghosts) that answers the new state
 
@@ -36,7 +36,7 @@ local function waiting(state)
 end
 place.scheduled, place.retrying = waiting('scheduled'), waiting('retrying')
 
-local function amend(id, state, job, item)
+local function edit(id, state, job, item)
   local old = route_of(job[2])
   local route = item.priority and route_of(old.queue .. ' ' .. item.priority .. ' ' .. old.type) or old
   state = place[state](id, old, route, item.run_at, job[3], job[4])
@@ -48,15 +48,15 @@ local function amend(id, state, job, item)
   elseif item.tags then
     call('HSET', job_key(id), 'tags', item.tags)
   end
-  announce(id, route, state, 'amended')
-  return 'amended ' .. state
+  announce(id, route, state, 'edited')
+  return 'edited ' .. state
 end
 
 local verdicts = {}
 for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
   local job = call('HMGET', job_key(item.id), 'state', 'route', 'parked', 'ghost', 'flow')
   local refused = refusal(job[1], 0, 0) or not place[job[1]] and conflict(job[1])
-  verdicts[i] = refused or item.data and job[5] and conflict(job[1], job[5]) or amend(item.id, job[1], job, item)
+  verdicts[i] = refused or item.data and job[5] and conflict(job[1], job[5]) or edit(item.id, job[1], job, item)
 end
 commit()
 return cmsgpack.pack(verdicts)
