@@ -13,6 +13,7 @@ import pytest
 
 from boltq.server.serve import serve
 from boltq.settings import Settings
+from boltq.telemetry.listeners import Listeners
 
 PROGRAM = """
 import sys
@@ -24,7 +25,7 @@ run(Settings(api_port=0), sys.argv[1])
 
 
 @contextmanager
-def running_api(store: str, **settings) -> Iterator[str]:
+def running_api(store: str, listeners: Listeners | None = None, **settings) -> Iterator[str]:
     """The URL of an API on a free port."""
     started = threading.Event()
     urls: list[str] = []
@@ -37,7 +38,7 @@ def running_api(store: str, **settings) -> Iterator[str]:
 
     async def main() -> None:
         ways.extend((asyncio.get_running_loop(), asyncio.current_task()))
-        await serve(Settings(api_port=0, **settings), store, announce=announce)
+        await serve(Settings(api_port=0, **settings), store, announce=announce, listeners=listeners)
 
     def run() -> None:
         try:

@@ -16,6 +16,7 @@ from boltq.broker.api_keys import ApiKeys
 from boltq.broker.broker import Broker
 from boltq.broker.store import broker_at
 from boltq.server.backend import Backend
+from boltq.server.http.announcing import ROUTE
 from boltq.server.http.answers import json_response
 from boltq.server.http.auth import Gate
 from boltq.server.http.body import Gone
@@ -130,6 +131,7 @@ class Front:
             caller = caller or self._gate.known(headers) or await self._gate.admit(headers, scope["client"])
             scope["caller"] = caller
             if (method, scope["path"]) in self._quick:
+                scope[ROUTE] = scope["path"]
                 quick, right = self._quick[method, scope["path"]]
                 if right:
                     caller.check(right)  # before anything is read
@@ -166,17 +168,19 @@ def _routes(calls: Sequence[ApiCall]) -> Iterator[Route]:
     for call in calls:
         paths.setdefault(call.path, {})[call.method] = call
     for path, by_method in paths.items():
-        yield Route(path, _OfPath(by_method))
+        yield Route(path, _OfPath(path, by_method))
 
 
 class _OfPath:
     """The calls of one path. A class, since a route with a function has to name its methods."""
 
-    def __init__(self, calls: Mapping[str, ApiCall]) -> None:
+    def __init__(self, path: str, calls: Mapping[str, ApiCall]) -> None:
+        self._path = path
         self._calls = calls
         self._app = request_response(self._answer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[ROUTE] = self._path
         await self._app(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:

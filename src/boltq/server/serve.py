@@ -17,19 +17,21 @@ from starlette.types import ASGIApp
 
 from boltq.broker.broker import Broker
 from boltq.server.app import create_app
+from boltq.server.http.announcing import Announcing
 from boltq.server.http.complaints import Complaints
 from boltq.server.http.guard import is_loopback
 from boltq.server.http.held import Bodies
 from boltq.server.http.protocol import PATIENCE_SECONDS, BoundedProtocol, patrol
 from boltq.server.http.token import Token, token_of
 from boltq.settings import Settings
+from boltq.telemetry.listeners import Listeners
 
 log = logging.getLogger(__name__)
 
 BACKLOG: Final = 2_048  # connections that wait to be accepted
 SHUTDOWN_SECONDS: Final = 10
 
-Announce = Callable[[str], object]
+SayLine = Callable[[str], object]
 
 
 class CannotListen(RuntimeError):
@@ -43,11 +45,17 @@ def run(settings: Settings, store: str | Broker) -> None:
 
 
 async def serve(
-    settings: Settings, store: str | Broker, *, announce: Announce = log.info, tell_token: Announce | None = None
+    settings: Settings,
+    store: str | Broker,
+    *,
+    announce: SayLine = log.info,
+    tell_token: SayLine | None = None,
+    listeners: Listeners | None = None,
 ) -> None:
     """Serve the API until cancelled; what is under way then may finish. Raises CannotListen, BadSetting.
 
-    `tell_token` is told a token that was just made: it must not go where log lines go.
+    `tell_token` is told a token that was just made: it must not go where log lines go. `listeners` are told of each
+    request that was answered.
     """
     listener = listen(settings.api_host, settings.api_port)
     url = url_of(listener)
@@ -63,7 +71,7 @@ async def serve(
             tell_token(f"log in with this token, shown once and kept in {token.path}: {token.text}")
         _remark(settings, token, url)
 
-    server = _Server(_config(app), ready)
+    server = _Server(_config(Announcing(app, listeners.announce) if listeners else app), ready)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await asyncio.shield(serving)

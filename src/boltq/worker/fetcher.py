@@ -20,8 +20,10 @@ from boltq.broker.marks import Mark
 from boltq.broker.scripts import UNCOUNTED
 from boltq.broker.settling import Settling
 from boltq.domain.errors import BoltQError, Conflict, StoreError, StoreFault
+from boltq.domain.happenings import JobsClaimed, JobsDelivered
 from boltq.domain.job import ClaimedJob
 from boltq.domain.limits import MAX_CALL_BYTES
+from boltq.telemetry.listeners import Listeners
 from boltq.worker.buffer import Buffer
 
 log = logging.getLogger(__name__)
@@ -98,6 +100,7 @@ class Fetcher:
         partition: int,
         buffer: Buffer,
         owner: "FetcherOwner",
+        listeners: Listeners,
         *,
         patience: float = 1.5,
     ) -> None:
@@ -108,6 +111,7 @@ class Fetcher:
         self.registrations = 0
         self._buffer = buffer
         self._owner = owner
+        self._listeners = listeners
         self._outage = broker.outage
         self._me, self._mail = f"claims of partition {partition}", f"mail of partition {partition}"
         self._turn = asyncio.Lock()
@@ -166,6 +170,7 @@ class Fetcher:
             want = self._room() if ours and not alone else 0
             if not items and not want and not self._is_time_to_check():
                 return False
+            sent = time.monotonic()
             try:
                 claim = await self._send(whose or worker_id, items, want)
             except StoreError as error:
@@ -185,6 +190,8 @@ class Fetcher:
                 self._outage.up(self._me)
             if ours and worker_id == self.worker_id:
                 self._accept(claim, want)
+            if want and self._listeners.present:
+                self._listeners.announce(JobsClaimed(self.partition, want, len(claim.jobs), time.monotonic() - sent))
         if claim.unknown_worker and want:
             self._owner.lost(self.partition, worker_id)
         return bool(items) or bool(claim.jobs) or claim.more or claim.given_up > 0
@@ -336,6 +343,8 @@ class Fetcher:
         kind, *rest = _read_letter(letter)
         if kind == "jobs":
             jobs, flag = rest
+            if self._listeners.present:
+                self._listeners.announce(JobsDelivered(self.partition, len(jobs)))
             self.take_in([ClaimedJob(*row) for row in jobs], suspect=flag != 0, by_mail=True)
             # As the store sees it we sleep no more. A short job's outcome changes that soon; for a long one we look.
             asyncio.get_running_loop().call_later(0.002, self.wake)

@@ -19,6 +19,7 @@ from boltq.broker.calls.workers import Beat
 from boltq.broker.marks import Mark
 from boltq.broker.outage import Outage
 from boltq.domain.errors import BoltQError, UnknownWorker
+from boltq.domain.happenings import Announce, JobsTakenBack, to_nobody
 from boltq.worker.outcomes import timed_out
 from boltq.worker.run import TIMEOUT, Run
 
@@ -51,6 +52,7 @@ class Leases:
         owner: "LeaseOwner",
         loop: asyncio.AbstractEventLoop,
         outage: Outage,
+        announce: Announce = to_nobody,
     ) -> None:
         self._broker = broker
         self._lease_ms = round(lease * 1_000)
@@ -58,6 +60,7 @@ class Leases:
         self._owner = owner
         self._loop = loop
         self._outage = outage
+        self._announce = announce
         self._registrations: dict[int, Registration] = {}
         self._stopping = False
         self.leaving = False  # our registrations are being given up: that they are gone is no news
@@ -169,6 +172,7 @@ class Leases:
     def _reap(self, registration: Registration) -> None:
         reaped = self._broker.send(calls.reap(registration.partition, registration.worker_id))
         if reaped.taken_back:
+            self._announce(JobsTakenBack(registration.partition, reaped.taken_back))
             log.warning("took back jobs of lost workers", extra={"jobs": reaped.taken_back})
         if reaped.more:
             registration.reap_at = time.monotonic()
@@ -186,9 +190,11 @@ class Leases:
 
     def _settle(self, run: Run) -> None:
         run.stop_reason = run.stop_reason or TIMEOUT
-        settling, _ = run.settling(timed_out(run), run.took_ms())
+        outcome = timed_out(run)
+        settling, retry_in = run.settling(outcome, run.took_ms())
         self._broker.send(calls.settle(run.partition, run.worker, [settling]))
         run.settled = True
+        self._announce(run.ended(outcome, retry_in))
         log.error(
             "a job does not stop after its timeout: it was settled, and its slot is written off until it returns",
             extra={"job_id": run.job.id, "job_type": run.job.type},

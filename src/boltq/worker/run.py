@@ -8,6 +8,7 @@ from typing import Any, Final
 from boltq.app import Task
 from boltq.broker.settling import Settling, settling
 from boltq.domain.context import JobContext
+from boltq.domain.happenings import RunEnded, RunFacts
 from boltq.domain.job import ClaimedJob
 from boltq.domain.job_error import Category, JobError, class_name_of, clean, describe, text_of
 from boltq.domain.outcome import Failed, Outcome
@@ -34,8 +35,10 @@ class Run:
     shown = False  # the store was told what a step's data is
     settled = False  # its outcome is decided; what the function still says is dropped
     chance: float | None = None  # which length a backoff has of those it may have, from 0 to 1; None: any
+    headers: dict[str, str] | None = None  # that came with its job
     unsent = 0  # progress and log lines that are not sent yet
     _context: JobContext | None = None
+    _facts: RunFacts | None = None
     _asked_at = 0.0  # when its coroutine was interrupted last; 0: never
 
     def __init__(
@@ -111,6 +114,20 @@ class Run:
             return settling(self.job, outcome, took, retry_in), retry_in
         except BaseException as error:  # noqa: BLE001 - a policy may be the user's, and raise anything
             return settling(self.job, _untold(outcome, error), took, None), None
+
+    def facts(self) -> RunFacts:
+        """Which run it is, for listeners."""
+        if self._facts is None:
+            job, waited = self.job, self.job.waited / 1_000
+            self._facts = RunFacts(
+                job.id, job.delivery, self.task.name, job.queue, self.partition, self.worker,
+                job.attempt, self.max_attempts, waited, self.is_step, self.headers,
+            )  # fmt: skip
+        return self._facts
+
+    def ended(self, outcome: Outcome | None, retry_in: float | None = None) -> RunEnded:
+        """Its end, for listeners."""
+        return RunEnded(self.facts(), outcome, time.monotonic() - self.started, retry_in)
 
     def say(self, fraction: float | None, text: str, line: str | None) -> None:
         """Progress, or a line for the job's log."""

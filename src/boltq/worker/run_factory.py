@@ -31,7 +31,7 @@ class RunFactory:
         run = Run(partition, job, task, timeout, max_attempts, self._tell, self._parents_of, settings.cleanup)
         run.worker = worker
         if spec is not NO_SPEC:
-            run.is_step = spec.step
+            run.is_step, run.headers = spec.step, spec.headers
             if spec.retry:
                 run.retry = spec.retry.over(task.retry)
         return run

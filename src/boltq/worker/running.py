@@ -83,13 +83,14 @@ class Running:
 
     # Which are lost
 
-    def disown(self, partition: int, runs: set[RunKey]) -> None:
-        """These are not ours, as the store sees it: stop them; what they say would be refused."""
-        for run in self.of(partition):
-            if (run.job.id, run.job.delivery) in runs and not run.settled:
-                run.settled = True
-                self._disowned.add(run)
-                self._give_up(run)
+    def disown(self, partition: int, runs: set[RunKey]) -> list[Run]:
+        """These are not ours, as the store sees it: stop those that are here. Answers which; they would be refused."""
+        here = [run for run in self.of(partition) if (run.job.id, run.job.delivery) in runs and not run.settled]
+        for run in here:
+            run.settled = True
+            self._disowned.add(run)
+            self._give_up(run)
+        return here
 
     def give_up(self, partition: int) -> None:
         """Our registration in this partition is gone: all that ran under it is not ours any more."""

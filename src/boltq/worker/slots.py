@@ -7,9 +7,11 @@ from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, Final
 
+from boltq.domain.happenings import RunStarted
 from boltq.domain.job import ClaimedJob
 from boltq.domain.job_error import Category, class_name_of, describe, text_of
 from boltq.domain.outcome import Failed, Outcome
+from boltq.telemetry.listeners import Listeners
 from boltq.worker.buffer import Buffer
 from boltq.worker.fetcher import Fetcher
 from boltq.worker.run import STUCK_AFTER, Run, failing
@@ -36,6 +38,7 @@ class Slots:
         runner: Runner,
         fetchers: Sequence[Fetcher],
         stopping: asyncio.Event,
+        listeners: Listeners,
     ) -> None:
         self.done = 0  # runs that ended here
         self._buffer = buffer
@@ -43,6 +46,7 @@ class Slots:
         self._runner = runner
         self._fetchers = fetchers  # by partition
         self._stopping = stopping
+        self._listeners = listeners
         self._loop = asyncio.get_running_loop()
         self._watching: asyncio.TimerHandle | None = None
         self._closing = False  # a cancel is for the slots, not for what they run
@@ -94,14 +98,19 @@ class Slots:
             if run is not None:
                 self._running.remove(run)
             self._buffer.busy -= 1
-        if outcome is not None and run is not None:
-            self._end(run, outcome)
+        if run is not None:
+            if outcome is not None:
+                self._end(run, outcome)
+            elif self._listeners.present:
+                self._listeners.announce(run.ended(None))
         return thread
 
     def _begin(self, partition: int, job: ClaimedJob) -> Run:
         run = self._running.runs[job.id] = self._runner.begin(partition, job, self._fetchers[partition].worker_id)
         if self._watching is None or run.timeout < WATCH_EVERY_SECONDS:
             self._watch_deadlines()
+        if self._listeners.present:
+            self._listeners.announce(RunStarted(run.facts()))
         return run
 
     def _broken(self, partition: int, job: ClaimedJob, run: Run | None, error: BaseException) -> Outcome | None:
@@ -124,6 +133,8 @@ class Slots:
         self._fetchers[run.partition].outbox.put(settling, run.worker)
         if type(outcome) is Failed:
             _log_failure(run, outcome, retry_in)
+        if self._listeners.present:
+            self._listeners.announce(run.ended(outcome, retry_in))
 
     def _watch_deadlines(self) -> None:
         """Interrupt what has run too long, hand back what is hoarded, and come again as long as anything runs."""

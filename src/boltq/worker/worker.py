@@ -23,8 +23,10 @@ from boltq.broker.history import UNKNOWN_WORKER
 from boltq.broker.marks import Mark
 from boltq.broker.settling import settling
 from boltq.domain.errors import Conflict, StoreError
+from boltq.domain.happenings import LeaseLost, WorkerStarted, WorkerStopped
 from boltq.domain.job import CONTROL_TYPE
-from boltq.domain.outcome import Cancelled
+from boltq.domain.outcome import Cancelled, Released
+from boltq.telemetry.listeners import Listeners
 from boltq.worker.buffer import Buffer
 from boltq.worker.fetcher import Fetcher
 from boltq.worker.leases import Leases
@@ -50,6 +52,7 @@ class Worker:
 
     `name` is the beginning of its registrations' ids. `end_process` ends it with an exit code, for when a function
     blocks the event loop past its timeout, because nothing else can stop it; None: the process is somebody else's.
+    `listeners` are told what happens: see `domain/happenings.py`.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Worker:
         slots: int | None = None,
         name: str | None = None,
         end_process: Callable[[int], object] | None = None,
+        listeners: Listeners | None = None,
     ) -> None:
         settings = app.settings
         self.app = app
@@ -73,6 +77,7 @@ class Worker:
         self._grace = settings.grace  # seconds for what runs, when we are told to stop
         self._rejoining: dict[int, asyncio.Task[None]] = {}  # by partition
         self._end_process = end_process
+        self._listeners = listeners or Listeners()
         self._running = Running(settings.cleanup)
         self._known_before: dict[int, set[RunKey]] = {}  # at the last beat, by partition
         self._buffer = Buffer(self.slots, self._wake)
@@ -97,10 +102,13 @@ class Worker:
             await self._open()
             self._loops = [self._loop.create_task(loop) for loop in self._what_it_does()]
             self.started.set()
+            self._listeners.announce(WorkerStarted(self.name, self.queues, self.slots))
             if not await self._fails_before(self.stopping.wait()):
                 await self._fails_before(self._drain())
         finally:
             await _in_any_case(self._wind_up())
+            if self.started.is_set():
+                self._listeners.announce(WorkerStopped(self.name, failed=bool(self._failures)))
         if self._failures:
             raise ExceptionGroup("the worker failed", self._failures)
 
@@ -139,13 +147,14 @@ class Worker:
         broker = self._line.broker
         patience = max(0.2, self._settings.lease / 10)
         self._fetchers = [
-            Fetcher(broker, partition, self._buffer, self, patience=patience)
+            Fetcher(broker, partition, self._buffer, self, self._listeners, patience=patience)
             for partition in range(broker.layout.partitions)
         ]
         self._runner = Runner(self.app, broker, told_to(broker))
-        self._slots = Slots(self._buffer, self._running, self._runner, self._fetchers, self.stopping)
+        self._slots = Slots(self._buffer, self._running, self._runner, self._fetchers, self.stopping, self._listeners)
         private = SyncBroker(broker, timeout=max(1.0, self._settings.lease / 3))
-        self._leases = Leases(private, self._settings.lease, self, self._loop, broker.outage)
+        announce = broker.outage.announce = self._listeners.announce
+        self._leases = Leases(private, self._settings.lease, self, self._loop, broker.outage, announce)
         for fetcher in self._fetchers:
             await self._register(fetcher)
         self._leases.start()
@@ -287,7 +296,8 @@ class Worker:
         """These are not ours, as the store sees it: drop or stop them; what they say would be refused."""
         waiting = {job.id for home, job in self._buffer.items() if home == partition and (job.id, job.delivery) in runs}
         self._buffer.remove(waiting)
-        self._running.disown(partition, runs)
+        for run in self._running.disown(partition, runs):
+            self._listeners.announce(run.ended(Released(began=run.began)))
 
     def cancel(self, ids: list[str]) -> None:
         """Stop these, if they are here."""
@@ -306,6 +316,7 @@ class Worker:
                 f"worker {worker_id} was not known to the store any more: its lease had run out, or the store lost it"
             )
             self._line.broker.alarm(partition, UNKNOWN_WORKER, text)
+            self._listeners.announce(LeaseLost(partition, worker_id))
             self._rejoining[partition] = self._loop.create_task(self._rejoin(fetcher))
 
     async def _rejoin(self, fetcher: Fetcher) -> None:

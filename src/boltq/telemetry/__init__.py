@@ -1,0 +1,1 @@
+"""Listens to what the work announces (see `domain/happenings.py`)."""
