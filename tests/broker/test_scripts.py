@@ -9,6 +9,8 @@ import pytest
 import boltq.broker
 from boltq.broker.broker import Broker
 from boltq.broker.inspector import Inspector
+from boltq.broker.named_rows import ContractBroken
+from boltq.broker.scripts import Library
 from boltq.domain.job import NewJob
 
 LUA = Path(str(files("boltq.broker").joinpath("lua")))
@@ -148,6 +150,17 @@ async def test_a_call_that_broke_off_leaves_nothing_to_the_next(desk) -> None:
     assert await desk.states(*ids) == ["running", "running"]
     assert (await desk.settle(jobs)).refused == []
     assert await audit(desk.broker, pauses=()) == []
+
+
+def test_each_phase_has_a_function_for_each_thing_that_is_done_to_it() -> None:
+    """Or says that it has none: a new one is not forgotten in a place."""
+
+    def forgetful(name: str, text: str) -> str:
+        assert name != "lib/flow_phases.lua" or "PHASES.wait.resume = false\n" in text
+        return text.replace("PHASES.wait.resume = false\n", "")
+
+    with pytest.raises(ContractBroken, match=r"does not say of wait\.resume$"):
+        Library(forgetful)
 
 
 async def test_the_names_of_a_part_that_nobody_else_uses_do_not_count(valkey, namespace) -> None:

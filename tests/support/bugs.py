@@ -173,8 +173,8 @@ FLOW_BUGS = [
         (
             (
                 "lib/flow_rules.lua",
-                "  if job[1] ~= 'blocked' then return false end\n  local due = job[3] and",
-                "  local due = job[3] and",
+                "  if state ~= 'blocked' then return false end\n  local due = left and",
+                "  local due = left and",
             ),
         ),
         "a_pause",

@@ -13,6 +13,7 @@ from msgspec import field
 
 from boltq.domain.job import PastRun
 from boltq.domain.states import JobState
+from boltq.domain.workflow.phases import Phase
 from boltq.domain.workflow.states import StepState, WorkflowState
 
 
@@ -216,7 +217,7 @@ class StepJobRow(NamedRow):
     worker: str | None
     took: int | None
     losses: int | None = field(name="lost")
-    phase: str | None
+    phase: Phase | None
     child: str | None
     prompt: str | None
     due: int | None
@@ -249,7 +250,7 @@ class ItemJobRow(NamedRow):
     """The job of an item: fields of its record by their names there."""
 
     state: JobState | None
-    phase: str | None
+    phase: Phase | None
     since: int | None
     took: int | None
     began: int | None

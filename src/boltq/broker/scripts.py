@@ -19,6 +19,7 @@ from boltq.broker.named_rows import NAMED_ROWS, ContractBroken, with_places
 from boltq.domain import errors, limits
 from boltq.domain.states import ENTRIES, MOVES, JobState
 from boltq.domain.workflow.bounds import MAX_SPREAD
+from boltq.domain.workflow.phases import PHASES, Phase
 
 MAX_EVENTS = 10_000
 MAX_EVENT_BYTES = 8 << 20
@@ -94,7 +95,9 @@ def _texts() -> Mapping[str, str]:
 @lru_cache(maxsize=4)
 def _assembled(files: tuple[tuple[str, str], ...]) -> tuple[str, str]:
     """The name and the text of the library that is made of these files."""
-    body = _body({name: _with_places(name, text) for name, text in files})
+    texts = {name: _with_places(name, text) for name, text in files}
+    _check_phases(texts["lib/flow_phases"])
+    body = _body(texts)
     name = f"boltq_{hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()[:12]}"
     return name, f"#!lua name={name}\n{body.replace(_NAME, name)}"
 
@@ -123,7 +126,8 @@ _NAMES: Final = re.compile(r"^local (?!function )([\w, ]+?)(?= *(?:=|--|$))", re
 
 @_remembered
 def _words(text: str) -> frozenset[str]:
-    return frozenset(re.findall(r"\w+", _stripped(text)))
+    """The names that a file may mean of another. What stands behind a dot is a field, and no name."""
+    return frozenset(re.findall(r"(?<![^.]\.)\b\w+", _stripped(text)))
 
 
 @_remembered
@@ -215,12 +219,26 @@ def _numbered(body: str) -> str:
 
 def _constants() -> str:
     series = ",".join(f"{{{seconds},{keep}}}" for seconds, keep in SERIES)
-    return "\n".join([f"local SERIES={{{series}}}", _moves()]) + "\n"
+    return "\n".join([f"local SERIES={{{series}}}", _moves(), _phases()]) + "\n"
 
 
 def _moves() -> str:
     rows = [_row("new", ENTRIES), *(_row(state, targets) for state, targets in MOVES.items())]
     return f"local MOVES={{{','.join(rows)}}}"
+
+
+def _phases() -> str:
+    return f"local PHASES={{{','.join(_phase(phase) for phase in PHASES)}}}"
+
+
+def _phase(phase: Phase) -> str:
+    return f"{phase}={{name='{phase}',for_jobs={str(PHASES[phase].for_jobs).lower()}}}"
+
+
+def _check_phases(text: str) -> None:
+    acts = re.findall(r"^(?:function )?PHASES\.(\w+)\.(\w+)", text, re.MULTILINE)
+    if missing := {(phase, act) for phase in PHASES for _, act in acts}.difference(acts):
+        raise ContractBroken(f"lib/flow_phases.lua does not say of {', '.join(map('.'.join, sorted(missing)))}")
 
 
 def _row(state: str, targets: Iterable[JobState]) -> str:

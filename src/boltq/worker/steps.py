@@ -48,6 +48,7 @@ from boltq.domain.workflow.decide import (
 from boltq.domain.workflow.failure import failure_of
 from boltq.domain.workflow.form import StepKind
 from boltq.domain.workflow.maps import item_portions
+from boltq.domain.workflow.phases import Phase
 from boltq.domain.workflow.plan import PlannedStep
 from boltq.domain.workflow.prepare import AskPerson, RunJob, Skip, StartWorkflow, WaitFor, WaitUntil, child_plan
 from boltq.domain.workflow.progress import cause_of
@@ -110,7 +111,7 @@ class Steps:
     async def _look(self, run: Run) -> ClaimedStep:
         brought = run.job.look  # by the claim
         look = msgspec.convert(brought, Look) if brought else await repeated(lambda: self._workflows.look(run.job.id))
-        child = await self._child_end(look.later[0]) if look.phase == "child" else None
+        child = await self._child_end(look.later[0]) if look.phase == Phase.CHILD else None
         return claimed_step(look, run.job.data, child)
 
     async def _child_end(self, workflow_id: str) -> ChildEnded:

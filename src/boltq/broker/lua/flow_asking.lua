@@ -20,7 +20,7 @@ local function row_of(member, since)
   local info = call('HGET', flow_key(id, 'steps'), n)
   local own_key = job_key(job_id or '')
   local state, phase, due, left = unpack(call('HMGET', own_key, 'state', 'phase', 'due', 'left'))
-  if not (name and info and phase == 'ask' and (state == 'blocked' or state == 'scheduled')) then return nil end
+  if not (name and info and flow.is_asking(state, phase)) then return nil end
   local prompt, cut = read_within(budget, own_key, 'prompt')
   return AskingRow{
     workflow_id = id, workflow = name, paused = paused and 1 or 0, step = cmsgpack.unpack(info)[StepInfo.id], job_id = job_id,

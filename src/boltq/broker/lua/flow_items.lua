@@ -35,7 +35,7 @@ end
 local function stands(number, job)
   local state, phase = job[ItemJobRow.state], job[ItemJobRow.phase]
   if not state or state == 'cancelled' then return over and 'cancelled' or state or 'pending' end
-  if state == 'blocked' then return (phase == 'child' and 'running') or (number <= begun and 'queued') or 'pending' end
+  if state == 'blocked' then return (PHASES[phase].for_jobs and 'running') or (number <= begun and 'queued') or 'pending' end
   if state == 'scheduled' or state == 'retrying' then return 'waiting' end
   return state
 end

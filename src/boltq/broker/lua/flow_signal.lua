@@ -3,7 +3,7 @@
 --   ARGV     now, id, step's number, answer (JSON), its meaning: a text that is the same for the same
 --   returns  a word: kept, taken, repeated, refused
 --   refuses  NOT_FOUND
---@use flow
+--@use flow_phases
 local id, n, answer, meaning = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local w = flow.open(id)
 local job_id = w and call('HGET', flow_key(id, 'jobs'), n)
@@ -14,7 +14,7 @@ local ends = call('HGET', flow_key(id, 'ends'), n)
 if w.state ~= 'running' or (ends and ends ~= 'started') then return 'refused' end
 call('HSET', flow_key(id, 'answers'), n, answer, n .. ':meaning', meaning)
 local job = call('HMGET', job_key(job_id), 'state', 'phase', 'route')
-if job[2] ~= 'ask' or (job[1] ~= 'blocked' and job[1] ~= 'scheduled') then return 'kept' end
+if not flow.is_asking(job[1], job[2]) then return 'kept' end
 call('HDEL', job_key(job_id), 'left')
 call('SREM', flow_key(id, 'held'), n)
 move(job_id, route_of(job[3]), job[1], 'queued', 'tail')

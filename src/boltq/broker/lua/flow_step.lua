@@ -33,6 +33,9 @@ local function cancelled(reason)
 end
 
 local say = {}
+local WAITS = { wait = PHASES.wait, ask = PHASES.ask, expand = PHASES.items, child = PHASES.child, again = PHASES.child }
+
+local function begin_to_wait(...) call('HSET', job_key(id), 'phase', WAITS[verb].name, 'lost', 0, ...) end
 
 function say.filled()
   call('HSET', job_key(id), 'data', args[1])
@@ -57,7 +60,7 @@ end
 function say.wait()
   local to, at = wait_until(args[1])
   if args[2] == 1 then call('HSET', job_key(id), 'fixed', 1) end
-  move(id, route, 'running', to, at, 'phase', 'wait', 'lost', 0)
+  move(id, route, 'running', to, at, 'phase', WAITS[verb].name, 'lost', 0)
   flow.again(job[5])
   return 'done'
 end
@@ -65,7 +68,7 @@ end
 function say.ask()
   local answer = call('HGET', flow_key(w.id, 'answers'), n)
   if answer then return 'answer ' .. answer end
-  call('HSET', job_key(id), 'phase', 'ask', 'due', args[2], 'lost', 0)
+  begin_to_wait('due', args[2])
   if args[1] ~= '' then call('HSET', job_key(id), 'prompt', args[1]) end
   call('ZADD', flows_key('asking'), 'NX', NOW, w.id .. ' ' .. n)
   local to, at = 'blocked', NOW
@@ -114,17 +117,16 @@ function say.expand()
   local key = flow_key(w.id, 'map:' .. n)
   call('HSET', key, 'total', args[1], 'begun', 0, 'most', args[2], 'bearable', args[3])
   note_map()
-  call('HSET', job_key(id), 'phase', 'items', 'lost', 0)
+  begin_to_wait()
   if args[1] == 0 then return 'gather' end
   move(id, route, 'running', 'blocked', NOW)
-  w.work[#w.work + 1] = { 'map', tonumber(n), 1 }
-  flow.touch(w)
+  flow.to_do(w, 'map', tonumber(n))
   return 'done'
 end
 
 function say.child()
   if not flow.may_spread(w, #args[1][3]) then return 'too many' end
-  call('HSET', job_key(id), 'phase', 'child', 'child', args[1][1], 'lost', 0)
+  begin_to_wait('child', args[1][1])
   move(id, route, 'running', 'blocked', NOW)
   flow.create(args[1], id, w)
   flow.again(job[5])
@@ -137,7 +139,7 @@ function say.again()
   if not child[1] or child[3] ~= w.id or (runs and not child[4]) then return 'gone' end
   if tonumber(child[2]) ~= args[2] or runs ~= (#args[3] == 0) then return 'moved' end
   if not flow.may_spread(w, #args[3]) then return 'too many' end
-  call('HSET', job_key(id), 'phase', 'child', 'child', args[1], 'lost', 0)
+  begin_to_wait('child', args[1])
   move(id, route, 'running', 'blocked', NOW)
   if runs then
     flow.adopt(args[1], id, w)
@@ -148,9 +150,8 @@ function say.again()
   return 'done'
 end
 
-local ends = { skip = true, wait = true, ask = true, expand = true, child = true, again = true }
-if ends[verb] and verb ~= 'skip' then call('HSETNX', job_key(id), 'began', job[6]) end
-local word = job[4] and ends[verb] and cancelled('cancelled') or say[verb]()
+if WAITS[verb] then call('HSETNX', job_key(id), 'began', job[6]) end
+local word = job[4] and (WAITS[verb] or verb == 'skip') and cancelled('cancelled') or say[verb]()
 flow.go_on()
 count_births()
 commit()

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from boltq.broker.replies import as_mapping, as_text
+from boltq.domain.workflow.phases import Phase, traits_of
 
 Pipeline = Callable[..., Awaitable[list[Any]]]
 Report = Callable[[str, str, str, str], None]  # code, place, id, text
@@ -49,7 +50,7 @@ async def _check_held(look: "_Look", pipeline: Pipeline) -> None:
     phases = await pipeline(*(("HGET", f"job:{look.own[number]}", "phase") for number in blocked))
     held = _texts((await pipeline(("SMEMBERS", f"{look.place}:held")))[0]) if look.paused else set()
     for number, phase in zip(blocked, phases, strict=True):
-        if phase in (None, b"wait") and number not in held:
+        if not traits_of(Phase(as_text(phase)) if phase else None).for_others and number not in held:
             look.wrong("flow-held", number, "it has begun, its job is blocked, and nothing will release it")
 
 

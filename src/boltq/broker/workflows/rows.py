@@ -32,6 +32,7 @@ from boltq.domain.states import TERMINAL, JobState
 from boltq.domain.workflow.approvals import Answer
 from boltq.domain.workflow.decide import Begins, ChildEnded, ClaimedStep, HasAsked, HasWaited, ItemsEnded, StepProgress
 from boltq.domain.workflow.form import StepKind
+from boltq.domain.workflow.phases import Phase, traits_of
 from boltq.domain.workflow.plan import EARLY, Group, Plan, PlannedStep
 from boltq.domain.workflow.progress import Ending, Standing, States, spared_steps, standings, waits_for, why_skipped
 from boltq.domain.workflow.scope import ReferenceScope, StepEnd
@@ -305,27 +306,31 @@ def claimed_step(look: Look, data: str, child: ChildEnded | None = None) -> Clai
         step=step,
         scope=_scope(look, step),
         data=data,
-        progress=child or _progress(look),
+        progress=_progress(look, child),
         text_chars=len(look.text),
         is_item=bool(look.item),
         wrong=error_of(look.wrong) if look.wrong else None,
     )
 
 
-def _progress(look: Look) -> StepProgress:
-    match look.phase:
-        case "wait":
+def _progress(look: Look, child: ChildEnded | None) -> StepProgress:
+    if not look.phase:
+        return Begins(*look.later)
+    match Phase(look.phase):
+        case Phase.WAIT:
             return HasWaited()
-        case "ask":
+        case Phase.ASK:
             answer, due, now = look.later
             return HasAsked(msgspec.json.decode(answer, type=Answer) if answer else None, due or None, now)
-        case "items":
+        case Phase.ITEMS:
             row, results, errors, counts = look.later
             stands = msgspec.convert(row, MapRow)
             return ItemsEnded(
                 _stats_of(stands), stands.bytes, _by_number(results), _by_number(errors), dict(_pairs(counts))
             )
-    return Begins(*look.later)
+        case Phase.CHILD:
+            assert child is not None  # noqa: S101 - whoever asks has looked for its end
+            return child
 
 
 def _scope(look: Look, planned: PlannedStep) -> ReferenceScope:
@@ -473,7 +478,7 @@ def _step(step: PlannedStep, row: StepRow) -> StepRecord:
         stats=stats.closed() if stats and ended_at is not None else stats,
         begun=counts.begun if counts else None,
         workflow_id=job.child,
-        prompt=job.prompt if job.phase == "ask" and not ended_at else None,
+        prompt=job.prompt if job.phase is Phase.ASK and not ended_at else None,
         due_at=None if job.left else job.due or None,
         answer=row.answer or None,
         truncated=bool(row.truncated),
@@ -511,10 +516,11 @@ def _stats_of(row: MapCounts | MapRow) -> MapStats:
 def _state(word: str, job: StepJobRow) -> StepState:
     if word != "started":
         return StepState(word) if word else StepState.PENDING
-    if job.phase in ("items", "child"):
+    waits = traits_of(job.phase)
+    if waits.for_jobs:
         return StepState.RUNNING
     if job.state is JobState.BLOCKED:
-        return StepState.WAITING if job.phase == "ask" or job.left else StepState.QUEUED
+        return StepState.WAITING if waits.for_others or job.left else StepState.QUEUED
     return _STATES.get(job.state, StepState.QUEUED)
 
 

@@ -55,6 +55,12 @@ function flow.touch(w)
   end
 end
 
+-- One of flow.work, from the beginning. What comes last is done first.
+function flow.to_do(w, what, n)
+  w.work[#w.work + 1] = { what, n, 1 }
+  flow.touch(w)
+end
+
 function flow.set(w, field, value)
   w[field] = value
   call('HSET', flow_key(w.id), field, value)
@@ -132,9 +138,8 @@ function flow.finish(w, n, state, standing, run)
   if step.group == 1 and fails and not w.broken then flow.set(w, 'broken', 1) end
   if step.group == 1 and state == 'cancelled' and not w.lost then flow.set(w, 'lost', 1) end
   if step.group == 3 and fails and not w.untidy then flow.set(w, 'untidy', 1) end
-  w.work[#w.work + 1] = { 'tell', n, 1 }
-  if step.kind == 'map' and state ~= 'completed' then w.work[#w.work + 1] = { 'halt', n, 1 } end
-  flow.touch(w)
+  flow.to_do(w, 'tell', n)
+  if step.kind == 'map' and state ~= 'completed' then flow.to_do(w, 'halt', n) end
 end
 
 function flow.run_of(id)

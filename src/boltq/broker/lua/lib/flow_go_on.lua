@@ -1,4 +1,4 @@
---@use flow, flow_rules, flow_maps, flow_stop, flow_forget, flow_end
+--@use flow, flow_rules, flow_maps, flow_phases, flow_stop, flow_forget, flow_end
 -- What scripts tell a workflow of its jobs, and how it goes on after all that they did.
 
 flow.ENDS = { completed = 'completed', dead = 'failed', cancelled = 'cancelled' }

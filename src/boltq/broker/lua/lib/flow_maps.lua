@@ -49,17 +49,15 @@ function flow.item_ended(w, n, i, parent, state, result, err)
     call('HSET', results_key, i, result)
   end
   if err then flow.note_failure(w, n, i, err) end
-  if not map.told then w.work[#w.work + 1] = { 'map', n, 1 } end
+  if not map.told then flow.to_do(w, 'map', n) end
   map.told = true
-  flow.touch(w)
 end
 
 function flow.stop_map(w, n)
   local key = flow.map_key(w, n)
   if call('HSETNX', key, 'stopped', 1) == 1 then
-    w.work[#w.work + 1] = { 'halt', n, 1 }
-    w.work[#w.work + 1] = { 'map', n, 1 }
-    flow.touch(w)
+    flow.to_do(w, 'halt', n)
+    flow.to_do(w, 'map', n)
   end
 end
 

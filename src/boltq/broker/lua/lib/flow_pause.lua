@@ -1,4 +1,4 @@
---@use flow, flow_rules, flow_maps, cancels
+--@use flow, flow_rules, flow_maps, claims
 -- Workflows are paused and resumed.
 
 -- What waits in a queue is taken out of it; what runs, or waits for its next attempt, goes on.
@@ -10,12 +10,7 @@ function flow.pause(w)
   flow.spend(w)
   for group = 1, 3 do
     for _, n in ipairs(flow.numbers(w, 'open:' .. group)) do
-      if flow.hold(call('HGET', flow_key(w.id, 'jobs'), n)) then
-        call('SADD', flow_key(w.id, 'held'), n)
-      elseif flow.step(w, n).kind == 'map' then
-        w.work[#w.work + 1] = { 'hold', n, 1 }
-        flow.touch(w)
-      end
+      if flow.hold(w, n, call('HGET', flow_key(w.id, 'jobs'), n)) then call('SADD', flow_key(w.id, 'held'), n) end
     end
   end
 end
@@ -44,39 +39,26 @@ function flow.resume(w)
   for group = 1, 3 do
     for _, n in ipairs(flow.numbers(w, 'open:' .. group)) do
       local id = call('HGET', flow_key(w.id, 'jobs'), n)
-      local job = call('HMGET', job_key(id), 'state', 'phase', 'child')
-      if job[1] == 'blocked' and job[2] == 'items' then
-        w.work[#w.work + 1] = { 'map', n, 1 }
-        w.work[#w.work + 1] = { 'free', n, 1 }
-        flow.touch(w)
-      elseif job[1] == 'blocked' and job[2] == 'child' then
-        flow.resume_child(job[3])
-      end
+      local state, phase, child = unpack(call('HMGET', job_key(id), 'state', 'phase', 'child'))
+      local resume = state == 'blocked' and PHASES[phase].resume
+      if resume then resume(w, n, child) end
     end
   end
 end
 
--- What waits in a queue, for a moment or for a person is taken out of it; of what waits for its own workflow, that is
--- paused. Whether it was taken.
-function flow.hold(id)
-  local job = call('HMGET', job_key(id), 'state', 'route', 'parked', 'ghost', 'phase', 'child', 'fixed')
-  if job[1] == 'scheduled' and (job[5] == 'wait' or job[5] == 'ask') then
-    local route = route_of(job[2])
-    local scheduled_key = index_key(route.queue, 'scheduled')
-    flow.stop_time(id, tonumber(call('ZSCORE', scheduled_key, id)) or NOW, job[7])
-    move(id, route, 'scheduled', 'blocked', NOW)
-    return true
-  end
-  if job[1] == 'queued' then
-    local route = route_of(job[2])
-    set_ghosts(id, withdraw(id, route, job[3], job[4]))
+-- Takes the job of a step, or of an item, off its queue; one that waits, as its phase says. Returns true if it was taken.
+function flow.hold(w, n, id)
+  local job_fields = call('HMGET', job_key(id), 'state', 'route', 'parked', 'ghost', 'phase', 'child', 'fixed')
+  local state, text, parked, ghosts, phase, child, fixed = unpack(job_fields)
+  if state == 'queued' then
+    local route = route_of(text)
+    set_ghosts(id, withdraw(id, route, parked, ghosts))
     call('HDEL', job_key(id), 'parked')
     move(id, route, 'queued', 'blocked', NOW)
     return true
   end
-  local child = job[1] == 'blocked' and job[5] == 'child' and flow.open(job[6])
-  if child and child.state == 'running' then flow.pause(child) end
-  return false
+  local hold = PHASES[phase].hold
+  return hold and hold(w, n, id, { state = state, route = text, child = child, fixed = fixed })
 end
 
 -- Of a paused workflow: holds the items of a map that have begun.
@@ -89,7 +71,7 @@ function flow.work.hold(w, n, from)
     if left_over <= 0 then return i end
     left_over = left_over - 1
     local id = item_of(i, begun)
-    if id then flow.hold(id) end
+    if id then flow.hold(w, n, id) end
   end
   return nil
 end
@@ -103,8 +85,11 @@ function flow.work.free(w, n, from)
     if left_over <= 0 then return i end
     left_over = left_over - 1
     local id = item_of(i, begun)
-    local job = id and call('HMGET', job_key(id), 'state', 'phase', 'child') or {}
-    if job[1] == 'blocked' and not (job[2] == 'child' and flow.resume_child(job[3])) then flow.release(id) end
+    if id then
+      local state, phase, child = unpack(call('HMGET', job_key(id), 'state', 'phase', 'child'))
+      local resume = PHASES[phase].resume
+      if state == 'blocked' and not (resume and resume(w, n, child)) then flow.release(id) end
+    end
   end
   return nil
 end

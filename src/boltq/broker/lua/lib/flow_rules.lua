@@ -17,15 +17,16 @@ flow.HOLDS = {
 }
 
 function flow.release(id)
-  local job = call('HMGET', job_key(id), 'state', 'route', 'left', 'fixed', 'phase')
-  if job[1] ~= 'blocked' then return false end
-  local due = job[3] and (tonumber(job[3]) + (job[4] and 0 or NOW))
+  local state, route, left, fixed, phase = unpack(call('HMGET', job_key(id), 'state', 'route', 'left', 'fixed', 'phase'))
+  if state ~= 'blocked' then return false end
+  local due = left and (tonumber(left) + (fixed and 0 or NOW))
   if due then call('HDEL', job_key(id), 'left') end
   if due and due > NOW then
-    if job[5] == 'ask' then call('HSET', job_key(id), 'due', due) end
-    move(id, route_of(job[2]), 'blocked', 'scheduled', due)
+    local put_off = PHASES[phase].put_off
+    if put_off then put_off(id, due) end
+    move(id, route_of(route), 'blocked', 'scheduled', due)
   else
-    move(id, route_of(job[2]), 'blocked', 'queued', 'tail')
+    move(id, route_of(route), 'blocked', 'queued', 'tail')
   end
   return true
 end

@@ -6,15 +6,15 @@ function flow.stop_step(w, n, hard)
   local step, is = flow.step(w, n), flow.end_of(w, n)
   if is and is ~= 'started' then return end
   local id = flow.job_of(w, n)
-  local job = call('HMGET', job_key(id), 'state', 'route', 'worker', 'parked', 'ghost', 'phase', 'cancel', 'child')
-  if job[1] == 'running' then
-    if not job[7] and (hard or step.kind == 'map' or step.kind == 'child') then ask_to_stop(job[3], id) end
-  elseif job[1] == 'blocked' and job[6] == 'items' then
-    flow.stop_map(w, n)
-  elseif job[1] == 'blocked' and job[6] == 'child' then
-    flow.stop_child(job[8])
-  elseif job[1] and MOVES[job[1]].cancelled then
-    cancel_waiting(id, route_of(job[2]), job[1], 'cancelled', job[4], job[5])
+  local fields = call('HMGET', job_key(id), 'state', 'route', 'worker', 'parked', 'ghost', 'phase', 'cancel', 'child')
+  local state, route, worker, parked, ghosts, phase, asked_to, child = unpack(fields)
+  local stop = state == 'blocked' and PHASES[phase].stop
+  if state == 'running' then
+    if not asked_to and (hard or step.kind == 'map' or step.kind == 'child') then ask_to_stop(worker, id) end
+  elseif stop then
+    stop(w, n, child)
+  elseif state and MOVES[state].cancelled then
+    cancel_waiting(id, route_of(route), state, 'cancelled', parked, ghosts)
     flow.finish(w, n, 'cancelled', nil, flow.run_of(id))
   end
 end
@@ -46,7 +46,7 @@ function flow.cancel(w, ending)
   for _, n in ipairs(flow.numbers(w, 'held')) do -- what waits for no queue is cancelled with all others; not `finally`
     local id = call('HGET', flow_key(w.id, 'jobs'), n)
     local phase = call('HGET', job_key(id), 'phase')
-    if phase == 'items' or phase == 'child' or flow.step(w, n).group == 3 then flow.release(id) end
+    if PHASES[phase].for_jobs or flow.step(w, n).group == 3 then flow.release(id) end
   end
   call('DEL', flow_key(w.id, 'held'))
 end
@@ -58,17 +58,13 @@ function flow.stop_child(id)
   return w and w.state == 'running'
 end
 
--- Somebody wants to cancel one job: whether it is one that waits for its items or its workflow, which are stopped then.
+-- Somebody wants to cancel a step's job that is blocked: stops what it waits for. Returns false if it waits for no jobs.
 function flow.stop_job(text, phase, child)
-  local at = words(text)
-  local w = flow.open(at[1])
-  if not w or w.state ~= 'running' then return false end
-  if phase == 'items' then
-    flow.stop_map(w, tonumber(at[2]))
-  elseif phase == 'child' then
-    flow.stop_child(child)
-  end
-  return phase == 'items' or phase == 'child'
+  local own, n = unpack(words(text))
+  local w, stop = flow.open(own), PHASES[phase].stop
+  if not stop or not w or w.state ~= 'running' then return false end
+  stop(w, tonumber(n), child)
+  return true
 end
 
 -- A step of a workflow that was cut short would run again.
@@ -76,6 +72,18 @@ function flow.work.stop(w, n)
   local step = flow.step(w, n)
   if step.group == 1 and flow.why_cut(w) and (w.ending or not step.spared) then flow.stop_step(w, n, w.ending) end
   return nil
+end
+
+function flow.stop_item(w, n, id)
+  local fields = call('HMGET', job_key(id), 'state', 'route', 'worker', 'parked', 'ghost', 'cancel', 'flow', 'phase', 'child')
+  local state, route, worker, parked, ghosts, asked_to, text, phase, child = unpack(fields)
+  local stop = state == 'blocked' and PHASES[phase].stop
+  if state == 'running' then
+    if not asked_to then ask_to_stop(worker, id) end
+  elseif state and MOVES[state].cancelled and not (stop and stop(w, n, child)) then
+    cancel_waiting(id, route_of(route), state, 'cancelled', parked, ghosts)
+    flow.ended(text, id, 'cancelled')
+  end
 end
 
 -- Cancels the items that have not ended.
@@ -87,14 +95,7 @@ function flow.work.halt(w, n, from)
     if left_over <= 0 then return i end
     left_over = left_over - 1
     local id = item_of(i, count)
-    local job = id and call('HMGET', job_key(id), 'state', 'route', 'worker', 'parked', 'ghost', 'cancel', 'flow', 'phase', 'child')
-    local waits = job and job[1] == 'blocked' and job[8] == 'child' and flow.stop_child(job[9]) -- for the end of that
-    if job and job[1] == 'running' then
-      if not job[6] then ask_to_stop(job[3], id) end
-    elseif job and job[1] and MOVES[job[1]].cancelled and not waits then
-      cancel_waiting(id, route_of(job[2]), job[1], 'cancelled', job[4], job[5])
-      flow.ended(job[7], id, 'cancelled')
-    end
+    if id then flow.stop_item(w, n, id) end
   end
   return nil
 end

@@ -69,20 +69,6 @@ function look.outcome(ending, lost, broken)
   return broken and 'failed' or 'completed'
 end
 
--- What belongs to the phase of a step that has begun before.
-function look.later(id, n, phase, child, due, goes_on)
-  if phase == 'items' then
-    local map_key = flow_key(id, 'map:' .. n)
-    local results_key, errors_key = map_key .. ':results', map_key .. ':errors'
-    return { look.map_row(id, n), call('HGETALL', results_key), call('HGETALL', errors_key), call('HGETALL', map_key) }
-  elseif phase == 'child' then
-    return { child }
-  elseif phase == 'ask' then
-    return { call('HGET', flow_key(id, 'answers'), n) or '', tonumber(due) or 0, NOW }
-  end
-  return goes_on and { goes_on } or {}
-end
-
 -- A Look, and how many bytes that is. Nil when the job belongs to no workflow; nil and the bytes when they are more
 -- than `most`. `begins`: only of a step that has not begun before.
 function look.at(job_id, most, begins)
@@ -100,11 +86,12 @@ function look.at(job_id, most, begins)
   local reads, bytes = look.ends(id, info[StepInfo.reads], maps or '', most)
   bytes = bytes + #text + #(input or '')
   if not reads or bytes > most then return nil, bytes end
-  local handles = info[StepInfo.group] > 1
+  local handles, context = info[StepInfo.group] > 1, PHASES[phase].context
   return Look{
     workflow = id, text = text, input = input, name = name, outcome = handles and look.outcome(ending, lost, broken) or 'running',
     phase = phase or '', item = tonumber(item) or 0, wrong = wrong or '', reads = reads,
-    failure = handles and look.failure(id, ending) or {}, later = look.later(id, n, phase, child, due, goes_on),
+    failure = handles and look.failure(id, ending) or {},
+    later = context and context(id, n, child, due) or (goes_on and { goes_on } or {}),
   }, bytes
 end
 
