@@ -24,6 +24,7 @@ from boltq.domain.happenings import (
 from boltq.domain.job import NewJob, Spec
 from boltq.domain.outcome import Cancelled, Category, Completed, Failed, Snoozed
 from boltq.telemetry.listeners import Listeners
+from boltq.worker.worker import Worker
 
 
 @pytest.fixture
@@ -149,6 +150,15 @@ async def test_what_happens_to_the_worker(boltq_app, worker, listeners, heard):
     came = sum(happening.jobs for happening in heard if isinstance(happening, JobsClaimed | JobsDelivered))
     assert came == 1
     assert LeaseLost(0, "w.1") in heard
+
+
+async def test_a_worker_that_is_cancelled_says_that_it_stops(boltq_app, listeners, heard):
+    one = Worker(boltq_app, listeners=listeners)
+    running = asyncio.create_task(one.run())
+    await one.started.wait()
+    running.cancel()
+    await asyncio.wait({running})
+    assert heard[-1] == WorkerStopped(one.name, failed=False)
 
 
 def test_an_outage_is_announced_once(heard):

@@ -25,7 +25,7 @@ class RunFactory:
     def run_of(self, partition: int, job: ClaimedJob, worker: str) -> Run:
         """The run of a job that this registration has claimed; its time begins now."""
         task = self._tasks.get(job.route) or self._find_task(job)
-        spec, settings = self._specs.read(job.spec), self._settings
+        spec, settings = self._specs.read(job.spec) if job.spec else NO_SPEC, self._settings
         timeout = spec.timeout or task.timeout_seconds or settings.job_timeout
         max_attempts = spec.max_attempts or task.retry.max_attempts or settings.max_attempts
         run = Run(partition, job, task, timeout, max_attempts, self._tell, self._parents_of, settings.cleanup)

@@ -30,16 +30,15 @@ from boltq.telemetry.listeners import Listeners
 from boltq.worker.buffer import Buffer
 from boltq.worker.fetcher import Fetcher
 from boltq.worker.leases import Leases
-from boltq.worker.run import CANCEL, SHUTDOWN, Run
+from boltq.worker.leaving import LAST_CHANCE_SECONDS, LEAVING_SECONDS, Leaving, in_any_case
+from boltq.worker.run import CANCEL, Run
 from boltq.worker.runner import Runner, told_to
 from boltq.worker.running import RunKey, Running
 from boltq.worker.slots import Slots
 
 log = logging.getLogger(__name__)
 
-LAST_FLUSH_SECONDS: Final = 5.0  # for the last outcomes to reach the store at shutdown
 KILL_AFTER_SECONDS: Final = 2.0  # beyond the grace time: then a worker whose loop is blocked ends all the same
-LAST_CHANCE_SECONDS: Final = 1.0  # for a function that has had its time for cleaning up
 MOST_SAMPLED: Final = 100  # jobs that a beat asks for
 STALE_WISH_MS: Final = 5_000  # ms: a wish that is older than the last one by less than this was overtaken on its way
 
@@ -106,9 +105,7 @@ class Worker:
             if not await self._fails_before(self.stopping.wait()):
                 await self._fails_before(self._drain())
         finally:
-            await _in_any_case(self._wind_up())
-            if self.started.is_set():
-                self._listeners.announce(WorkerStopped(self.name, failed=bool(self._failures)))
+            await self._wind_up()
         if self._failures:
             raise ExceptionGroup("the worker failed", self._failures)
 
@@ -155,6 +152,9 @@ class Worker:
         private = SyncBroker(broker, timeout=max(1.0, self._settings.lease / 3))
         announce = broker.outage.announce = self._listeners.announce
         self._leases = Leases(private, self._settings.lease, self, self._loop, broker.outage, announce)
+        self._leaving = Leaving(
+            broker, self._buffer, self._running, self._slots, self._runner, self._fetchers, self._leases
+        )
         for fetcher in self._fetchers:
             await self._register(fetcher)
         self._leases.start()
@@ -192,65 +192,19 @@ class Worker:
 
     async def _drain(self) -> None:
         """Claim no more, hand back what has not begun, and let run what runs for the grace time."""
-        self._hand_back()
-        await self._all_ended(self._grace)
-
-    def _hand_back(self) -> None:
-        for fetcher in self._fetchers:
-            fetcher.claiming = False
-            fetcher.release(job for _, job in self._buffer.drain(fetcher.partition))
-
-    async def _all_ended(self, seconds: float) -> None:
-        until = self._loop.time() + seconds
-        # An event instead would cost each run something.
-        while self._loop.time() < until and any(not run.settled for run in self._running):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+        self._leaving.hand_back()
+        await self._leaving.all_ended(self._grace)
 
     async def _wind_up(self) -> None:
-        """Whatever ended our work: interrupt what runs, let it clean up, end our loops, tell the last outcomes."""
+        """Whatever ended our work: come to an end, within bounds."""
         if self._leases is None:  # we have not even begun
             return
-        self._end_within(self._settings.cleanup + 2 * LAST_CHANCE_SECONDS + 3 * LAST_FLUSH_SECONDS)
-        self._hand_back()
-        self._running.interrupt_all(SHUTDOWN)
-        await self._all_ended(self._settings.cleanup)
-        self._slots.close()
-        for fetcher in self._fetchers:
-            fetcher.close()
-        await self._end_turns()
-        await self._end_loops()
-        await self._leave(self._leases)
-
-    async def _end_turns(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LAST_CHANCE_SECONDS):
-                await asyncio.gather(*(fetcher.idle() for fetcher in self._fetchers))
-
-    async def _end_loops(self) -> None:
-        """Cancel them until they have ended: redis-py may swallow a cancel, and so may a function."""
-        running, until = set(self._loops), self._loop.time() + LAST_CHANCE_SECONDS
-        while running and self._loop.time() < until:
-            for loop in running:
-                loop.cancel()
-            _, running = await asyncio.wait(running, timeout=0.1)
-        if running:
-            log.error("%d functions do not let themselves be cancelled: they are left behind", len(running))
-
-    async def _leave(self, leases: Leases) -> None:
-        """Send the last outcomes; what is still ours then goes back; only now do the leases end."""
-        leases.leaving = True
-        await asyncio.gather(*(self._leave_partition(fetcher) for fetcher in self._fetchers if fetcher.worker_id))
-        await _aside(leases.stop, LAST_FLUSH_SECONDS)
-        await _aside(self._runner.close, LAST_FLUSH_SECONDS)
-
-    async def _leave_partition(self, fetcher: Fetcher) -> None:
+        self._end_within(self._settings.cleanup + LEAVING_SECONDS)
         try:
-            async with asyncio.timeout(LAST_FLUSH_SECONDS):
-                await fetcher.flush()
-                began = [run.job.id for run in self._running if run.began]
-                await self._line.broker.retire(fetcher.partition, fetcher.worker_id, lost=False, began=began)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others leave all the same
-            log.warning("left without saying so: the lease will run out by itself", extra={"error": str(error)})
+            await in_any_case(self._leaving.wind_up(self._loops, self._settings.cleanup))
+        finally:
+            if self.started.is_set():
+                self._listeners.announce(WorkerStopped(self.name, failed=bool(self._failures)))
 
     def _end_within(self, seconds: float) -> None:
         """If we have not come further by then, seconds from now, the process ends."""
@@ -402,25 +356,3 @@ def _why(ended: "asyncio.Future[None]") -> Exception:
     """Why a loop of ours has ended, which it should not have."""
     error = None if ended.cancelled() else ended.exception()
     return error if isinstance(error, Exception) else RuntimeError(f"a loop of the worker ended: {error!r}")
-
-
-async def _in_any_case(work: Coroutine[Any, Any, None]) -> None:
-    """Await it to its end, although we are cancelled meanwhile, maybe more than once."""
-    working, cancel = asyncio.get_running_loop().create_task(work), None
-    while not working.done():
-        try:
-            await asyncio.wait({working})
-        except asyncio.CancelledError as error:
-            cancel = error
-    working.result()
-    if cancel:
-        raise cancel
-
-
-async def _aside(action: Callable[[], object], seconds: float) -> None:
-    """Do it in a thread of its own, and wait for a while: the loop's own threads may all be held by functions."""
-    thread = threading.Thread(target=action, name="boltq-end", daemon=True)
-    thread.start()
-    until = time.monotonic() + seconds
-    while thread.is_alive() and time.monotonic() < until:  # noqa: ASYNC110 - it is another thread
-        await asyncio.sleep(0.01)
