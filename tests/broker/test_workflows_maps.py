@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from flows import form_of, plan_of, step
 from hands import Hands, all_keys, begin
+from map_rules import items_to_rerun
 
 from boltq.broker import calls
 from boltq.broker.broker import Broker, Knobs
@@ -18,7 +19,6 @@ from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict, NotFound, QueueFull
 from boltq.domain.filters import JobFilter
 from boltq.domain.outcome import DataError
-from boltq.domain.workflow.maps import items_to_rerun
 from boltq.domain.workflow.rerun import RerunMode
 from boltq.domain.workflow.states import StepState
 

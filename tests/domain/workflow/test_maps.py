@@ -5,19 +5,10 @@ import random
 
 import pytest
 from hypothesis import given, strategies as st
+from map_rules import count, items_to_rerun, next_items, state_of_map
 
 from boltq.domain.outcome import DataError
-from boltq.domain.workflow.maps import (
-    count,
-    gathered,
-    has_lost,
-    item_portions,
-    items_of,
-    items_to_rerun,
-    next_items,
-    state_of_map,
-    tolerated,
-)
+from boltq.domain.workflow.maps import gathered, has_lost, item_portions, items_of, tolerated
 from boltq.domain.workflow.plan import PlannedMap
 from boltq.domain.workflow.states import MapStats, StepState
 

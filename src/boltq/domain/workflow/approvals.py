@@ -48,7 +48,10 @@ def check_answer(answer: Answer) -> Iterator[Mistake]:
 
 
 def receive(state: StepState, earlier: Answer | None, answer: Answer) -> Verdict:
-    """What becomes of an answer, given where its step stands and what was answered before."""
+    """What becomes of an answer, given where its step stands and what was answered before.
+
+    The rule that flow_signal.lua follows; only tests ask here.
+    """
     if earlier:
         return Verdict.REPEATED if meaning_of(earlier) == meaning_of(answer) else Verdict.REFUSED
     if state in ENDED:

@@ -1,6 +1,6 @@
 """Maps: a step that is done once for each item of a list. Items keep their order, whatever order they end in."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import Final
 
@@ -11,8 +11,7 @@ from boltq.domain.job_error import Category, JobError, error_of
 from boltq.domain.outcome import DataError
 from boltq.domain.portions import portions
 from boltq.domain.workflow.bounds import EXPAND_ITEMS, MAX_MAP_ITEMS
-from boltq.domain.workflow.plan import PlannedMap
-from boltq.domain.workflow.states import MapStats, StepState
+from boltq.domain.workflow.states import MapStats
 
 
 def items_of(text: str) -> list[str]:
@@ -42,20 +41,6 @@ def tolerated(failures: int | str, total: int) -> int:
     return int(Fraction(failures.removesuffix("%")) * total / 100)
 
 
-def state_of_map(stats: MapStats, begun: int, failures: int | str, *, stopped: bool = False) -> StepState:
-    """Where a map stands of which `begun` items have begun; without items it completed.
-
-    When it has lost more items than it may, or was stopped, no item begins any more, and it ends when those that run
-    have ended.
-    """
-    lost = has_lost(stats, failures)
-    if stats.ended < begun or (begun < stats.total and not (lost or stopped)):
-        return StepState.RUNNING
-    if stopped and (stats.cancelled or begun < stats.total):
-        return StepState.CANCELLED
-    return StepState.FAILED if lost else StepState.COMPLETED
-
-
 def has_lost(stats: MapStats, failures: int | str) -> bool:
     """Whether more items have failed or were cancelled than may."""
     return stats.failed + stats.cancelled > tolerated(failures, stats.total)
@@ -80,6 +65,17 @@ def map_failure(
     return JobError("MapFailed", "; ".join(said), Category(usual))
 
 
+def gathered(total: int, results: Mapping[int, str]) -> str:
+    """The result of a map: the items' results in the order of the items, null for one that has none. JSON text.
+
+    Raises DataError when it is too large.
+    """
+    text = f"[{','.join(results.get(number, 'null') for number in range(total))}]"
+    if len(text.encode()) > limits.MAX_RESULT_BYTES:
+        raise DataError(f"the results of the {total} items have more than {limits.MAX_RESULT_BYTES} bytes together")
+    return text
+
+
 def _lost(stats: MapStats) -> str:
     counts = {"failed": stats.failed, "cancelled": stats.cancelled, "did not begin": stats.total - stats.ended}
     named = ", ".join(f"{count} {how}" for how, count in counts.items() if count)
@@ -97,37 +93,3 @@ _KINDS: Final = {
 _NAMED: Final = 3
 _MOST_OF_A_MESSAGE: Final = 300
 _CATEGORY: Final = "category:"
-
-
-def count(total: int, states: Iterable[StepState]) -> MapStats:
-    """How the items of a map stand; `states` are those of its items that have begun."""
-    found = list(states)
-    return MapStats(
-        total=total,
-        completed=found.count(StepState.COMPLETED),
-        failed=found.count(StepState.FAILED),
-        cancelled=found.count(StepState.CANCELLED),
-    )
-
-
-def next_items(stats: MapStats, begun: int, mapping: PlannedMap) -> range:
-    """The items that may begin now, by their numbers, when the first `begun` of them have begun."""
-    most = stats.total if mapping.max_concurrency is None else mapping.max_concurrency
-    room = 0 if has_lost(stats, mapping.tolerated_failures) else max(0, most - (begun - stats.ended))
-    return range(begun, min(stats.total, begun + room))
-
-
-def gathered(total: int, results: Mapping[int, str]) -> str:
-    """The result of a map: the items' results in the order of the items, null for one that has none. JSON text.
-
-    Raises DataError when it is too large.
-    """
-    text = f"[{','.join(results.get(number, 'null') for number in range(total))}]"
-    if len(text.encode()) > limits.MAX_RESULT_BYTES:
-        raise DataError(f"the results of the {total} items have more than {limits.MAX_RESULT_BYTES} bytes together")
-    return text
-
-
-def items_to_rerun(states: Sequence[StepState]) -> list[int]:
-    """The items that begin anew when only what failed is run again, by their numbers."""
-    return [number for number, state in enumerate(states) if state is not StepState.COMPLETED]

@@ -88,14 +88,6 @@ class PlannedStep(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True)
     workflow: "Plan | None" = None
     refers: bool = False  # params, wait or prompt have references
 
-    @property
-    def direct(self) -> bool:
-        """Whether the store can start it by itself: nothing has to be evaluated before.
-
-        A job's params are filled in by its worker, so only `when` and `map` hold it up.
-        """
-        return self.when is None and self.map is None and (self.kind is StepKind.JOB or not self.refers)
-
 
 class Plan(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, dict=True):
     """A workflow that was checked. `steps` are in an order in which they can run, handlers last."""

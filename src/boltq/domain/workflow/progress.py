@@ -57,7 +57,7 @@ class Advance(msgspec.Struct, frozen=True):
 
 
 def advance(plan: Plan, states: States, ending: Ending | None = None) -> Advance:
-    """What happens next, given where the steps stand."""
+    """What happens next, given where the steps stand. Only tests ask here: they compare lib/flow_go_on.lua with it."""
     return _Round(plan, states, ending).result()
 
 
