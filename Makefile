@@ -11,16 +11,20 @@ INSTALL := $(UV) pip install --python $(BIN)/python --require-hashes
 LOCK := $(UV) --no-config pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 ARGS ?=
-# Two tests at a time, those of a file in one process, the longest files first (tests/conftest.py). More words win:
-# make test ARGS='-n 0 tests/broker'.
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Three tests at a time, for one of them mostly waits; those of a file in one process, the longest files first
+# (tests/conftest.py). More words win: make test ARGS='-n 0 tests/broker'.
+PYTEST := $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 # Where the number of partitions may make a difference: run with 4 as well as with 1. Of these folders, `make check` runs
 # with 4 what has `partitions` in it, and `make night` also what hardly minds (the marker `any_partitions`).
 PARTITIONED := tests/broker tests/stories tests/worker tests/server tests/faults
-# What takes long: random lives, storms, the supervisor's many processes, whole programs.
-LONG := tests/docs tests/faults tests/broker/test_machine.py tests/broker/test_flow_machine.py \
-	tests/broker/test_servers.py tests/worker tests/cli/test_dev.py tests/cli/test_bench.py \
-	tests/server/test_schemathesis.py
+# What takes long, and `make quick` leaves out: random lives, storms, many processes, whole programs, silences.
+LONG := tests/docs tests/faults tests/worker tests/scripts \
+	$(addprefix tests/broker/test_,machine.py flow_machine.py servers.py consistency.py error_words.py embedded.py \
+		events.py operations.py) \
+	$(addprefix tests/cli/test_,dev.py bench.py load.py acting.py workflow.py two_stores.py commands.py) tests/domain/workflow/test_any_form.py \
+	$(addprefix tests/server/test_,schemathesis.py generated_clients.py hostile.py guard.py auth.py matrix.py openapi.py \
+		raw_connections.py job_types_checked.py serve.py store.py) \
+	$(addprefix tests/stories/test_,other_programs.py workflow_edges.py)
 
 # Done once for each change of what a stamp depends on.
 VENV_STAMP := $(VENV)/.made
@@ -88,7 +92,7 @@ test: servers clients ## Run the tests (some of them: make test ARGS='tests/brok
 	$(PYTEST) $(ARGS)
 
 .PHONY: quick
-quick: lint servers ## Style, types and the fast tests: two or three minutes
+quick: lint servers ## Style, types and the fast tests: a minute and a half
 	$(PYTEST) $(foreach path,$(LONG),--ignore $(path)) -m 'not slow' $(ARGS)
 
 .PHONY: docs

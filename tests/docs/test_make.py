@@ -91,7 +91,7 @@ def test_quick_check_and_night_are_made_of_the_same_steps():
         assert lint in night
     assert "not slow" in quick
     assert "--partitions 4 -m partitioned" in check
-    everything = "pytest -n 2 --dist loadfile --no-loadscope-reorder"
+    everything = "pytest -n 3 --dist loadfile --no-loadscope-reorder"
     assert check.rstrip().splitlines()[-1].rstrip().endswith(everything)  # all of it, at the end
     assert '--night --partitions 4 -m "partitioned or any_partitions"' in night
     assert night.rstrip().splitlines()[-1].rstrip().endswith(f"{everything} --night")
