@@ -15,6 +15,7 @@ from waiting import eventually
 
 from boltq import BoltQ
 from boltq.broker.broker import Broker, Knobs
+from boltq.broker.call import Call
 from boltq.broker.consistency import audit
 from boltq.broker.settling import Settling
 from boltq.broker.workflows.workflows import Workflows
@@ -207,12 +208,12 @@ async def test_a_sibling_fails_while_a_map_is_being_expanded(broker: Broker, mom
     sibling = [job for job in jobs if job is not mapping]
     original, told = hands.workflows.tell, 0
 
-    async def tell(self: Workflows, job_id: str, delivery: int, worker: str, verb: str, *args: object) -> str:
+    async def tell(self: Workflows, said: Call[str]) -> str:
         nonlocal told
         told += 1
         if told == {"before": 1, "between": 2, "after": 4}[moment]:
             await hands.do(sibling)
-        return await original(job_id, delivery, worker, verb, *args)
+        return await original(said)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Workflows, "tell", tell)
