@@ -33,7 +33,7 @@ async def test_a_key_that_cannot_be_is_refused_field_by_field(desk) -> None:
 
 
 async def test_there_is_a_bound_and_what_ended_long_ago_makes_room(desk, monkeypatch) -> None:
-    monkeypatch.setattr("boltq.broker.api_keys.MAX_KEYS", 3)
+    monkeypatch.setattr("boltq.broker.calls.api_keys.MAX_KEYS", 3)
     assert MAX_KEYS == 1_000
     keys = ApiKeys(desk.broker)
     revoked, _ = await keys.create("revoked", ["read"], created_by="x")

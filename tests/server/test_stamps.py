@@ -61,7 +61,7 @@ async def test_the_log_of_what_broke_has_the_id(caplog, monkeypatch):
     async def broken(*_args):
         raise RuntimeError("planted")
 
-    monkeypatch.setattr("boltq.server.system.health.Health.health", broken)
+    monkeypatch.setattr("boltq.server.system.health.HealthCalls.health", broken)
     app = create_app(Settings(), "redis://127.0.0.1:1")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         answer = await client.get("/health", headers={"X-Request-Id": "find-me"})
