@@ -1,19 +1,17 @@
 """APIs for tests: a real uvicorn, in a thread with a loop of its own."""
 
-import asyncio
 import re
 import socket
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from threads import in_a_thread
 
 from boltq.server.serve import serve
 from boltq.settings import Settings
-from boltq.telemetry.listeners import Listeners
 
 PROGRAM = """
 import sys
@@ -25,44 +23,17 @@ run(Settings(api_port=0), sys.argv[1])
 
 
 @contextmanager
-def running_api(store: str, listeners: Listeners | None = None, **settings) -> Iterator[str]:
+def running_api(store: str, **settings) -> Iterator[str]:
     """The URL of an API on a free port."""
-    started = threading.Event()
-    urls: list[str] = []
-    errors: list[BaseException] = []
-    ways: list = []
 
-    def announce(line: str) -> None:
-        urls.append(line.rsplit(" ", 1)[1])
-        started.set()
+    async def main(begins: Callable[[str], None]) -> None:
+        def announce(line: str) -> None:
+            begins(line.rsplit(" ", 1)[1])
 
-    async def main() -> None:
-        ways.extend((asyncio.get_running_loop(), asyncio.current_task()))
-        await serve(Settings(api_port=0, **settings), store, announce=announce, listeners=listeners)
+        await serve(Settings(api_port=0, **settings), store, announce=announce)
 
-    def run() -> None:
-        try:
-            asyncio.run(main())
-        except asyncio.CancelledError:
-            pass
-        except Exception as error:  # noqa: BLE001 - told to the test
-            errors.append(error)
-        finally:
-            started.set()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    assert started.wait(20), "the API did not start"
-    if errors:
-        raise errors[0]
-    try:
-        yield urls[0]
-    finally:
-        loop, task = ways
-        loop.call_soon_threadsafe(task.cancel)
-        thread.join(20)
-        assert not thread.is_alive()
-        assert not errors, errors
+    with in_a_thread(main) as url:
+        yield url
 
 
 def raw(url: str, request: bytes, answers: int | None = 1) -> bytes:

@@ -2,9 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from threads import in_a_thread
 
 from boltq import BoltQ, DataError, Settings, TransientError, Worker
 
@@ -45,41 +47,23 @@ def tasks(app: BoltQ) -> None:
 @contextmanager
 def running_crew(store: str, namespace: str, queues: list[str], partitions: int = 1) -> Iterator[None]:
     """A worker of these queues."""
-    started = threading.Event()
-    ways: list = []
-    errors: list[BaseException] = []
 
-    async def main() -> None:
+    async def main(begins: Callable[[Worker], None]) -> None:
         settings = Settings(redis_addr=store, namespace=namespace, partitions=partitions)
         async with BoltQ(settings=settings) as app:
             tasks(app)
             worker = Worker(app, queues=queues)
-            ways.extend((asyncio.get_running_loop(), worker))
             running = asyncio.create_task(worker.run())
             await worker.started.wait()
-            started.set()
+            begins(worker)
             await running
 
-    def run() -> None:
-        try:
-            asyncio.run(main())
-        except Exception as error:  # noqa: BLE001 - told to the test
-            errors.append(error)
-        finally:
-            started.set()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    assert started.wait(30), "the worker did not start"
-    try:
-        assert not errors, errors
-        yield
-    finally:
+    def stop(worker: Worker) -> None:
         HELD.set()
-        if not errors:
-            loop, worker = ways
-            loop.call_soon_threadsafe(worker.stop)
-        thread.join(30)
+        worker.stop()
+
+    try:
+        with in_a_thread(main, stop):
+            yield
+    finally:
         HELD.clear()
-        assert not thread.is_alive()
-        assert not errors, errors
