@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, Self, TypeVar
@@ -138,18 +139,18 @@ class Broker(Carrier):
         there already, or was, is answered with `created` false; one that is older than the store remembers with
         UnknownOutcome (not raised). Raises StoreUnavailable, StoreFull.
         """
-        named = {job.id for job in jobs if job.id}
         answers: list[SubmitResult] = [Submitted("")] * len(jobs)
+        places_by_partition, named = self._places(jobs)
         late: list[int] = []
-        for partition, places in self._places(jobs).items():
+        for partition, places in places_by_partition.items():
             for chunk in chunks_of(jobs, places):
                 batch = [jobs[place] for place in chunk]
                 verdicts = (await self.send(calls.jobs.submit(partition, batch))).verdicts
-                for place in chunk:
-                    answers[place] = Submitted(jobs[place].id)
+                for place, job in zip(chunk, batch, strict=True):
+                    answers[place] = Submitted(job.id)
                 for index, word, about in verdicts:
                     answers[chunk[index]] = result_of(word, about, batch[index])
-                    if word == "FORGOTTEN" and batch[index].id not in named:
+                    if word == "FORGOTTEN" and chunk[index] not in named:
                         late.append(chunk[index])
         if late:
             await self._submit_anew(jobs, late, answers)
@@ -163,16 +164,20 @@ class Broker(Carrier):
         for place, answer in zip(late, again, strict=True):
             answers[place] = answer
 
-    def _places(self, jobs: Sequence[NewJob]) -> dict[int, Sequence[int]]:
-        """Which of the jobs go to which partition; gives ids to those that have none."""
+    def _places(self, jobs: Sequence[NewJob]) -> tuple[dict[int, list[int]], set[int]]:
+        """Which of the jobs go to which partition, and which had an id before; the others get one here."""
         partition = self.layout.next()
-        places: dict[int, list[int]] = {}
+        places: defaultdict[int, list[int]] = defaultdict(list)
+        named: set[int] = set()
         for place, job in enumerate(jobs):
-            if not job.id:
+            if job.id:
+                home = self.layout.of_id(job.id)
+                named.add(place)
+            else:
                 home = self.layout.of_key(job.idempotency_key) if job.idempotency_key else partition
                 job.id = new_id(home)
-            places.setdefault(self.layout.of_id(job.id), []).append(place)
-        return dict(places)
+            places[home].append(place)
+        return places, named
 
     # The life of a job, as its worker tells it
 
