@@ -2,7 +2,7 @@
 
 import logging
 
-from boltq.domain.happenings import LeaseLost, StoreBack
+from boltq.domain.happenings import RegistrationLost, StoreBack
 from boltq.telemetry.listeners import Listeners
 
 
@@ -30,7 +30,7 @@ def test_one_that_raises_harms_nobody_and_is_logged_once(caplog):
     listeners.attach(heard.append)
     with caplog.at_level(logging.ERROR):
         for partition in range(3):
-            listeners.announce(LeaseLost(partition, "w.1"))
+            listeners.announce(RegistrationLost(partition, "w.1"))
     assert [one.partition for one in heard] == [0, 1, 2]
     [record] = caplog.records
     assert "a bug of the listener's" in record.exc_text

@@ -13,7 +13,7 @@ from boltq.domain.happenings import (
     Happening,
     JobsClaimed,
     JobsDelivered,
-    LeaseLost,
+    RegistrationLost,
     RunEnded,
     RunStarted,
     StoreAway,
@@ -143,13 +143,13 @@ async def test_what_happens_to_the_worker(boltq_app, worker, listeners, heard):
         await (await work.submit()).result(20)
         broker = (await boltq_app.line()).broker
         await broker.retire(0, one._fetchers[0].worker_id, lost=True)
-        await eventually(lambda: any(isinstance(happening, LeaseLost) for happening in heard))
+        await eventually(lambda: any(isinstance(happening, RegistrationLost) for happening in heard))
     assert heard[0] == WorkerStarted("w", one.queues, 3)
     assert heard[-1] == WorkerStopped("w", failed=False)
     assert any(isinstance(happening, JobsClaimed) and happening.wanted for happening in heard)
     came = sum(happening.jobs for happening in heard if isinstance(happening, JobsClaimed | JobsDelivered))
     assert came == 1
-    assert LeaseLost(0, "w.1") in heard
+    assert RegistrationLost(0, "w.1") in heard
 
 
 async def test_a_worker_that_is_cancelled_says_that_it_stops(boltq_app, listeners, heard):

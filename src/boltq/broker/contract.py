@@ -112,7 +112,7 @@ class WorkflowRow(NamedRow):
     within: str
 
 
-class StepInfo(NamedRow):
+class StepInfoRow(NamedRow):
     """What is stored of a step. New fields stand at the end: a store has rows that were written without them.
 
     Steps go by their numbers, from 1. `job`: see lua/lib/flow.lua; what is known of an old step anew has none.
@@ -132,7 +132,7 @@ class StepInfo(NamedRow):
     job: str
 
 
-class MapCounts(NamedRow):
+class MapCountsRow(NamedRow):
     """How a map stands: its items, and those that have begun and ended."""
 
     total: int
@@ -199,7 +199,7 @@ class StepRow(NamedRow):
     job: list[str]  # a StepJobRow; Lua says "" for what is not there
     error: str
     answer: str
-    map: list[int]  # MapCounts
+    map: list[int]  # MapCountsRow
     truncated: int  # 1: the error or the answer was left out
     inputs: str = ""
     result: str = ""
@@ -281,8 +281,8 @@ ROWS: Final[tuple[type[msgspec.Struct], ...]] = (
     PastRun,
     QueueRow,
     WorkflowRow,
-    StepInfo,
-    MapCounts,
+    StepInfoRow,
+    MapCountsRow,
     MapRow,
     StepEndRow,
     FailureRow,

@@ -72,7 +72,7 @@ class JobsTakenBack(msgspec.Struct, frozen=True):
     jobs: int
 
 
-class LeaseLost(msgspec.Struct, frozen=True):
+class RegistrationLost(msgspec.Struct, frozen=True):
     """A registration is gone, and what it held was given to others; the worker registers anew."""
 
     partition: int
@@ -121,7 +121,7 @@ Happening = (
     | JobsClaimed
     | JobsDelivered
     | JobsTakenBack
-    | LeaseLost
+    | RegistrationLost
     | StoreAway
     | StoreBack
     | WorkerStarted

@@ -23,7 +23,7 @@ from boltq.broker.history import UNKNOWN_WORKER
 from boltq.broker.marks import Mark
 from boltq.broker.settling import settling
 from boltq.domain.errors import Conflict, StoreError
-from boltq.domain.happenings import LeaseLost, WorkerStarted, WorkerStopped
+from boltq.domain.happenings import RegistrationLost, WorkerStarted, WorkerStopped
 from boltq.domain.job import CONTROL_TYPE
 from boltq.domain.outcome import Cancelled, Released
 from boltq.telemetry.listeners import Listeners
@@ -270,7 +270,7 @@ class Worker:
                 f"worker {worker_id} was not known to the store any more: its lease had run out, or the store lost it"
             )
             self._line.broker.alarm(partition, UNKNOWN_WORKER, text)
-            self._listeners.announce(LeaseLost(partition, worker_id))
+            self._listeners.announce(RegistrationLost(partition, worker_id))
             self._rejoining[partition] = self._loop.create_task(self._rejoin(fetcher))
 
     async def _rejoin(self, fetcher: Fetcher) -> None:

@@ -23,7 +23,7 @@ local function row_of(member, since)
   if not (name and info and flow.is_asking(state, phase)) then return nil end
   local prompt, cut = read_within(budget, own_key, 'prompt')
   return AskingRow{
-    workflow_id = id, workflow = name, paused = paused and 1 or 0, step = cmsgpack.unpack(info)[StepInfo.id], job_id = job_id,
+    workflow_id = id, workflow = name, paused = paused and 1 or 0, step = cmsgpack.unpack(info)[StepInfoRow.id], job_id = job_id,
     prompt = prompt, due_at = not left and tonumber(due) or 0, since = tonumber(since), truncated = cut and 1 or 0,
   }
 end

@@ -16,12 +16,12 @@ local function info_of(n)
   return cmsgpack.unpack(text)
 end
 
-local parents, bytes, rows = info_of(own)[StepInfo.parents], 0, {}
+local parents, bytes, rows = info_of(own)[StepInfoRow.parents], 0, {}
 for i = 1, #parents do
   bytes = bytes + call('HSTRLEN', results_key, parents[i])
 end
 for i = 1, #parents do
   local result = bytes <= most and call('HGET', results_key, parents[i])
-  rows[i] = { info_of(parents[i])[StepInfo.id], result or '' }
+  rows[i] = { info_of(parents[i])[StepInfoRow.id], result or '' }
 end
 return cmsgpack.pack({ rows, bytes })

@@ -7,7 +7,7 @@
 local function place_of(text)
   local workflow, n, item = unpack(words(text))
   local info = n and call('HGET', flow_key(workflow, 'steps'), n)
-  return info and { workflow, cmsgpack.unpack(info)[StepInfo.id], tonumber(item) or 0 } or {}
+  return info and { workflow, cmsgpack.unpack(info)[StepInfoRow.id], tonumber(item) or 0 } or {}
 end
 
 local function size_of(texts, from)

@@ -14,12 +14,12 @@ from boltq.broker.contract import (
     ItemJobRow,
     ItemRow,
     Look,
-    MapCounts,
+    MapCountsRow,
     MapRow,
     NamedRow,
     StepDataRow,
     StepEndRow,
-    StepInfo,
+    StepInfoRow,
     StepJobRow,
     StepRow,
     WorkflowRow,
@@ -276,11 +276,11 @@ def spec_text(spec: Spec) -> str:
     return "" if spec == NO_SPEC else msgspec.json.encode(spec).decode()
 
 
-def _info(step: PlannedStep, numbers: dict[str, int], *, spared: bool, job: str) -> StepInfo:
+def _info(step: PlannedStep, numbers: dict[str, int], *, spared: bool, job: str) -> StepInfoRow:
     def numbered(ids: Iterable[str]) -> list[int]:
         return [numbers[other] for other in ids]
 
-    return StepInfo(
+    return StepInfoRow(
         id=step.id,
         group=_GROUPS[step.group],
         parents=numbered(step.parents),
@@ -457,7 +457,7 @@ def _step(step: PlannedStep, row: StepRow) -> StepRecord:
     word, *rest = row.ended.split(" ", 7)
     ended_at = int(rest[1]) if rest else None
     job = _with_its_end(of_a_record(row.job, StepJobRow), rest[_OF_AN_END:])
-    counts = msgspec.convert(row.map, MapCounts) if row.map else None
+    counts = msgspec.convert(row.map, MapCountsRow) if row.map else None
     stats = _stats_of(counts) if counts else None
     return StepRecord(
         id=step.id,
@@ -509,7 +509,7 @@ def _began(job: StepJobRow | ItemJobRow) -> int | None:
     return job.since - job.took if job.state in (JobState.COMPLETED, JobState.DEAD) else None
 
 
-def _stats_of(row: MapCounts | MapRow) -> MapStats:
+def _stats_of(row: MapCountsRow | MapRow) -> MapStats:
     return MapStats(row.total, row.completed, row.failed, row.cancelled)
 
 

@@ -42,7 +42,7 @@ function look.first(id, numbers)
   table.sort(numbers)
   local first = unpack(numbers)
   local info = first and cmsgpack.unpack(call('HGET', flow_key(id, 'steps'), first))
-  if info and info[StepInfo.group] == 1 then return first, info[StepInfo.id] end
+  if info and info[StepInfoRow.group] == 1 then return first, info[StepInfoRow.id] end
 end
 
 -- For the handlers: the first step that failed and had not to; without one, the first that was cancelled, by itself or
@@ -83,10 +83,10 @@ function look.at(job_id, most, begins)
   local input, name, ending, lost, broken, maps = unpack(
     call('HMGET', flow_key(id), 'input', 'name', 'ending', 'lost', 'broken', 'maps')
   )
-  local reads, bytes = look.ends(id, info[StepInfo.reads], maps or '', most)
+  local reads, bytes = look.ends(id, info[StepInfoRow.reads], maps or '', most)
   bytes = bytes + #text + #(input or '')
   if not reads or bytes > most then return nil, bytes end
-  local handles, context = info[StepInfo.group] > 1, PHASES[phase].context
+  local handles, context = info[StepInfoRow.group] > 1, PHASES[phase].context
   return Look{
     workflow = id, text = text, input = input, name = name, outcome = handles and look.outcome(ending, lost, broken) or 'running',
     phase = phase or '', item = tonumber(item) or 0, wrong = wrong or '', reads = reads,

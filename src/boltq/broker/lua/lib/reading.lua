@@ -87,7 +87,7 @@ local function map_counts(id, n, maps)
   local total, begun, ahead = unpack(call('HMGET', flow_key(id, 'map:' .. n), 'total', 'begun', 'ahead'))
   if not total then return {} end
   local completed, failed, cancelled = item_counts(id, n)
-  return MapCounts{
+  return MapCountsRow{
     total = tonumber(total), begun = (tonumber(begun) or 0) + (tonumber(ahead) or 0),
     completed = completed, failed = failed, cancelled = cancelled,
   }
