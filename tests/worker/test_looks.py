@@ -11,6 +11,7 @@ from waiting import eventually
 
 from boltq import BoltQ
 from boltq.broker.broker import Broker
+from boltq.broker.contract import Look
 from boltq.broker.settling import settling
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.outcome import Completed
@@ -26,7 +27,8 @@ async def test_a_claim_brings_what_a_step_refers_to(broker: Broker) -> None:
     assert [job.look for job in first] == [None]  # it refers to nothing
     await hands.do(first)
     (job,) = await hands.claim()
-    assert msgspec.convert(job.look[7], list[Any])[0][:3] == [1, "completed", "1"]
+    (end,) = msgspec.convert(job.look, Look).reads
+    assert (end.number, end.state, end.result) == (1, "completed", "1")
     asked: list[str] = []
     steps = Steps(broker)
     steps._workflows._send = lambda call: asked.append(call.script)  # type: ignore[method-assign,assignment,return-value]
