@@ -194,7 +194,7 @@ FLOW_BUGS = [
     LuaBug(
         105,
         "what is left of a cascade is forgotten when the budget of its call is used up",
-        (("lib/flow_go_on.lua", "    if from then w.work[#w.work + 1] = { item[1], item[2], from } end\n", ""),),
+        (("lib/flow_go_on.lua", "    if rest then w.work[#w.work + 1] = { what, n, rest } end\n", ""),),
         "a_long_cascade",
     ),
     LuaBug(

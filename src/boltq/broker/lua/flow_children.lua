@@ -6,9 +6,9 @@
 --@use reading
 if call('EXISTS', flow_key(ARGV[2])) == 0 then refuse('NOT_FOUND', ARGV[2]) end
 local children_key, rows = flow_key(ARGV[2], 'children'), {}
-local page = call('SSCAN', children_key, ARGV[3], 'COUNT', ARGV[4])
-table.sort(page[2])
-for _, id in ipairs(page[2]) do
+local cursor, page = unpack(call('SSCAN', children_key, ARGV[3], 'COUNT', ARGV[4]))
+table.sort(page)
+for _, id in ipairs(page) do
   rows[#rows + 1] = flow_row(id)
 end
-return cmsgpack.pack({ page[1], rows })
+return cmsgpack.pack({ cursor, rows })

@@ -27,9 +27,9 @@ while true do
     local id, submitted = page[i], tonumber(page[i + 1])
     if submitted < since then return cmsgpack.pack({ '', rows }) end
     left = left - 1
-    local head = call('HMGET', flow_key(id), 'name', 'state', 'within')
-    local level = nested == '' or nested == (head[3] and '1' or '0')
-    if head[1] and level and (#states == 0 or wanted[head[2]]) and (name == '' or head[1] == name) then
+    local own_name, state, within = unpack(call('HMGET', flow_key(id), 'name', 'state', 'within'))
+    local level = nested == '' or nested == (within and '1' or '0')
+    if own_name and level and (#states == 0 or wanted[state]) and (name == '' or own_name == name) then
       rows[#rows + 1] = flow_row(id)
     end
     if #rows >= most or left <= 0 then return cmsgpack.pack({ page[i + 1] .. ' ' .. id, rows }) end

@@ -9,13 +9,13 @@
 --            place of sub-workflows, of which one runs again by itself
 --@use flow_reruns, flow_go_on
 local id = ARGV[2]
-local head = call('HMGET', flow_key(id), 'state', 'gen', 'parent', 'within', 'busy')
-if not head[1] then refuse('NOT_FOUND', id) end
-if head[1] == 'running' then refuse('CONFLICT', 'the workflow ' .. id .. ' is running') end
-if head[2] ~= ARGV[3] then refuse('CONFLICT', 'the workflow ' .. id .. ' was run again meanwhile') end
-local waits = head[3] and call('HGET', job_key(head[3]), 'state')
-if waits and MOVES[waits].cancelled then refuse('CONFLICT', 'a step of the workflow ' .. head[4] .. ' waits for ' .. id) end
-if ARGV[7] == '1' and (tonumber(head[5]) or 0) > 0 then
+local state, present, parent, within, busy = unpack(call('HMGET', flow_key(id), 'state', 'gen', 'parent', 'within', 'busy'))
+if not state then refuse('NOT_FOUND', id) end
+if state == 'running' then refuse('CONFLICT', 'the workflow ' .. id .. ' is running') end
+if present ~= ARGV[3] then refuse('CONFLICT', 'the workflow ' .. id .. ' was run again meanwhile') end
+local waits = parent and call('HGET', job_key(parent), 'state')
+if waits and MOVES[waits].cancelled then refuse('CONFLICT', 'a step of the workflow ' .. within .. ' waits for ' .. id) end
+if ARGV[7] == '1' and (tonumber(busy) or 0) > 0 then
   refuse('CONFLICT', 'a sub-workflow of ' .. id .. ' runs again: wait for its end, or cancel that first')
 end
 local generation = flow.again_from_start(id, cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5]), cmsgpack.unpack(ARGV[6]))

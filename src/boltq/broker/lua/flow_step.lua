@@ -17,18 +17,20 @@
 --            more), moved (that child is not as it was)
 --   refuses  LEASE_LOST
 --@use flow_begin, flow_reruns, flow_go_on
-local id, verb, args = ARGV[2], ARGV[5], cmsgpack.unpack(ARGV[6])
-local job = call('HMGET', job_key(id), 'state', 'n', 'route', 'cancel', 'flow', 'since', 'worker')
-if job[1] ~= 'running' or job[2] ~= ARGV[3] or job[7] ~= ARGV[4] or not job[5] then refuse('LEASE_LOST', id) end
-holds.by(ARGV[4])
-local route, at = route_of(job[3]), words(job[5])
-local w, n = flow.open(at[1]), at[2]
+local id, delivery, worker, verb = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local fields = call('HMGET', job_key(id), 'state', 'n', 'route', 'cancel', 'flow', 'since', 'worker')
+local state, present, route_text, asked_to, place, since, holder = unpack(fields)
+if state ~= 'running' or present ~= delivery or holder ~= worker or not place then refuse('LEASE_LOST', id) end
+holds.by(worker)
+local route = route_of(route_text)
+local own, n = unpack(words(place))
+local w = flow.open(own)
 if not w then refuse('LEASE_LOST', id) end
 
 local function cancelled(reason)
   move(id, route, 'running', 'cancelled', NOW, 'reason', reason)
   count_cancelled(route.queue)
-  if reason ~= 'skipped' then flow.ended(job[5], id, 'cancelled') end
+  if reason ~= 'skipped' then flow.ended(place, id, 'cancelled') end
   return 'cancelled'
 end
 
@@ -37,8 +39,8 @@ local WAITS = { wait = PHASES.wait, ask = PHASES.ask, expand = PHASES.items, chi
 
 local function begin_to_wait(...) call('HSET', job_key(id), 'phase', WAITS[verb].name, 'lost', 0, ...) end
 
-function say.filled()
-  call('HSET', job_key(id), 'data', args[1])
+function say.filled(data)
+  call('HSET', job_key(id), 'data', data)
   return 'done'
 end
 
@@ -49,39 +51,39 @@ function say.skip()
 end
 
 -- Until then it waits; when the workflow is paused, no time passes.
-local function wait_until(due)
+local function wait_until(due, is_fixed)
   if w.paused then
-    flow.stop_time(id, due, verb == 'wait' and args[2] == 1)
+    flow.stop_time(id, due, is_fixed)
     call('SADD', flow_key(w.id, 'held'), n)
   end
   return w.paused and 'blocked' or 'scheduled', w.paused and NOW or due
 end
 
-function say.wait()
-  local to, at = wait_until(args[1])
-  if args[2] == 1 then call('HSET', job_key(id), 'fixed', 1) end
+function say.wait(due, fixed)
+  local to, at = wait_until(due, fixed == 1)
+  if fixed == 1 then call('HSET', job_key(id), 'fixed', 1) end
   move(id, route, 'running', to, at, 'phase', WAITS[verb].name, 'lost', 0)
-  flow.again(job[5])
+  flow.again(place)
   return 'done'
 end
 
-function say.ask()
+function say.ask(prompt, due)
   local answer = call('HGET', flow_key(w.id, 'answers'), n)
   if answer then return 'answer ' .. answer end
-  begin_to_wait('due', args[2])
-  if args[1] ~= '' then call('HSET', job_key(id), 'prompt', args[1]) end
+  begin_to_wait('due', due)
+  if prompt ~= '' then call('HSET', job_key(id), 'prompt', prompt) end
   call('ZADD', flows_key('asking'), 'NX', NOW, w.id .. ' ' .. n)
   local to, at = 'blocked', NOW
-  if args[2] > 0 then
-    to, at = wait_until(args[2])
+  if due > 0 then
+    to, at = wait_until(due)
   end
   move(id, route, 'running', to, at)
-  flow.again(job[5])
+  flow.again(place)
   return 'done'
 end
 
-function say.answer()
-  call('HSETNX', flow_key(w.id, 'answers'), n, args[1])
+function say.answer(answer)
+  call('HSETNX', flow_key(w.id, 'answers'), n, answer)
   return 'answer ' .. call('HGET', flow_key(w.id, 'answers'), n)
 end
 
@@ -91,67 +93,71 @@ local function note_map()
   if not string.find(maps .. ' ', ' ' .. n .. ' ', 1, true) then call('HSET', flow_key(w.id), 'maps', maps .. ' ' .. n) end
 end
 
-function say.items()
+function say.items(first, items, item_route, spec, spec_of_wrong)
   local jobs_key = flow_key(w.id, 'map:' .. n .. ':jobs')
   local missing = {}
-  for i = 1, #args[2] do
-    if call('HEXISTS', jobs_key, args[1] + i - 1) == 0 then missing[#missing + 1] = i end
+  for i = 1, #items do
+    if call('HEXISTS', jobs_key, first + i - 1) == 0 then missing[#missing + 1] = i end
   end
   if #missing > 0 and not flow.may_spread(w, #missing) then return 'too many' end
   local tags, subs_key = call('HGET', job_key(id), 'tags'), flow_key(w.id, 'map:' .. n .. ':subs')
   local subs = #missing > 0 and call('EXISTS', subs_key) == 1
   for _, i in ipairs(missing) do
-    local item, number = args[2][i], args[1] + i - 1
-    local wrong = item[3] ~= ''
-    call('HSET', jobs_key, number, item[1])
-    flow.block_job({ item[1], args[3], item[2], wrong and args[5] or args[4], tags }, w.id .. ' ' .. n .. ' ' .. number .. ' ' .. id)
+    local number = first + i - 1
+    local item, data, wrong = unpack(items[i])
+    local is_wrong = wrong ~= ''
+    call('HSET', jobs_key, number, item)
+    local job = { item, item_route, data, is_wrong and spec_of_wrong or spec, tags }
+    flow.block_job(job, w.id .. ' ' .. n .. ' ' .. number .. ' ' .. id)
     local goes_on = subs and call('HGET', subs_key, number)
-    if goes_on then call('HSET', job_key(item[1]), 'goes_on', goes_on, 'child', goes_on) end
-    if wrong then call('HSET', job_key(item[1]), 'wrong', item[3]) end
+    if goes_on then call('HSET', job_key(item), 'goes_on', goes_on, 'child', goes_on) end
+    if is_wrong then call('HSET', job_key(item), 'wrong', wrong) end
   end
   note_map()
   return 'done'
 end
 
-function say.expand()
+function say.expand(total, most, bearable)
   local key = flow_key(w.id, 'map:' .. n)
-  call('HSET', key, 'total', args[1], 'begun', 0, 'most', args[2], 'bearable', args[3])
+  call('HSET', key, 'total', total, 'begun', 0, 'most', most, 'bearable', bearable)
   note_map()
   begin_to_wait()
-  if args[1] == 0 then return 'gather' end
+  if total == 0 then return 'gather' end
   move(id, route, 'running', 'blocked', NOW)
   flow.to_do(w, 'map', tonumber(n))
   return 'done'
 end
 
-function say.child()
-  if not flow.may_spread(w, #args[1][3]) then return 'too many' end
-  begin_to_wait('child', args[1][1])
+function say.child(new)
+  local child, _, steps = unpack(new)
+  if not flow.may_spread(w, #steps) then return 'too many' end
+  begin_to_wait('child', child)
   move(id, route, 'running', 'blocked', NOW)
-  flow.create(args[1], id, w)
-  flow.again(job[5])
+  flow.create(new, id, w)
+  flow.again(place)
   return 'done'
 end
 
-function say.again()
-  local child = call('HMGET', flow_key(args[1]), 'state', 'gen', 'within', 'alone')
-  local runs = child[1] == 'running'
-  if not child[1] or child[3] ~= w.id or (runs and not child[4]) then return 'gone' end
-  if tonumber(child[2]) ~= args[2] or runs ~= (#args[3] == 0) then return 'moved' end
-  if not flow.may_spread(w, #args[3]) then return 'too many' end
-  begin_to_wait('child', args[1])
+function say.again(child, generation, steps)
+  local its_state, its_generation, within, alone = unpack(call('HMGET', flow_key(child), 'state', 'gen', 'within', 'alone'))
+  local runs = its_state == 'running'
+  if not its_state or within ~= w.id or (runs and not alone) then return 'gone' end
+  if tonumber(its_generation) ~= generation or runs ~= (#steps == 0) then return 'moved' end
+  if not flow.may_spread(w, #steps) then return 'too many' end
+  begin_to_wait('child', child)
   move(id, route, 'running', 'blocked', NOW)
   if runs then
-    flow.adopt(args[1], id, w)
+    flow.adopt(child, id, w)
   else
-    flow.again_from_start(args[1], args[3], {}, {}, id, w)
+    flow.again_from_start(child, steps, {}, {}, id, w)
   end
-  flow.again(job[5])
+  flow.again(place)
   return 'done'
 end
 
-if WAITS[verb] then call('HSETNX', job_key(id), 'began', job[6]) end
-local word = job[4] and (WAITS[verb] or verb == 'skip') and cancelled('cancelled') or say[verb]()
+if WAITS[verb] then call('HSETNX', job_key(id), 'began', since) end
+local is_cancelled = asked_to and (WAITS[verb] or verb == 'skip')
+local word = is_cancelled and cancelled('cancelled') or say[verb](unpack(cmsgpack.unpack(ARGV[6])))
 flow.go_on()
 count_births()
 commit()

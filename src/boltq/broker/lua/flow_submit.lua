@@ -7,33 +7,37 @@
 --            FORGOTTEN and now: see submit.lua
 --@use flow_begin, flow_go_on, memory
 local new, key, digest = cmsgpack.unpack(ARGV[2]), ARGV[3], ARGV[4]
-if call('EXISTS', flow_key(new[1])) == 1 then return { 'EXISTS', new[1] } end
+local id, _, steps = unpack(new)
+if call('EXISTS', flow_key(id)) == 1 then return { 'EXISTS', id } end
 if key ~= '' then
   local used = call('GET', idem_key('workflow\n' .. key))
   if used then
-    local id, was = string.match(used, '^(%S+) (%S+)$')
-    return { was == digest and 'DUPLICATE' or 'CONFLICT', id }
+    local earlier, was = string.match(used, '^(%S+) (%S+)$')
+    return { was == digest and 'DUPLICATE' or 'CONFLICT', earlier }
   end
 end
-local word = memory.word(new[1])
-if word then return { word, word == 'EXISTS' and new[1] or string.format('%d', NOW) } end
+local word = memory.word(id)
+if word then return { word, word == 'EXISTS' and id or string.format('%d', NOW) } end
 local begin = {} -- queue -> how many steps begin at once; the others find room, or not, when their time comes
-for _, row in ipairs(new[3]) do
-  local queue = route_of(row[4][2]).queue
+for _, row in ipairs(steps) do
+  local _, head, _, job = unpack(row, 1, 4)
+  local _, _, _, when = unpack(head)
+  local _, route = unpack(job)
+  local queue = route_of(route).queue
   local full = is_full(queue)
   if full then return { full, queue } end
-  begin[queue] = (begin[queue] or 0) + (row[2][4] == 'now' and 1 or 0)
+  begin[queue] = (begin[queue] or 0) + (when == 'now' and 1 or 0)
   local room = room_in(queue)
   if room and room < begin[queue] then return { 'FULL', queue } end
 end
 if key ~= '' then
   local keep = tonumber(call('HGET', partition_key, 'keep_keys_ms')) or 86400000
-  call('SET', idem_key('workflow\n' .. key), new[1] .. ' ' .. digest, 'PX', keep)
+  call('SET', idem_key('workflow\n' .. key), id .. ' ' .. digest, 'PX', keep)
 end
 flow.create(new)
-if key ~= '' then call('HSET', flow_key(new[1]), 'key', key) end -- to free it with the workflow: see flow_delete.lua
+if key ~= '' then call('HSET', flow_key(id), 'key', key) end -- to free it with the workflow: see flow_delete.lua
 flow.go_on()
 count_births()
 commit()
 tell_cancels()
-return { 'CREATED', new[1] }
+return { 'CREATED', id }

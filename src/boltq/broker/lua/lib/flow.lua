@@ -37,9 +37,10 @@ function flow.open(id)
   local w = opened[id]
   if w ~= nil then return w end
   local head = call('HMGET', flow_key(id), unpack(flow.HEAD))
-  w = head[1] and {
-    id = id, state = head[1], group = tonumber(head[2]), fail_fast = head[3] == 'fail_fast',
-    work = head[4] and cmsgpack.unpack(head[4]) or {}, had_work = head[4], steps = {}, ends = {}, -- as far as they are known
+  local state, group, policy, todo = unpack(head, 1, 4)
+  w = state and {
+    id = id, state = state, group = tonumber(group), fail_fast = policy == 'fail_fast',
+    work = todo and cmsgpack.unpack(todo) or {}, had_work = todo, steps = {}, ends = {}, -- as far as they are known
   }
   for i = 5, w and #flow.HEAD or 0 do -- most are not there, and a small table is made fast
     if head[i] then w[flow.HEAD[i]] = head[i] end
@@ -67,11 +68,15 @@ function flow.set(w, field, value)
 end
 
 function flow.read_step(row)
-  local step = { group = row[2], parents = row[3], awaits = row[4], dependents = row[5], rule = row[6], job = row[12] }
-  if row[6] == 'at_least' then step.at_least = row[7] end
-  if row[8] == 1 then step.allowed = true end
-  if row[9] == 1 then step.spared = true end
-  if row[10] ~= 'job' then step.kind = row[10] end
+  local rule, kind = row[StepInfo.rule], row[StepInfo.kind]
+  local step = {
+    group = row[StepInfo.group], parents = row[StepInfo.parents], awaits = row[StepInfo.awaits],
+    dependents = row[StepInfo.dependents], rule = rule, job = row[StepInfo.job],
+  }
+  if rule == 'at_least' then step.at_least = row[StepInfo.at_least] end
+  if row[StepInfo.allow_failure] == 1 then step.allowed = true end
+  if row[StepInfo.spared] == 1 then step.spared = true end
+  if kind ~= 'job' then step.kind = kind end
   return step
 end
 
@@ -143,9 +148,10 @@ function flow.finish(w, n, state, standing, run)
 end
 
 function flow.run_of(id)
-  local job = call('HMGET', job_key(id), 'tries', 'n', 'began', 'since', 'took', 'child', 'worker')
-  local began = job[3] or (job[5] and job[4] - job[5]) or 0
-  return string.format(' %d %d %d %s %s', job[1] or 0, job[2] or 0, began, job[6] or '-', job[7] or '-')
+  local fields = call('HMGET', job_key(id), 'tries', 'n', 'began', 'since', 'took', 'child', 'worker')
+  local tries, deliveries, began, since, took, child, worker = unpack(fields)
+  began = began or (took and since - took) or 0
+  return string.format(' %d %d %d %s %s', tries or 0, deliveries or 0, began, child or '-', worker or '-')
 end
 
 function flow.write_all(verb, key, list)

@@ -2,13 +2,14 @@
 -- New workflows: their record, and a job for each step.
 
 local function bear(job, text, to, at)
-  local route = route_of(job[2])
-  if job[4] == '' then
-    move(job[1], route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', NOW, 'flow', text)
+  local id, route_text, data, spec, tags = unpack(job)
+  local route = route_of(route_text)
+  if spec == '' then
+    move(id, route, 'new', to, at, 'route', route_text, 'data', data, 'at', NOW, 'flow', text)
   else
-    move(job[1], route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', NOW, 'flow', text, 'spec', job[4])
+    move(id, route, 'new', to, at, 'route', route_text, 'data', data, 'at', NOW, 'flow', text, 'spec', spec)
   end
-  if job[5] then call('HSET', job_key(job[1]), 'tags', job[5]) end
+  if tags then call('HSET', job_key(id), 'tags', tags) end
   made[route.queue] = (made[route.queue] or 0) + 1
 end
 
@@ -27,19 +28,22 @@ function flow.lay(w, rows)
   local steps, texts, jobs, left, ends, open = {}, {}, {}, {}, {}, { {}, {}, {} }
   w.begins = {}
   for i, row in ipairs(rows) do
-    local n, head, job = row[1], row[2], row[4]
-    steps[2 * i - 1], steps[2 * i] = n, head[1]
-    texts[2 * i - 1], texts[2 * i] = n, row[3]
-    jobs[2 * i - 1], jobs[2 * i] = n, job[1]
-    left[2 * i - 1], left[2 * i] = n, head[3]
-    open[head[2]][#open[head[2]] + 1] = n
-    if head[4] == 'now' and not w.paused then
+    local n, head, text, job = unpack(row, 1, 4)
+    local info, group, waits_for, when = unpack(head)
+    local job_id = job[1]
+    steps[2 * i - 1], steps[2 * i] = n, info
+    texts[2 * i - 1], texts[2 * i] = n, text
+    jobs[2 * i - 1], jobs[2 * i] = n, job_id
+    left[2 * i - 1], left[2 * i] = n, waits_for
+    open[group][#open[group] + 1] = n
+    if group > 1 then w.handlers = 1 end
+    if when == 'now' and not w.paused then
       ends[#ends + 1], ends[#ends + 2] = n, 'started'
       w.ends[n], w.alive = 'started', n
       bear(job, w.id .. ' ' .. n, 'queued', 'tail')
     else
       w.ends[n] = false
-      if head[2] == 1 and (head[3] == 0 or head[4] == 'early') then w.begins[#w.begins + 1] = n end
+      if group == 1 and (waits_for == 0 or when == 'early') then w.begins[#w.begins + 1] = n end
       flow.block_job(job, w.id .. ' ' .. n)
     end
   end
@@ -55,7 +59,7 @@ end
 
 -- [id, fields, steps]; `parent`: the job that waits for it, `over`: the workflow of that one. Nil when it is there already.
 function flow.create(new, parent, over)
-  local id, fields, rows = new[1], new[2], new[3]
+  local id, fields, rows = unpack(new)
   if call('EXISTS', flow_key(id)) == 1 then return nil end
   call('HSET', flow_key(id), 'state', 'running', 'group', 1, 'gen', 1, 'at', NOW, 'since', NOW, unpack(fields))
   if parent then
@@ -66,9 +70,6 @@ function flow.create(new, parent, over)
   call('ZADD', flows_key('all'), NOW, id)
   local w = flow.open_anew(id)
   flow.lay(w, rows)
-  for _, row in ipairs(rows) do
-    if row[2][2] > 1 then w.handlers = 1 end
-  end
   if w.handlers then call('HSET', flow_key(id), 'handlers', 1) end
   flow.touch(w)
   announce(id, route_of('- 1 workflow'), 'new', 'running')

@@ -20,32 +20,31 @@ end
 
 -- An old job is gone for ever, record, log, runs and index.
 local function erase(id)
-  local job = call('HMGET', job_key(id), 'state', 'route')
-  if not job[1] or MOVES[job[1]].cancelled then return end
-  local route = route_of(job[2])
-  local ended_key = index_key(route.queue, job[1])
-  if job[1] == 'completed' then
+  local state, route_text = unpack(call('HMGET', job_key(id), 'state', 'route'))
+  if not state or MOVES[state].cancelled then return end
+  local route = route_of(route_text)
+  local ended_key = index_key(route.queue, state)
+  if state == 'completed' then
     left_over = left_over - math.floor(call('LLEN', ended_key) / 250) -- it is searched
     call('LREM', ended_key, 1, id)
   else
     push(noted('ZREM', ended_key), id)
   end
   call('UNLINK', job_key(id), log_key(id), runs_key(id))
-  announce(id, route, job[1], 'deleted')
+  announce(id, route, state, 'deleted')
 end
 
 -- The jobs in a HASH. Answers whether that were all.
 local function erase_all(jobs_key)
-  local cursor = '0'
+  local cursor, flat = '0', nil
   repeat
-    local page = call('HSCAN', jobs_key, cursor, 'COUNT', 100)
-    for i = 1, #page[2], 2 do
+    cursor, flat = unpack(call('HSCAN', jobs_key, cursor, 'COUNT', 100))
+    for i = 1, #flat, 2 do
       if left_over <= 0 then return false end
       left_over = left_over - 1
-      erase(page[2][i + 1])
-      call('HDEL', jobs_key, page[2][i])
+      erase(flat[i + 1])
+      call('HDEL', jobs_key, flat[i])
     end
-    cursor = page[1]
   until cursor == '0'
   return true
 end
@@ -64,23 +63,24 @@ end
 -- Answers whether nothing is left of it.
 local function clear_away(id)
   local gone_key = flow_key(id, 'gone')
-  local head = call('HMGET', gone_key, 'maps', 'jobs_too', 'gen')
+  local maps, jobs_too, generations = unpack(call('HMGET', gone_key, 'maps', 'jobs_too', 'gen'))
   local keys = { gone_key }
   local function bury(child) -- a sub-workflow goes with it
-    if call('EXISTS', flow_key(child)) == 1 then flow.bury(child, head[2]) end
+    if call('EXISTS', flow_key(child)) == 1 then flow.bury(child, jobs_too) end
   end
   if not with_each(flow_key(id, 'children'), bury) then return false end
-  for n in string.gmatch(head[1] or '', '%d+') do
-    if head[2] and not erase_all(flow_key(id, 'map:' .. n .. ':jobs')) then return false end
+  for n in string.gmatch(maps or '', '%d+') do
+    if jobs_too and not erase_all(flow_key(id, 'map:' .. n .. ':jobs')) then return false end
     for _, part in ipairs(MAP_PARTS) do
       keys[#keys + 1] = flow_key(id, 'map:' .. n .. part)
     end
   end
-  if head[2] and not (erase_all(flow_key(id, 'jobs')) and with_each(flow_key(id, 'old'), erase)) then return false end
+  if jobs_too and not (erase_all(flow_key(id, 'jobs')) and with_each(flow_key(id, 'old'), erase)) then return false end
   for _, part in ipairs(STEP_PARTS) do
     keys[#keys + 1] = flow_key(id, part)
   end
-  for generation = math.max(1, (tonumber(head[3]) or 1) - flow.PAST), tonumber(head[3]) or 0 do
+  local last = tonumber(generations) or 0
+  for generation = math.max(1, last - flow.PAST), last do
     keys[#keys + 1] = flow_key(id, 'past:' .. generation)
   end
   for first = 1, #keys, 1000 do -- at most eight for each of 1,000 steps
@@ -133,7 +133,8 @@ function flow.is_busy(w) return (tonumber(w.busy) or 0) > 0 end
 -- For how long one that has ended is kept.
 function flow.kept_for(state)
   flow.keeps = flow.keeps or call('HMGET', partition_key, 'keep_completed_ms', 'keep_dead_ms')
-  return state == 'failed' and (tonumber(flow.keeps[2]) or 2592000000) or tonumber(flow.keeps[1]) or 86400000
+  local completed, dead = unpack(flow.keeps)
+  return state == 'failed' and (tonumber(dead) or 2592000000) or tonumber(completed) or 86400000
 end
 
 function flow.forget_map(w, n)

@@ -25,20 +25,20 @@ end
 -- A job of a workflow is going to run again: not when its workflow is being stopped. That is found out before this call
 -- claims anything, whatever is left to do: else the step would run once more.
 function flow.again(text)
-  local at = words(text)
-  local w = flow.open(at[1])
+  local own, number = unpack(words(text))
+  local w = flow.open(own)
   if w and w.state == 'running' and flow.why_cut(w) then
     w.back = w.back or {}
-    w.back[#w.back + 1] = tonumber(at[2])
+    w.back[#w.back + 1] = tonumber(number)
     flow.touch(w)
   end
 end
 
 local function carry_out(w)
   while #w.work > 0 and left_over > 0 do
-    local item = table.remove(w.work)
-    local from = flow.work[item[1]](w, item[2], item[3])
-    if from then w.work[#w.work + 1] = { item[1], item[2], from } end
+    local what, n, from = unpack(table.remove(w.work))
+    local rest = flow.work[what](w, n, from)
+    if rest then w.work[#w.work + 1] = { what, n, rest } end
   end
 end
 
@@ -77,8 +77,8 @@ end
 
 -- When the first workflow wants to be looked at.
 local function note_first()
-  local head = call('ZRANGE', flows_key('due'), 0, 0, 'WITHSCORES')
-  local at = call('EXISTS', flows_key('gone')) == 1 and '1' or head[2]
+  local _, due = unpack(call('ZRANGE', flows_key('due'), 0, 0, 'WITHSCORES'))
+  local at = call('EXISTS', flows_key('gone')) == 1 and '1' or due
   if at then
     call('HSET', partition_key, 'flows_due', at)
   else

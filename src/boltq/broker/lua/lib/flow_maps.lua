@@ -8,14 +8,15 @@ function flow.map_key(w, n, part) return flow_key(w.id, 'map:' .. n .. (part and
 
 local function map_of(w, n)
   local key = flow.map_key(w, n)
-  local row = call('HMGET', key, 'total', 'begun', 'most', 'bearable', 'stopped', 'ahead')
+  local fields = call('HMGET', key, 'total', 'begun', 'most', 'bearable', 'stopped', 'ahead')
+  local total, begun, most, bearable, stopped, ahead = unpack(fields)
   local gone_key = flow.map_key(w, n, 'gone')
   local good_key, bad_key = flow.map_key(w, n, 'good'), flow.map_key(w, n, 'bad')
-  local map = { total = tonumber(row[1]), begun = tonumber(row[2]), most = tonumber(row[3]), stopped = row[5] }
+  local map = { total = tonumber(total), begun = tonumber(begun), most = tonumber(most), stopped = stopped }
   map.good, map.bad, map.gone = call('SCARD', good_key), call('SCARD', bad_key), call('SCARD', gone_key)
-  map.ahead = tonumber(row[6]) or 0
+  map.ahead = tonumber(ahead) or 0
   map.ended = map.good + map.bad + map.gone - map.ahead
-  map.lost = map.total and map.bad + map.gone > tonumber(row[4])
+  map.lost = map.total and map.bad + map.gone > tonumber(bearable)
   return map
 end
 
@@ -81,8 +82,8 @@ end
 function flow.work.map(w, n)
   flow.map(w, n).told = nil
   local parent = flow.job_of(w, n)
-  local is = call('HMGET', job_key(parent), 'state', 'route', 'phase')
-  if is[1] ~= 'blocked' or is[3] ~= 'items' then return nil end
+  local state, route, phase = unpack(call('HMGET', job_key(parent), 'state', 'route', 'phase'))
+  if state ~= 'blocked' or phase ~= PHASES.items.name then return nil end
   local map, key, jobs_key, gone_key = map_of(w, n), flow.map_key(w, n), flow.map_key(w, n, 'jobs'), flow.map_key(w, n, 'gone')
   local good_key, item_of = flow.map_key(w, n, 'good'), flow.ids_of_items(jobs_key)
   local begun, ended, ahead = map.begun, map.ended, map.ahead
@@ -102,7 +103,7 @@ function flow.work.map(w, n)
   end
   if map.ended < map.begun or (map.begun < map.total and not (map.lost or map.stopped)) then return nil end
   if map.stopped and (map.gone > 0 or map.begun < map.total) then
-    cancel_waiting(parent, route_of(is[2]), 'blocked', 'cancelled')
+    cancel_waiting(parent, route_of(route), 'blocked', 'cancelled')
     flow.finish(w, n, 'cancelled', nil, flow.run_of(parent))
   else
     flow.release(parent)

@@ -48,17 +48,17 @@ end
 
 -- Takes the job of a step, or of an item, off its queue; one that waits, as its phase says. Returns true if it was taken.
 function flow.hold(w, n, id)
-  local job_fields = call('HMGET', job_key(id), 'state', 'route', 'parked', 'ghost', 'phase', 'child', 'fixed')
-  local state, text, parked, ghosts, phase, child, fixed = unpack(job_fields)
+  local fields = call('HMGET', job_key(id), 'state', 'route', 'parked', 'ghost', 'phase', 'child', 'fixed')
+  local state, route_text, parked, ghosts, phase, child, fixed = unpack(fields)
   if state == 'queued' then
-    local route = route_of(text)
+    local route = route_of(route_text)
     set_ghosts(id, withdraw(id, route, parked, ghosts))
     call('HDEL', job_key(id), 'parked')
     move(id, route, 'queued', 'blocked', NOW)
     return true
   end
   local hold = PHASES[phase].hold
-  return hold and hold(w, n, id, { state = state, route = text, child = child, fixed = fixed })
+  return hold and hold(w, n, id, { state = state, route = route_text, child = child, fixed = fixed })
 end
 
 -- Of a paused workflow: holds the items of a map that have begun.

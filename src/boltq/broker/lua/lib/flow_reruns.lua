@@ -102,7 +102,8 @@ local function keep_past(id, rows, others)
   local record, texts, past = flow_record(id), pairs_of(flow_key(id, 'texts')), { 'head', cmsgpack.pack(head) }
   for _, list in ipairs({ rows, others }) do
     for _, row in ipairs(list) do
-      local n = string.format('%d', row[1])
+      local number = unpack(row, 1, 1)
+      local n = string.format('%d', number)
       local kept, data = flow_step_row(id, n, texts[n], budget, record), flow_data_row(id, n, budget, record)
       kept[StepRow.inputs], kept[StepRow.result] = data[StepDataRow.inputs], data[StepDataRow.result]
       kept[StepRow.data_truncated] = data[StepDataRow.truncated]
@@ -132,16 +133,19 @@ function flow.again_from_start(id, rows, fields, others, parent, over)
   if w.alone then flow.note_alone(w, 1) end
   local names = {}
   for _, row in ipairs(rows) do
-    goes_on[row[4][1]] = forget_step(w, row[1], row[5]) or nil
-    names[#names + 1] = row[1]
-    names[#names + 1] = row[1] .. ':meaning'
+    local n, _, _, job, map = unpack(row)
+    local job_id = job[1]
+    goes_on[job_id] = forget_step(w, n, map) or nil
+    names[#names + 1] = n
+    names[#names + 1] = n .. ':meaning'
   end
   for _, part in ipairs({ 'ends', 'inputs', 'results', 'errors', 'answers' }) do
     flow.write_all('HDEL', flow_key(id, part), names)
   end
   for _, row in ipairs(others) do
-    call('HSET', flow_key(id, 'steps'), row[1], row[2])
-    call('HSET', flow_key(id, 'texts'), row[1], row[3])
+    local n, info, text = unpack(row)
+    call('HSET', flow_key(id, 'steps'), n, info)
+    call('HSET', flow_key(id, 'texts'), n, text)
   end
   flow.lay(w, rows)
   for job, child in pairs(goes_on) do

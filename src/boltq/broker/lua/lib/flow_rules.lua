@@ -48,8 +48,8 @@ end
 
 local function drop_job(w, n, reason)
   local id = flow.job_of(w, n)
-  local job = call('HMGET', job_key(id), 'state', 'route')
-  if job[1] == 'blocked' then cancel_waiting(id, route_of(job[2]), 'blocked', reason) end
+  local state, route = unpack(call('HMGET', job_key(id), 'state', 'route'))
+  if state == 'blocked' then cancel_waiting(id, route_of(route), 'blocked', reason) end
 end
 
 function flow.skip(w, n, standing)
