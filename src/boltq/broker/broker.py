@@ -1,4 +1,4 @@
-"""Where jobs live. One method for each script, and nothing between."""
+"""Where jobs live: what workers and people do to jobs, and the one door by which all calls go to the store."""
 
 import asyncio
 import contextlib
@@ -341,11 +341,11 @@ class Broker(Carrier):
         return answer
 
     async def send_everywhere(self, at: Callable[[int], Call[T]]) -> list[T]:
-        """The same in each partition."""
+        """Send a call in each partition, which `at` makes for it; the answers, one for each."""
         return [await self.send(at(partition)) for partition in range(self.layout.partitions)]
 
     async def walk(self, at: Callable[[str], Call[S]]) -> AsyncIterator[S]:
-        """The answers to a call that is made again, from the cursor on that the last answer has, until the end."""
+        """Send a call again and again, which `at` makes for a cursor, until the end; the answers, one for each."""
         cursor = ""
         while True:
             stretch = await self.send(at(cursor))
