@@ -68,14 +68,14 @@ function flow.set(w, field, value)
 end
 
 function flow.read_step(row)
-  local rule, kind = row[StepInfo.rule], row[StepInfo.kind]
+  local rule, kind = row[StepInfoRow.rule], row[StepInfoRow.kind]
   local step = {
-    group = row[StepInfo.group], parents = row[StepInfo.parents], awaits = row[StepInfo.awaits],
-    dependents = row[StepInfo.dependents], rule = rule, job = row[StepInfo.job],
+    group = row[StepInfoRow.group], parents = row[StepInfoRow.parents], awaits = row[StepInfoRow.awaits],
+    dependents = row[StepInfoRow.dependents], rule = rule, job = row[StepInfoRow.job],
   }
-  if rule == 'at_least' then step.at_least = row[StepInfo.at_least] end
-  if row[StepInfo.allow_failure] == 1 then step.allowed = true end
-  if row[StepInfo.spared] == 1 then step.spared = true end
+  if rule == 'at_least' then step.at_least = row[StepInfoRow.at_least] end
+  if row[StepInfoRow.allow_failure] == 1 then step.allowed = true end
+  if row[StepInfoRow.spared] == 1 then step.spared = true end
   if kind ~= 'job' then step.kind = kind end
   return step
 end
