@@ -4,7 +4,8 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-VENV := .venv
+# make check ON=3.13: with that Python, in an environment of its own.
+VENV := $(if $(ON),.venv-$(ON),.venv)
 BIN := $(VENV)/bin
 UV := $(BIN)/uv --quiet
 INSTALL := $(UV) pip install --python $(BIN)/python --require-hashes
@@ -131,7 +132,7 @@ release: $(RUN_STAMP) ## Rehearse a release: make release VERSION=0.2.0 (to make
 
 .PHONY: clean
 clean: ## Remove .venv, .tools, caches and builds (not .boltq: that is data)
-	rm -rf $(VENV) .tools dist site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-* .tools dist site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
@@ -142,7 +143,7 @@ help: ## Show this list
 	@echo
 
 $(VENV_STAMP): requirements/build.txt
-	@scripts/venv
+	@VENV=$(VENV) ON=$(ON) scripts/venv
 	@touch $@
 
 $(RUN_STAMP): $(VENV_STAMP) requirements/runtime.txt pyproject.toml
