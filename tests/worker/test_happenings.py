@@ -163,7 +163,7 @@ async def test_a_worker_that_is_cancelled_says_that_it_stops(boltq_app, listener
 
 def test_an_outage_is_announced_once(heard):
     outage = Outage()
-    outage.announce = heard.append
+    outage.announce_to.append(heard.append)
     for who in ("claims", "mail", "claims"):
         outage.down(who, ConnectionError("gone"))
     for who in ("claims", "mail"):

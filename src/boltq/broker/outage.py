@@ -5,7 +5,7 @@ import threading
 import time
 from typing import Final
 
-from boltq.domain.happenings import Announce, StoreAway, StoreBack, to_nobody
+from boltq.domain.happenings import Announce, StoreAway, StoreBack
 
 STILL: Final = 60.0  # seconds between lines while it stays away
 STEADY: Final = 5.0  # seconds after it came back, in which nothing is said of a new outage: it may come and go
@@ -22,7 +22,7 @@ class Outage:
         self._since = 0.0  # monotonic
         self._silent_until = 0.0
         self._said = False
-        self.announce: Announce = to_nobody
+        self.announce_to: list[Announce] = []
 
     def down(self, who: str, error: Exception) -> None:
         """Somebody cannot use the store."""
@@ -39,7 +39,7 @@ class Outage:
             log.warning("the store is still away, for %.0f s", now - self._since, extra={"error": str(error)})
         else:
             log.warning("the store cannot be used; going on when it can", extra={"error": str(error)})
-            self.announce(StoreAway(str(error)))
+            self._announce(StoreAway(str(error)))
 
     def leave(self, who: str) -> None:
         """Somebody does not need the store any longer: it says nothing of it."""
@@ -60,4 +60,8 @@ class Outage:
                 self._silent_until = now + STEADY
         if said:
             log.warning("the store is back, after %.1f s", now - self._since)
-            self.announce(StoreBack(now - self._since))
+            self._announce(StoreBack(now - self._since))
+
+    def _announce(self, happening: StoreAway | StoreBack) -> None:
+        for announce in list(self.announce_to):
+            announce(happening)

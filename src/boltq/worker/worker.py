@@ -10,27 +10,25 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
-from importlib import metadata
 from typing import Any, Final
 
 import msgspec
 
 from boltq.app import BoltQ, Line
-from boltq.broker.broker import SyncBroker, repeated
+from boltq.broker.broker import SyncBroker
 from boltq.broker.calls.workers import Beat
 from boltq.broker.history import UNKNOWN_WORKER
 from boltq.broker.marks import Mark
 from boltq.broker.settling import settling
-from boltq.domain.errors import Conflict, StoreError
+from boltq.domain.errors import StoreError
 from boltq.domain.happenings import RegistrationLost, WorkerStarted, WorkerStopped
-from boltq.domain.job import CONTROL_TYPE
 from boltq.domain.outcome import Cancelled, Released
 from boltq.telemetry.listeners import Listeners
 from boltq.worker.buffer import Buffer
 from boltq.worker.fetcher import Fetcher
 from boltq.worker.leases import Leases
 from boltq.worker.leaving import LAST_CHANCE_SECONDS, LEAVING_SECONDS, Leaving, in_any_case
+from boltq.worker.registering import Registering
 from boltq.worker.run import CANCEL, Run
 from boltq.worker.runner import Runner, told_to
 from boltq.worker.running import RunKey, Running
@@ -150,45 +148,20 @@ class Worker:
         self._runner = Runner(self.app, broker, told_to(broker))
         self._slots = Slots(self._buffer, self._running, self._runner, self._fetchers, self.stopping, self._listeners)
         private = SyncBroker(broker, timeout=max(1.0, self._settings.lease / 3))
-        announce = broker.outage.announce = self._listeners.announce
-        self._leases = Leases(private, self._settings.lease, self, self._loop, broker.outage, announce)
+        broker.outage.announce_to.append(self._listeners.announce)
+        self._leases = Leases(private, self._settings.lease, self, self._loop, broker.outage, self._listeners.announce)
         self._leaving = Leaving(
             broker, self._buffer, self._running, self._slots, self._runner, self._fetchers, self._leases
         )
+        self._registering = Registering(self.app, broker, self.name, self.queues, self.slots)
         for fetcher in self._fetchers:
             await self._register(fetcher)
         self._leases.start()
 
     async def _register(self, fetcher: Fetcher) -> None:
-        """Under a new id each time: what an older registration held is not ours any more."""
-        info = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "slots": self.slots,
-            "name": self.name,
-            "version": metadata.version("boltq"),
-        }
-        register = partial(
-            self._line.broker.register,
-            fetcher.partition,
-            info=msgspec.json.encode(info).decode(),
-            queues=self.queues,
-            types=sorted([*self.app.tasks, CONTROL_TYPE]),
-            lease_ms=round(self._settings.lease * 1_000),
-            schemas=[(name, msgspec.json.encode(task.about()).decode()) for name, task in self.app.tasks.items()],
-            wish=fetcher.wish,
-        )
-        while True:
-            fetcher.registrations += 1
-            worker_id = f"{self.name}.{fetcher.registrations}"
-            try:
-                await repeated(partial(register, worker_id))
-            except Conflict:  # by ourselves, if the answer was lost; or by a namesake, who may be dead
-                continue
-            break
-        fetcher.join(worker_id)
+        await self._registering.join(fetcher)
         if self._leases:
-            self._leases.hold(fetcher.partition, worker_id)
+            self._leases.hold(fetcher.partition, fetcher.worker_id)
 
     async def _drain(self) -> None:
         """Claim no more, hand back what has not begun, and let run what runs for the grace time."""
@@ -203,6 +176,7 @@ class Worker:
         try:
             await in_any_case(self._leaving.wind_up(self._loops, self._settings.cleanup))
         finally:
+            self._line.broker.outage.announce_to.remove(self._listeners.announce)
             if self.started.is_set():
                 self._listeners.announce(WorkerStopped(self.name, failed=bool(self._failures)))
 
