@@ -79,6 +79,7 @@ def test_a_row_is_made_by_names_in_any_order():
 
 def test_a_row_is_taken_apart_by_names_and_has_places():
     assert in_lua("local one, two, more = Pair(unpack(x)[1])") == "local one, two, more = unpack(unpack(x)[1], 1, 3)"
+    assert in_lua("local one, _, more = Pair(row)") == "local one, more = row[1], row[3]"
     assert in_lua("row[Pair.more] = #row") == "row[3] = #row"
     assert in_lua("local FIELDS = Pair.fields") == "local FIELDS = { 'one', 'two', 'more' }"
     assert in_lua("x = 1 -- Pair{ of no row }") == "x = 1 -- Pair{ of no row }"
@@ -106,6 +107,8 @@ def test_only_rows_with_a_reason_have_fields_that_may_be_left_out():
     may = {row: [name for name, required in names.items() if not required] for row, names in NAMED_ROWS.items()}
     assert {row: names for row, names in may.items() if names} == {
         "JobRow": ["spec", "data", "result", "by", "replay_of", "replays", "unlogged"],  # lists show no payloads
+        "Settling": ["number", "text", "data"],  # Lua only reads it
+        "ClaimedJob": ["look", "filled", "suspect"],  # look: of steps only; the others are the worker's own
         "PastRun": ["error"],  # it is a record, too
         "StepRow": ["inputs", "result", "data_truncated"],  # of a step that has run again since
     }

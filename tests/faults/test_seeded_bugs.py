@@ -26,6 +26,7 @@ from night import one_in
 
 from boltq.broker import broker as broker_module, calls
 from boltq.broker.broker import Broker, SyncBroker, repeated
+from boltq.broker.contract import NewJobRow
 from boltq.broker.inspector import Inspector
 from boltq.broker.outage import Outage
 from boltq.broker.scripts import Rewrite
@@ -220,8 +221,8 @@ async def lossy(url: str, folder: Path) -> AsyncIterator[tuple[str, Proxy]]:
 
 SERVER_MADE_IDS = (
     "submit.lua",
-    "  local job = jobs[i]\n",
-    "  local job = jobs[i]\n  job[1] = string.format('%024d00', call('HINCRBY', partition_key, 'made', 1))\n",
+    "for i = 1, #jobs do\n",
+    "for i = 1, #jobs do\n  jobs[i][1] = string.format('%024d00', call('HINCRBY', partition_key, 'made', 1))\n",
 )
 
 
@@ -274,10 +275,10 @@ def test_9_a_clients_clock_is_found(valkey: str, partitions: int, monkeypatch: p
     ours = calls.jobs.wire
     clients = [0]
 
-    def wire(job: NewJob) -> tuple[str | int, ...]:
-        row = list(ours(job))
-        row[4], row[5] = 0, clients[0] + job.delay if job.delay else row[5]
-        return tuple(row)
+    def wire(job: NewJob) -> NewJobRow:
+        row = ours(job)
+        row.delay, row.run_at = 0, clients[0] + job.delay if job.delay else row.run_at
+        return row
 
     in_a_world(valkey, partitions, None, scenarios.times)
     clients[0] = 1_800_000_000_000 + 600_000  # ten minutes ahead

@@ -47,7 +47,7 @@ LUA_BUGS = [
     LuaBug(
         2,
         "settle without a fence",
-        (("settle.lua", " or tonumber(job[2]) ~= outcome[2] or", " or"),),
+        (("settle.lua", " or tonumber(n) ~= delivery or", " or"),),
         "fences",
     ),
     LuaBug(
@@ -84,7 +84,7 @@ LUA_BUGS = [
     LuaBug(
         6,
         "the idempotency key is written by a second call, which never comes",
-        (("submit.lua", "      call('SET', idem_key(job[9]), job[1] .. ' ' .. job[10], 'PX', keep)\n", ""),),
+        (("submit.lua", "      call('SET', idem_key(key), id .. ' ' .. digest, 'PX', keep)\n", ""),),
         "keys_and_refusals",
     ),
     LuaBug(
@@ -128,8 +128,8 @@ LUA_BUGS = [
         (
             (
                 "settle.lua",
-                "note_run(id, outcome[6]) end\n  move(id, route, 'running', 'queued', 'head')\n",
-                "note_run(id, outcome[6]) end\n  move(id, route, 'running', 'queued', 'head', 'n', job[2] - 1)\n",
+                "  move(id, route, 'running', 'queued', 'head')\n",
+                "  move(id, route, 'running', 'queued', 'head', 'n', call('HGET', job_key(id), 'n') - 1)\n",
             ),
         ),
         "lost_answers",
@@ -137,7 +137,7 @@ LUA_BUGS = [
     LuaBug(
         15,
         "a fence that does not ask who it is",
-        (("settle.lua", " or job[7] ~= ARGV[2] then", " then"),),
+        (("settle.lua", " or runner ~= worker then", " then"),),
         "fences",
     ),
     LuaBug(

@@ -11,7 +11,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import field
 
-from boltq.domain.job import PastRun
+from boltq.broker.settling import Settling
+from boltq.domain.job import ClaimedJob, PastRun
 from boltq.domain.states import JobState
 from boltq.domain.workflow.phases import Phase
 from boltq.domain.workflow.states import StepState, WorkflowState
@@ -52,6 +53,23 @@ class JobRow(NamedRow):
     replay_of: str | None = None
     replays: str | None = None
     unlogged: int | None = None
+
+
+class NewJobRow(NamedRow):
+    """A new job as lua/submit.lua takes it. Times in milliseconds; 0 and "" where there is none."""
+
+    id: str
+    route: str
+    data: str
+    spec: str
+    delay: int
+    run_at: int
+    expires_in: int
+    expires_at: int
+    key: str
+    digest: str
+    tags: str | None  # None, here and below: at a list's end that is read faster
+    created_by: str | None = field(name="by")
 
 
 class WholeJobRow(NamedRow):
@@ -277,6 +295,9 @@ class AskingRow(NamedRow):
 
 ROWS: Final[tuple[type[msgspec.Struct], ...]] = (
     JobRow,
+    NewJobRow,
+    Settling,
+    ClaimedJob,
     WholeJobRow,
     PastRun,
     QueueRow,

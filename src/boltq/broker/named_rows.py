@@ -1,7 +1,7 @@
 """Gives Lua the places of the fields that it names: `JobRow{ id = … }` becomes a list, and so on.
 
     JobRow{ id = job, state = 'queued' }    makes a row: each field that has no default, by its name, in any order
-    local id, state = JobRow(row)           takes one apart: all of its fields, in their order
+    local id, state, _ = JobRow(row)        takes one apart: all of its fields, in their order; `_`: what is not needed
     row[JobRow.state]                       one field
     JobRow.fields                           the names of all
 
@@ -78,12 +78,16 @@ def _row(found: re.Match[str], inside: str, rows: Mapping[str, Names]) -> str:
     if found["made"]:
         return f"{{ {', '.join(_in_order(found['made'], _names_of(found['made'], rows), inside))} }}"
     names = _names_of(found["taken"], rows)
-    _compare(found["taken"], names, found["locals"].split(", "))
-    return f"local {found['locals']} = unpack({inside}, 1, {len(names)})"
+    wanted = found["locals"].split(", ")
+    _compare(found["taken"], names, wanted)
+    if not inside.isidentifier():
+        return f"local {found['locals']} = unpack({inside}, 1, {len(names)})"
+    places = {name: f"{inside}[{place}]" for place, name in enumerate(wanted, 1) if name != "_"}
+    return f"local {', '.join(places)} = {', '.join(places.values())}"
 
 
 def _compare(row: str, names: Names, found: list[str]) -> None:
-    if found != list(names):
+    if len(found) != len(names) or any(name not in (field, "_") for name, field in zip(found, names, strict=True)):
         raise ContractBroken(f"{row} is {', '.join(names)}, and is taken apart as {', '.join(found)}")
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from boltq.broker.call import Call, Row, pack, unpack
+from boltq.broker.contract import NewJobRow
 from boltq.broker.marks import NO_MARK, Mark
 from boltq.domain.job import NO_SPEC, NewJob
 
@@ -22,11 +23,10 @@ def submit(partition: int, jobs: Sequence[NewJob]) -> Call[Receipt]:
     return Call("submit", partition, (pack([wire(job) for job in jobs]),), _read_receipt)
 
 
-def wire(job: NewJob) -> tuple[str | int, ...]:
+def wire(job: NewJob) -> NewJobRow:
     """A new job as submit.lua takes it."""
     key = job.idempotency_key
-    extras = (" ".join(job.tags), job.created_by) if job.tags or job.created_by else ()
-    return (
+    return NewJobRow(
         job.id,
         f"{job.queue} {int(job.priority)} {job.type}",
         job.data,
@@ -37,7 +37,8 @@ def wire(job: NewJob) -> tuple[str | int, ...]:
         job.expires_at,
         key,
         job.digest() if key else "",
-        *extras,
+        " ".join(job.tags) or None,
+        job.created_by or None,
     )
 
 

@@ -1,5 +1,5 @@
 -- replay_as: a new job is made from one that has ended, which stays as it is; each knows of the other.
---   ARGV     now, msgpack of [id, since or 0, the new job (see submit.lua, without a key)]*
+--   ARGV     now, msgpack of [id, since or 0, NewJobRow without a key]*
 --   returns  msgpack of a word for each: replayed <state of the new job> (also when it is there already; gone:
 --            its record was pruned since), NOT_FOUND,
 --            CHANGED <state>, CONFLICT <state>, EXISTS <state> (another job has the new id), FULL, QUEUES
@@ -11,28 +11,28 @@ local function newest(replays, id)
   return table.concat(ids, ' ', math.max(1, #ids - MAX_REPLAYS + 1))
 end
 
-local function replay_as(id, since, new)
-  local there = call('HMGET', job_key(new[1]), 'state', 'replay_of')
-  if there[1] then return (there[2] == id and 'replayed ' or 'EXISTS ') .. there[1] end
-  local job = call('HMGET', job_key(id), 'state', 'since', 'route', 'replays')
-  local no = refusal(job[1], job[2], since)
+local function replay_as(id, wanted, new)
+  local new_id, new_route = new[NewJobRow.id], route_of(new[NewJobRow.route])
+  local there, original = unpack(call('HMGET', job_key(new_id), 'state', 'replay_of'))
+  if there then return (original == id and 'replayed ' or 'EXISTS ') .. there end
+  local state, since, route, replays = unpack(call('HMGET', job_key(id), 'state', 'since', 'route', 'replays'))
+  local no = refusal(state, since, wanted)
   if no then return no end
-  if not ENDED[job[1]] then return 'CONFLICT ' .. job[1] end
-  if string.find(job[4] or '', new[1], 1, true) then return 'replayed gone' end -- and its record was pruned since
-  local route = route_of(new[2])
-  local full = is_full(route.queue)
+  if not ENDED[state] then return 'CONFLICT ' .. state end
+  if string.find(replays or '', new_id, 1, true) then return 'replayed gone' end -- and its record was pruned since
+  local full = is_full(new_route.queue)
   if full then return full end
-  local state = create(new, route)
-  call('HSET', job_key(new[1]), 'replay_of', id)
-  call('HSET', job_key(id), 'replays', newest(job[4], new[1]))
-  announce(id, route_of(job[3]), job[1], 'edited')
-  tally(route.queue, 'replayed', 1)
-  return 'replayed ' .. state
+  local to = create(new, new_route)
+  call('HSET', job_key(new_id), 'replay_of', id)
+  call('HSET', job_key(id), 'replays', newest(replays, new_id))
+  announce(id, route_of(route), state, 'edited')
+  tally(new_route.queue, 'replayed', 1)
+  return 'replayed ' .. to
 end
 
 local verdicts = {}
 for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
-  verdicts[i] = replay_as(item[1], item[2], item[3])
+  verdicts[i] = replay_as(unpack(item))
 end
 count_births()
 commit()

@@ -1,13 +1,14 @@
 #!lua flags=allow-oom
 -- settle: running -> completed, retrying, dead, scheduled (snoozed), queued (released) or cancelled; then claims.
---   ARGV     now, worker, msgpack of [id, delivery, verb, took, number, text, data or '']*, n to claim, which queue comes first,
+--   ARGV     now, worker, msgpack of Settling*, n to claim, which queue comes first,
 --            number of the call (see claim)
 --            verbs: completed (text: result), retrying (number: delay, text: error), dead (text: error),
 --            snoozed (number: delay), released (text: how a run is noted that had begun, or ''), cancelled
 --            (text: reason), dropped: cancelled before it began (text: reason). data: a step's, its references filled in
 --   returns  msgpack of [[index, word]* for what was refused: LEASE_LOST, NOT_FOUND; then what claim returns]
 --@use claims, prune, runs, flow_go_on
-local outcomes = cmsgpack.unpack(ARGV[3])
+local worker, outcomes, claim_number = ARGV[2], cmsgpack.unpack(ARGV[3]), ARGV[6]
+local most, first_queue = tonumber(ARGV[4]), tonumber(ARGV[5])
 local refused, ended = {}, { completed = {}, dead = {}, cancelled = {} }
 
 local function count(route, state)
@@ -15,88 +16,91 @@ local function count(route, state)
   by_queue[route.queue] = (by_queue[route.queue] or 0) + 1
 end
 
-local settle = {}
+local settle = {} -- verb -> what it does; `tries`: runs that counted before this one
 
-function settle.completed(id, route, job, outcome)
-  move(id, route, 'running', 'completed', nil, 'result', outcome[6], 'took', outcome[4], 'tries', (job[4] or 0) + 1)
-  time(route, 'run', outcome[4])
+function settle.completed(id, route, tries, took, text)
+  move(id, route, 'running', 'completed', nil, 'result', text, 'took', took, 'tries', tries + 1)
+  time(route, 'run', took)
   count(route, 'completed')
 end
 
-function settle.cancelled(id, route, job, outcome)
+function settle.cancelled(id, route, _, took, text)
   note_run(id, 'cancelled')
-  settle.dropped(id, route, job, outcome)
+  settle.dropped(id, route, 0, took, text)
 end
 
-function settle.dropped(id, route, _, outcome)
-  move(id, route, 'running', 'cancelled', NOW, 'reason', outcome[6] or 'cancelled', 'took', outcome[4])
+function settle.dropped(id, route, _, took, text)
+  move(id, route, 'running', 'cancelled', NOW, 'reason', text, 'took', took)
   count(route, 'cancelled')
 end
 
--- What would run again does not, when somebody asked to cancel it meanwhile.
-local function unless_cancelled(verb)
-  return function(id, route, job, outcome)
-    if job[5] then return settle.cancelled(id, route, job, { id, 0, '', outcome[4], 0, 'cancelled' }) end
-    return verb(id, route, job, outcome)
-  end
+function settle.retrying(id, route, tries, took, text, delay)
+  note_run(id, 'failed', text)
+  move(id, route, 'running', 'retrying', NOW + delay, 'error', text, 'took', took, 'tries', tries + 1, 'lost', 0)
+  tally(route.queue, 'failed', 1)
 end
 
-settle.retrying = unless_cancelled(function(id, route, job, outcome)
-  note_run(id, 'failed', outcome[6])
-  move(id, route, 'running', 'retrying', NOW + outcome[5], 'error', outcome[6], 'took', outcome[4], 'tries', (job[4] or 0) + 1, 'lost', 0)
-  tally(route.queue, 'failed', 1)
-end)
-
-function settle.dead(id, route, job, outcome)
-  note_run(id, 'failed', outcome[6])
-  move(id, route, 'running', 'dead', NOW, 'error', outcome[6], 'took', outcome[4], 'tries', (job[4] or 0) + 1, 'lost', 0)
+function settle.dead(id, route, tries, took, text)
+  note_run(id, 'failed', text)
+  move(id, route, 'running', 'dead', NOW, 'error', text, 'took', took, 'tries', tries + 1, 'lost', 0)
   tally(route.queue, 'failed', 1)
   count(route, 'dead')
 end
 
-settle.snoozed = unless_cancelled(function(id, route, _, outcome)
+function settle.snoozed(id, route, _, _, _, delay)
   note_run(id, 'snoozed')
-  move(id, route, 'running', 'scheduled', NOW + outcome[5], 'lost', 0)
-end)
+  move(id, route, 'running', 'scheduled', NOW + delay, 'lost', 0)
+end
 
-function settle.released(id, route, job, outcome)
-  local began = outcome[6] and outcome[6] ~= ''
-  local ends = { id, 0, '', outcome[4], 0, 'cancelled' }
-  if job[5] then return (began and settle.cancelled or settle.dropped)(id, route, job, ends) end
-  if began then note_run(id, outcome[6]) end
+function settle.released(id, route, _, _, text)
+  if text ~= '' then note_run(id, text) end
   move(id, route, 'running', 'queued', 'head')
 end
 
+-- What would run again does not, when somebody asked to cancel it meanwhile: the verb that takes its place, and its text.
+local function unless_cancelled(verb, text)
+  if verb == 'retrying' or verb == 'snoozed' then return 'cancelled', 'cancelled' end
+  if verb == 'released' then return text ~= '' and 'cancelled' or 'dropped', 'cancelled' end
+  return verb, text
+end
+
 -- A step of a workflow: what follows when it has ended; or it does not run again, when its workflow is being stopped.
-local function tell_flow(id, job, outcome)
-  local verb, text = outcome[3] == 'dropped' and 'cancelled' or outcome[3], outcome[6]
+local function tell_flow(place, id, tries, cancel, outcome)
+  local _, delivery, verb, took, _, text, data = Settling(outcome)
+  if verb == 'dropped' then verb = 'cancelled' end
   if verb == 'completed' or verb == 'dead' or verb == 'cancelled' then
-    local tries = (job[4] or 0) + (verb == 'cancelled' and 0 or 1)
-    local run = string.format(' %d %d %d - %s', tries, outcome[2], NOW - outcome[4], ARGV[2])
-    local inputs = outcome[7] and outcome[7] ~= '' and outcome[7]
-    flow.ended(job[6], id, verb, verb == 'completed' and text, verb == 'dead' and text, run, inputs)
-  elseif job[5] then
-    flow.ended(job[6], id, 'cancelled')
+    local counted = tries + (verb == 'cancelled' and 0 or 1)
+    local run = string.format(' %d %d %d - %s', counted, delivery, NOW - took, worker)
+    local inputs = data ~= '' and data
+    flow.ended(place, id, verb, verb == 'completed' and text, verb == 'dead' and text, run, inputs)
+  elseif cancel then
+    flow.ended(place, id, 'cancelled')
   else
-    flow.again(job[6])
+    flow.again(place)
   end
 end
 
-holds.by(ARGV[2])
+holds.by(worker)
 
 -- Backwards: what is released goes to the head of its queue, the first one last, so that it stays the first.
 for i = #outcomes, 1, -1 do
   local outcome = outcomes[i]
-  local id = outcome[1]
-  local job = call('HMGET', job_key(id), 'state', 'n', 'route', 'tries', 'cancel', 'flow', 'worker')
-  if not job[1] then
+  local id, delivery, verb, took, number, text, data = Settling(outcome)
+  local state, n, route, tries, cancel, place, runner = unpack(
+    call('HMGET', job_key(id), 'state', 'n', 'route', 'tries', 'cancel', 'flow', 'worker')
+  )
+  if not state then
     refused[#refused + 1] = { i - 1, 'NOT_FOUND' }
-  elseif job[1] ~= 'running' or tonumber(job[2]) ~= outcome[2] or job[7] ~= ARGV[2] then
+  elseif state ~= 'running' or tonumber(n) ~= delivery or runner ~= worker then
     refused[#refused + 1] = { i - 1, 'LEASE_LOST' }
   else
-    settle[outcome[3]](id, route_of(job[3]), job, outcome)
-    if outcome[7] and outcome[7] ~= '' then call('HSET', job_key(id), 'data', outcome[7]) end
-    if job[6] then tell_flow(id, job, outcome) end
+    tries = tries or 0
+    if cancel then
+      verb, text = unless_cancelled(verb, text)
+    end
+    settle[verb](id, route_of(route), tries, took, text, number)
+    if data ~= '' then call('HSET', job_key(id), 'data', data) end
+    if place then tell_flow(place, id, tries, cancel, outcome) end
   end
 end
 flush()
@@ -111,7 +115,7 @@ for state, by_queue in pairs(ended) do
   end
 end
 
-local reply = claim(ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6])
+local reply = claim(worker, most, first_queue, claim_number)
 commit()
 tell_cancels()
-return cmsgpack.pack({ refused, unpack(told(ARGV[2], reply)) })
+return cmsgpack.pack({ refused, unpack(told(worker, reply)) })

@@ -30,25 +30,26 @@ local function is_full(queue)
   return room and room <= 0 and 'FULL' or nil
 end
 
--- A new job, as the broker writes it (see submit.lua).
-local function create(job, route)
-  local id, due = job[1], job[6] > 0 and job[6] or (job[5] > 0 and NOW + job[5] or 0)
-  local expires = job[8] > 0 and job[8] or (job[7] > 0 and NOW + job[7] or 0)
+-- `new`: a NewJobRow; `path`: its route, taken apart.
+local function create(new, path)
+  local id, route, data, spec, delay, run_at, expires_in, expires_at, _, _, tags, by = NewJobRow(new)
+  local due = run_at > 0 and run_at or (delay > 0 and NOW + delay or 0)
+  local expires = expires_at > 0 and expires_at or (expires_in > 0 and NOW + expires_in or 0)
   local to, at = 'queued', 'tail'
   if due > NOW then
     to, at = 'scheduled', due
   end
-  if job[4] == '' and expires == 0 then
-    move(id, route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', STAMP)
+  if spec == '' and expires == 0 then
+    move(id, path, 'new', to, at, 'route', route, 'data', data, 'at', STAMP)
   elseif expires == 0 then
-    move(id, route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', STAMP, 'spec', job[4])
+    move(id, path, 'new', to, at, 'route', route, 'data', data, 'at', STAMP, 'spec', spec)
   else
-    move(id, route, 'new', to, at, 'route', job[2], 'data', job[3], 'at', STAMP, 'spec', job[4], 'expires', expires)
+    move(id, path, 'new', to, at, 'route', route, 'data', data, 'at', STAMP, 'spec', spec, 'expires', expires)
   end
-  if job[11] and job[11] ~= '' then call('HSET', job_key(id), 'tags', job[11]) end
-  if job[12] and job[12] ~= '' then call('HSET', job_key(id), 'by', job[12]) end
-  made[route.queue] = (made[route.queue] or 0) + 1
-  if depths[route.queue] then depths[route.queue] = depths[route.queue] - 1 end
+  if tags then call('HSET', job_key(id), 'tags', tags) end
+  if by then call('HSET', job_key(id), 'by', by) end
+  made[path.queue] = (made[path.queue] or 0) + 1
+  if depths[path.queue] then depths[path.queue] = depths[path.queue] - 1 end
   return to
 end
 

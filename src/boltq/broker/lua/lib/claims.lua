@@ -4,7 +4,7 @@ local MOST = 1000 -- ids looked at in one call; one that is parked counts twice
 local budget, bytes -- what is left of them; bytes: of the data that the call brings
 local parked_now -- queues with a parked job that has just come, or come back: some sleeper may know its type
 
-local queue_sets -- queue -> paused, limit
+local queue_sets -- queue -> [paused, limit]
 local sleepers, asked -- worker -> what this call knows of it, or false; how many were asked
 
 local function begin_claims()
@@ -75,14 +75,14 @@ local function expire(id, route)
   tally(route.queue, 'cancelled', 1)
 end
 
-local function run(worker, id, route, job, jobs)
-  local delivery, tries, waited = (job[5] or 0) + 1, tonumber(job[6]) or 0, math.max(0, NOW - job[7])
+-- `row`: a ClaimedJob, but for what look brings.
+local function run(worker, route, row, jobs)
+  local id, _, _, spec, delivery, attempts, waited, _, _, _ = ClaimedJob(row)
   move(id, route, 'queued', 'running', nil, 'n', delivery, 'worker', worker.id)
   time(route, 'wait', waited)
-  local row = { id, job[2], job[3], job[4] or '', delivery, tries, waited }
-  if job[4] and string.find(job[4], '"step":true', 1, true) then row[8] = look.ahead(id) end
+  if spec ~= '' and string.find(spec, '"step":true', 1, true) then row[ClaimedJob.look] = look.ahead(id) end
   jobs[#jobs + 1] = row
-  if delivery - 1 > tries then worker.suspect = (tonumber(call('HGET', job_key(id), 'lost')) or 0) > 0 end
+  if delivery - 1 > attempts then worker.suspect = (tonumber(call('HGET', job_key(id), 'lost')) or 0) > 0 end
 end
 
 -- Whether it may come with this call: the first one may be of any size.
@@ -111,16 +111,18 @@ local function take(worker, queue, list, n, jobs)
     budget = budget - #ids
     for i = 1, #ids do
       local id = ids[i]
-      local job = call('HMGET', job_key(id), 'state', 'route', 'data', 'spec', 'n', 'tries', 'since', 'expires', 'parked')
-      local route = job[2] and route_of(job[2])
-      local waits = job[1] == 'queued' and list == standing(route, job[9])
-      local expired = waits and job[8] and tonumber(job[8]) <= NOW
+      local state, path, data, spec, n, tries, since, expires, parked = unpack(
+        call('HMGET', job_key(id), 'state', 'route', 'data', 'spec', 'n', 'tries', 'since', 'expires', 'parked')
+      )
+      local route = path and route_of(path)
+      local waits = state == 'queued' and list == standing(route, parked)
+      local expired = waits and expires and tonumber(expires) <= NOW
       local suits = waits and not expired and knows(worker, route.type)
-      if suits and not fits_in(job[3]) then
+      if suits and not fits_in(data) then
         put_back(key, ids, i)
         break
       end
-      if waits and job[9] then unparked = unparked + 1 end
+      if waits and parked then unparked = unparked + 1 end
       if not waits then
         drop_ghost(id, queue, list)
       elseif expired then
@@ -129,7 +131,11 @@ local function take(worker, queue, list, n, jobs)
         park(id, route)
         budget = budget - 1
       else
-        run(worker, id, route, job, jobs)
+        local row = ClaimedJob{
+          id = id, route = path, data = data, spec = spec or '', delivery = (n or 0) + 1, attempts = tonumber(tries) or 0,
+          waited = math.max(0, NOW - since),
+        }
+        run(worker, route, row, jobs)
         if list ~= route.list then call('HDEL', job_key(id), 'parked') end
         if worker.suspect then
           put_back(key, ids, i + 1)
@@ -204,8 +210,8 @@ local function head_waited(queue, priority)
   while budget > 0 do
     local id = call('LINDEX', list_key(queue, list), 0)
     if not id then return 0 end
-    local job = call('HMGET', job_key(id), 'state', 'since', 'route', 'parked')
-    if job[1] == 'queued' and list == standing(route_of(job[3]), job[4]) then return NOW - job[2] end
+    local state, since, route, parked = unpack(call('HMGET', job_key(id), 'state', 'since', 'route', 'parked'))
+    if state == 'queued' and list == standing(route_of(route), parked) then return NOW - since end
     call('LPOP', list_key(queue, list))
     drop_ghost(id, queue, list)
     budget = budget - 1
