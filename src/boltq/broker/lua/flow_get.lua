@@ -25,7 +25,7 @@ local function read_past(generation)
 end
 
 if wanted > present then refuse('NOT_FOUND', id .. ' of generation ' .. wanted) end
-for generation = present - 1, wanted > 0 and wanted or present, -1 do -- the earlier ones count more
+for generation = present - 1, wanted > 0 and wanted or present, -1 do -- an earlier run overwrites a later one
   read_past(generation)
 end
 

@@ -31,7 +31,8 @@ local function ends_of(numbers)
   return found
 end
 
--- How an item stands that is not counted as ended: the words of a step. What never began is cancelled when its map ends.
+-- Returns the state of an item that is not counted as ended, in the words of a step. Items that never began are cancelled
+-- when their map ends.
 local function stands(number, job)
   local state, phase = job[ItemJobRow.state], job[ItemJobRow.phase]
   if not state or state == 'cancelled' then return over and 'cancelled' or state or 'pending' end

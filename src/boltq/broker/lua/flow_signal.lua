@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- flow_signal: a person's word for an approval step. It is kept when the step does not wait yet.
---   ARGV     now, id, step's number, answer (JSON), its meaning: a text that is the same for the same
+--   ARGV     now, id, step's number, answer (JSON), its meaning: two answers that mean the same have the same text
 --   returns  a word: kept, taken, repeated, refused
 --   refuses  NOT_FOUND
 --@use flow_phases

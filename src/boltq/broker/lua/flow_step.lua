@@ -50,7 +50,7 @@ function say.skip()
   return 'done'
 end
 
--- Until then it waits; when the workflow is paused, no time passes.
+-- Returns where the job waits until `due`: if the workflow is paused, it is blocked, and no time passes.
 local function wait_until(due, is_fixed)
   if w.paused then
     flow.stop_time(id, due, is_fixed)
@@ -87,7 +87,7 @@ function say.answer(answer)
   return 'answer ' .. call('HGET', flow_key(w.id, 'answers'), n)
 end
 
--- So that its keys are found when the workflow is forgotten.
+-- Notes that the step is a map: its keys are deleted with the workflow.
 local function note_map()
   local maps = call('HGET', flow_key(w.id), 'maps') or ''
   if not string.find(maps .. ' ', ' ' .. n .. ' ', 1, true) then call('HSET', flow_key(w.id), 'maps', maps .. ' ' .. n) end

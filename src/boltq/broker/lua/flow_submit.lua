@@ -18,7 +18,7 @@ if key ~= '' then
 end
 local word = memory.word(id)
 if word then return { word, word == 'EXISTS' and id or string.format('%d', NOW) } end
-local begin = {} -- queue -> how many steps begin at once; the others find room, or not, when their time comes
+local begin = {} -- queue -> how many steps begin at once; nobody keeps room for the others
 for _, row in ipairs(steps) do
   local _, head, _, job = unpack(row, 1, 4)
   local _, _, _, when = unpack(head)

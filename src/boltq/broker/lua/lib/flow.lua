@@ -1,31 +1,38 @@
 --@use moves
--- Workflows: what follows when a step ends. Every step is one job; the others wait as `blocked`. Steps go by numbers,
--- in an order in which they can run. A job of a workflow has the field `flow`: "workflow step", and for an item of a
--- map "workflow step item map's-job".
+-- The record of a workflow, as far as a call has read it, and how a step is marked as ended. The neighbours flow_*.lua
+-- hold the rest: flow_go_on.lua is where a call begins.
 --
--- The workflow's hash: state, group (1 steps, 2 on_failure, 3 finally), policy, ending, broken: a step failed, lost: a
--- step was cancelled, untidy: a step of `finally` failed, cut: for what it was cut short, paused, deadline, parent: the
--- job that waits for it, within: the workflow of that job, with which it goes, handlers: it has such groups, maps, todo,
--- spread: of one that is within no other, how many jobs maps and sub-workflows have made on all levels. alone: it runs
--- again by itself, while the workflow that it is within has ended; busy: how many such ones are within it.
--- steps  number -> msgpack of [id, group, parents, awaits, dependents, rule, at least, allow failure, spared, kind,
---        reads, job]: the job stands in `jobs` too, and only there after a rerun that left the step as it was
--- ends   number -> 'started', or 'state standing when', and of a step that has begun: runs that counted, deliveries, when
---        it began or 0, its sub-workflow or -, who ran it or -: its job may be gone before the workflow is. Nothing: pending
--- inputs number -> the data of an ended step's job where references were filled in
--- left   number -> for how many steps it still waits: a step that ends counts it down, and decides what waits no more
--- past:<generation>  of an earlier run: head, its fields, and by number the steps that have run again since, see flow_get.lua
--- map:<number>   total, begun, most at a time, bearable: failures, stopped, bytes of results, ahead: items after
---                those that have begun that completed in an earlier run
+-- Every step is one job; the jobs of steps that have not begun are `blocked`. A step's number says where it stands in an
+-- order in which the steps can run. The field `flow` of a job says "workflow step", and of an item of a map "workflow
+-- step item map's-job".
+--
+-- HASH  workflow:<id>
+--       state, group: 1 steps, 2 on_failure, 3 finally; policy, deadline, paused: since when; todo: see flow.work
+--       broken: a step failed; lost: a step was cancelled; untidy: a step of `finally` failed
+--       ending: why the workflow is being stopped; cut: the reason for which its open steps have been stopped
+--       handlers: it has steps in group 2 or 3; maps: numbers of the steps that are maps
+--       parent: the job that waits for this workflow; within: the workflow of that job, with which this one is deleted
+--       spread: how many jobs the maps and sub-workflows on all levels have made; only the outermost workflow counts
+--       alone: it runs again, and `within` has ended; busy: how many workflows within it are alone
+-- HASH  steps: number -> msgpack of a StepInfoRow. `job` is missing after a rerun that left the step as it was: ask `jobs`
+-- HASH  ends: number -> 'started', or 'state standing when'; nothing while the step is pending. An ended step that had
+--       begun adds: runs that counted, deliveries, when it began or 0, its sub-workflow or -, its worker or -. So all
+--       this is known when its job is gone
+-- HASH  inputs: number -> data of an ended step's job, if references were filled in
+-- HASH  left: number -> how many steps it still waits for; the last of them that ends decides whether it runs
+-- HASH  past:<generation>: an earlier run: `head` -> its fields, number -> StepRow of a step that has run again since
+-- HASH  map:<number>: total, begun, most: how many run at a time; bearable: how many may fail; stopped; bytes of results;
+--       ahead: items that completed in an earlier run and come after those that have begun
 local flow = { MOST = 300, CLEARED = 200 }
 flow.PAST, flow.PAST_BYTES = 10, 8388608 -- earlier runs that stay readable, and what each may keep of data and errors
-flow.work = {} -- kind -> function (workflow, step, from) that answers where to go on, or nil when it is done
-local opened, changed, left_over -- workflows of this call by id; those in which something happened; steps that may follow
-local stale -- whether it has to be found out anew when the first workflow wants to be looked at
+flow.work = {} -- kind -> function(w, n, from) that does a part of the work, and returns where to go on, or nil at the end
+-- Workflows that this call has read, by id; those of them that it has changed; how many steps it may still look at.
+local opened, changed, left_over
+local stale -- a workflow is gone that may have been the next one due
 
 local function begin_flow()
   opened, changed, left_over, stale = {}, {}, flow.MOST, false
-  flow.over, flow.keeps = 0, nil -- how many have ended in this call; how long they are kept
+  flow.over, flow.keeps = 0, nil -- how many workflows this call has ended; how long those are kept
 end
 
 flow.HEAD = {
@@ -56,7 +63,7 @@ function flow.touch(w)
   end
 end
 
--- One of flow.work, from the beginning. What comes last is done first.
+-- Adds a function of flow.work to what is left to do. The one that was added last is done first.
 function flow.to_do(w, what, n)
   w.work[#w.work + 1] = { what, n, 1 }
   flow.touch(w)
@@ -101,7 +108,7 @@ function flow.set_end(w, n, text)
   call('HSET', flow_key(w.id, 'ends'), n, text)
 end
 
--- Reads the ends that this call does not know yet.
+-- Reads the ends of these steps, and of step `n`, as far as this call has not read them.
 function flow.read_ends(w, numbers, n)
   local missing = n and w.ends[n] == nil and { n }
   for i = 1, #numbers do
@@ -132,7 +139,7 @@ function flow.standing(step, state)
   return state == 'failed' and 'bad' or 'lost'
 end
 
--- `run`: what belongs behind the time, with a space before it.
+-- Marks a step as ended. `run`: how its job ran, as flow.run_of returns it.
 function flow.finish(w, n, state, standing, run)
   local step = flow.step(w, n)
   flow.set_end(w, n, state .. ' ' .. (standing or flow.standing(step, state)) .. ' ' .. NOW .. (run or ''))

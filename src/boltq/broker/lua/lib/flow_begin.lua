@@ -15,7 +15,7 @@ end
 
 function flow.block_job(job, text) bear(job, text, 'blocked', NOW) end
 
--- A workflow whose record was just written: its time begins.
+-- Opens a workflow whose record this call has just written. Its time begins.
 function flow.open_anew(id)
   local ms = tonumber(call('HGET', flow_key(id), 'timeout'))
   if ms then call('HSET', flow_key(id), 'deadline', NOW + ms) end
@@ -23,7 +23,7 @@ function flow.open_anew(id)
   return flow.open(id)
 end
 
--- The steps of a workflow that begins, or begins again, see flow_submit.lua.
+-- Writes the steps of a workflow that begins, or that runs again, and makes their jobs. `rows` as in flow_submit.lua.
 function flow.lay(w, rows)
   local steps, texts, jobs, left, ends, open = {}, {}, {}, {}, {}, { {}, {}, {} }
   w.begins = {}
@@ -57,7 +57,8 @@ function flow.lay(w, rows)
   end
 end
 
--- [id, fields, steps]; `parent`: the job that waits for it, `over`: the workflow of that one. Nil when it is there already.
+-- `new`: [id, fields, steps]; `parent`: the job that waits for the workflow, a job of the workflow `over`. Returns nil if
+-- the workflow exists already.
 function flow.create(new, parent, over)
   local id, fields, rows = unpack(new)
   if call('EXISTS', flow_key(id)) == 1 then return nil end
@@ -76,7 +77,7 @@ function flow.create(new, parent, over)
   return w
 end
 
--- Whether a map or a sub-workflow may make so many more jobs: otherwise maps of workflows with maps would have no bound.
+-- Returns true if a map or a sub-workflow may make so many more jobs. All levels have one bound together.
 function flow.may_spread(w, more)
   local over = not w.alone and w.within and flow.open(w.within)
   while over do

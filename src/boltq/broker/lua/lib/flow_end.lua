@@ -1,5 +1,5 @@
 --@use flow, flow_rules, flow_stop, flow_forget
--- The groups: steps, on_failure, finally. How a workflow ends.
+-- The groups of a workflow run one after another: steps, on_failure, finally. Then the workflow ends.
 
 local function outcome_of(w)
   if w.ending and w.lost then return w.ending == 'cancelled' and 'cancelled' or 'failed' end
@@ -23,10 +23,10 @@ local function leave_out(w)
   end
 end
 
--- Has the handlers that are needed begin. Answers whether any has not ended.
+-- Lets the handlers begin that the outcome asks for. Returns true while one of them has not ended.
 function flow.has_handlers_left(w, outcome)
   if outcome ~= 'failed' then leave_out(w) end
-  if w.ending == 'cancelled' then -- perhaps while they run
+  if w.ending == 'cancelled' then -- the handlers may be running
     for _, n in ipairs(flow.numbers(w, 'open:2')) do
       flow.stop_step(w, n, true)
     end
@@ -45,7 +45,7 @@ local function end_flow(w, state)
     call('HDEL', flow_key(w.id), 'paused')
     call('DEL', flow_key(w.id, 'held'))
   end
-  if not w.within and not flow.is_busy(w) then -- others are kept as long as the one that they are within
+  if not w.within and not flow.is_busy(w) then -- a sub-workflow is kept as long as the workflow around it
     call('ZADD', flows_key('ended'), NOW + flow.kept_for(state), w.id)
   end
   if w.alone then

@@ -1,15 +1,15 @@
 --@use flow, memory
--- For how long a workflow is kept that has ended, and how it is cleared away.
+-- How long an ended workflow is kept, and how its record is deleted, a part in each call.
 
 local STEP_PARTS = { 'steps', 'texts', 'jobs', 'ends', 'inputs', 'results', 'errors', 'answers', 'left', 'held', 'old', 'open:1', 'open:2', 'open:3' }
 local MAP_PARTS = { '', ':jobs', ':good', ':bad', ':gone', ':results', ':errors', ':subs' }
 
--- From now on nobody sees it any more. What is left of it, and with `jobs` also its jobs, is cleared away bit by bit.
+-- Hides a workflow. flow.clear_away deletes its record, and if `jobs` is set, its jobs too.
 function flow.bury(id, jobs)
   local gone_key = flow_key(id, 'gone')
   if call('EXISTS', flow_key(id)) == 1 then call('RENAME', flow_key(id), gone_key) end
   if jobs then call('HSET', gone_key, 'jobs_too', 1) end
-  call('UNLINK', flow_key(id, 'steps')) -- no job says any more that it is one
+  call('UNLINK', flow_key(id, 'steps')) -- its jobs are no steps any more
   call('ZREM', flows_key('all'), id)
   call('ZREM', flows_key('ended'), id)
   call('ZREM', flows_key('due'), id)
@@ -18,14 +18,14 @@ function flow.bury(id, jobs)
   opened[id], stale = nil, true
 end
 
--- An old job is gone for ever, record, log, runs and index.
+-- Deletes an ended job: record, log, runs and place in the index.
 local function erase(id)
   local state, route_text = unpack(call('HMGET', job_key(id), 'state', 'route'))
   if not state or MOVES[state].cancelled then return end
   local route = route_of(route_text)
   local ended_key = index_key(route.queue, state)
   if state == 'completed' then
-    left_over = left_over - math.floor(call('LLEN', ended_key) / 250) -- it is searched
+    left_over = left_over - math.floor(call('LLEN', ended_key) / 250) -- LREM searches the list
     call('LREM', ended_key, 1, id)
   else
     push(noted('ZREM', ended_key), id)
@@ -34,7 +34,7 @@ local function erase(id)
   announce(id, route, state, 'deleted')
 end
 
--- The jobs in a HASH. Answers whether that were all.
+-- Deletes the jobs in a HASH. Returns true when no job is left.
 local function erase_all(jobs_key)
   local cursor, flat = '0', nil
   repeat
@@ -49,7 +49,7 @@ local function erase_all(jobs_key)
   return true
 end
 
--- Does it with every member of a SET, which is empty then. Answers whether it is.
+-- Pops members of a SET and calls act() with each. Returns true when the set is empty.
 local function with_each(key, act)
   while left_over > 0 do
     local member = call('SPOP', key)
@@ -60,12 +60,12 @@ local function with_each(key, act)
   return false
 end
 
--- Answers whether nothing is left of it.
+-- Deletes the record of one hidden workflow. Returns true when nothing of it is left.
 local function clear_away(id)
   local gone_key = flow_key(id, 'gone')
   local maps, jobs_too, generations = unpack(call('HMGET', gone_key, 'maps', 'jobs_too', 'gen'))
   local keys = { gone_key }
-  local function bury(child) -- a sub-workflow goes with it
+  local function bury(child) -- a sub-workflow is deleted with it
     if call('EXISTS', flow_key(child)) == 1 then flow.bury(child, jobs_too) end
   end
   if not with_each(flow_key(id, 'children'), bury) then return false end
@@ -83,13 +83,13 @@ local function clear_away(id)
   for generation = math.max(1, last - flow.PAST), last do
     keys[#keys + 1] = flow_key(id, 'past:' .. generation)
   end
-  for first = 1, #keys, 1000 do -- at most eight for each of 1,000 steps
+  for first = 1, #keys, 1000 do -- there may be eight for each of 1,000 steps
     call('UNLINK', unpack(keys, first, math.min(#keys, first + 999)))
   end
   return true
 end
 
--- Clears away what is left of forgotten workflows. Answers whether there is more.
+-- Deletes the records of hidden workflows. Returns true when some are left.
 function flow.clear_away()
   local key = flows_key('gone')
   while left_over > 0 do
@@ -113,7 +113,7 @@ function flow.prune()
   if #ids > 0 then flow.clear_away() end
 end
 
--- All workflows around one: how many within them run again by themselves. The outermost is kept while there are any.
+-- Counts in all workflows around `w` how many workflows within them run alone. The outermost is kept while one does.
 function flow.note_alone(w, more)
   local over, top = w.within and flow.open(w.within), nil
   while over do
@@ -130,7 +130,7 @@ end
 
 function flow.is_busy(w) return (tonumber(w.busy) or 0) > 0 end
 
--- For how long one that has ended is kept.
+-- How long a workflow is kept that has ended in this state.
 function flow.kept_for(state)
   flow.keeps = flow.keeps or call('HMGET', partition_key, 'keep_completed_ms', 'keep_dead_ms')
   local completed, dead = unpack(flow.keeps)

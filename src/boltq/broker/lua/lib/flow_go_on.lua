@@ -1,10 +1,10 @@
 --@use flow, flow_rules, flow_maps, flow_phases, flow_stop, flow_forget, flow_end
--- What scripts tell a workflow of its jobs, and how it goes on after all that they did.
+-- Scripts tell a workflow here that a job of it has ended, or will run again. Before their commit they let it go on.
 
 flow.ENDS = { completed = 'completed', dead = 'failed', cancelled = 'cancelled' }
 
--- A job of a workflow has ended. Only the step's present job counts, and only once. `run`: what flow.run_of would say of a
--- plain job; `inputs`: its data, where they were filled in.
+-- A job of a workflow has ended. It counts once, and only if it is the step's present job. `run`: how it ran, if the
+-- script knows that already, see flow.run_of; `inputs`: its data, if references were filled in.
 function flow.ended(text, id, state, result, err, run, inputs)
   local own, number, rest = string.match(text, '^(%S+) (%d+)(.*)$')
   local w, n = flow.open(own), tonumber(number)
@@ -18,12 +18,12 @@ function flow.ended(text, id, state, result, err, run, inputs)
   if result then call('HSET', flow_key(w.id, 'results'), n, result) end
   if err then call('HSET', flow_key(w.id, 'errors'), n, err) end
   if inputs then call('HSET', flow_key(w.id, 'inputs'), n, inputs) end
-  if flow.step(w, n).kind then run = nil end -- of what is no plain job, the last run is not all
+  if flow.step(w, n).kind then run = nil end -- the last run of such a job is only a part of the step
   flow.finish(w, n, flow.ENDS[state], nil, run or flow.run_of(id))
 end
 
--- A job of a workflow is going to run again: not when its workflow is being stopped. That is found out before this call
--- claims anything, whatever is left to do: else the step would run once more.
+-- A job of a workflow will run again. If its workflow is being stopped, advance() stops the step before this call claims
+-- anything, however much is left to do: else the step would run once more.
 function flow.again(text)
   local own, number = unpack(words(text))
   local w = flow.open(own)
@@ -58,7 +58,7 @@ local function advance(w)
   until w.state ~= 'running' or left_over <= 0 or #w.work == 0
 end
 
--- When somebody has to look at it by himself: there is work left, or its time is up.
+-- Notes when the workflow must be looked at even if no job of it ends: now if work is left, else at its deadline.
 local function note_due(w)
   if #w.work > 0 then
     call('HSET', flow_key(w.id), 'todo', cmsgpack.pack(w.work))
@@ -75,7 +75,7 @@ local function note_due(w)
   w.had_work = #w.work > 0
 end
 
--- When the first workflow wants to be looked at.
+-- Notes when the first workflow of the partition must be looked at.
 local function note_first()
   local _, due = unpack(call('ZRANGE', flows_key('due'), 0, 0, 'WITHSCORES'))
   local at = call('EXISTS', flows_key('gone')) == 1 and '1' or due
@@ -87,12 +87,12 @@ local function note_first()
   stored[5] = at
 end
 
--- After all that a script does to jobs, before its commit.
+-- Lets all changed workflows go on. A script calls this after all that it does to jobs, and before its commit.
 function flow.go_on()
   if #changed == 0 and not stale then return end
   flush()
   local noted, i = false, 1
-  while i <= #changed do -- a workflow may touch its parent or its children
+  while i <= #changed do -- the list grows: a workflow may touch its parent or its children
     local w = changed[i]
     w.touched = false
     if w.state == 'running' then advance(w) end
@@ -110,10 +110,10 @@ function flow.go_on()
   if flow.over > 0 then flow.prune() end
   flow.over = 0
   if noted or stale then note_first() end
-  flush() -- so that the claim of the same call finds what has become ready
+  flush() -- a claim of the same call must find what has become ready
 end
 
--- Workflows with work left, or whose time is up. Whoever claims, settles or reaps calls this.
+-- Opens the workflows that are due, see note_due. Scripts that claim, settle or reap call this.
 function flow.carry_on()
   if not stored[5] or tonumber(stored[5]) > NOW then return end
   for _, id in ipairs(call('ZRANGE', flows_key('due'), '-inf', NOW, 'BYSCORE', 'LIMIT', 0, 20)) do
@@ -128,7 +128,7 @@ function flow.carry_on()
     end
   end
   if call('EXISTS', flows_key('gone')) == 1 then
-    left_over = flow.CLEARED -- whoever asks has other things to do
+    left_over = flow.CLEARED -- deleting is not what the caller came for
     flow.clear_away()
     left_over = flow.MOST
   end

@@ -1,7 +1,7 @@
 --@use flow, flow_rules, cancels
--- Maps: a step whose items are jobs of their own. So many of them run at a time, and when none is left, the step goes on.
+-- Maps: each item of such a step is a job. A bounded number of them run at a time; after the last, the step's job goes on.
 
-flow.ERRORS = 20 -- of a map's items that are kept with the map
+flow.ERRORS = 20 -- so many errors of items stay with the map when the jobs are gone
 flow.ITEMS = { completed = 'good', dead = 'bad', cancelled = 'gone' }
 
 function flow.map_key(w, n, part) return flow_key(w.id, 'map:' .. n .. (part and ':' .. part or '')) end
@@ -20,20 +20,20 @@ local function map_of(w, n)
   return map
 end
 
--- What this call knows of a map: items that have begun, whether there is work for it already.
+-- What this call remembers of a map: how many items have begun, and `told`: flow.work.map is to be done.
 function flow.map(w, n)
   w.maps = w.maps or {}
   w.maps[n] = w.maps[n] or {}
   return w.maps[n]
 end
 
--- The first failures, so that the step can name them when the jobs are gone, and how many there are of each category.
+-- Keeps the first errors of items, which the step names when the jobs are gone, and counts failures of each category.
 function flow.note_failure(w, n, i, err)
   local key, errors_key = flow.map_key(w, n), flow.map_key(w, n, 'errors')
   local category = string.match(err, '"category":"([%l_]+)"') or 'unknown'
   call('HINCRBY', key, 'category:' .. category, 1)
   if call('HLEN', errors_key) >= flow.ERRORS then return end
-  local traceback = string.find(err, ',"traceback":"', 1, true) -- the last of its fields, and no text has such quotes
+  local traceback = string.find(err, ',"traceback":"', 1, true) -- the last field; no text has such quotes
   call('HSET', errors_key, i, traceback and string.sub(err, 1, traceback - 1) .. '}' or err)
 end
 
@@ -62,7 +62,7 @@ function flow.stop_map(w, n)
   end
 end
 
--- Reads the ids of a map's items, many at a time.
+-- Returns a function that gives the id of item `i`. It reads many at a time.
 function flow.ids_of_items(jobs_key)
   local ids, first, last = {}, 1, 0
   return function(i, total)
@@ -78,7 +78,7 @@ function flow.ids_of_items(jobs_key)
   end
 end
 
--- Begins the items that may; when none is left that could, the map's job goes on: its worker gathers the results.
+-- Begins items, as many as may run. When none runs and none may begin, the map's job goes on: a worker gathers the results.
 function flow.work.map(w, n)
   flow.map(w, n).told = nil
   local parent = flow.job_of(w, n)

@@ -1,7 +1,7 @@
 --@use flow, flow_rules, flow_maps, claims
--- Workflows are paused and resumed.
+-- Pauses and resumes workflows.
 
--- What waits in a queue is taken out of it; what runs, or waits for its next attempt, goes on.
+-- Takes the jobs of a workflow out of their queues. A job that runs, or waits for its next attempt, goes on.
 function flow.pause(w)
   if w.paused then return end
   flush()
@@ -15,7 +15,7 @@ function flow.pause(w)
   end
 end
 
--- Answers whether it has not ended.
+-- Returns true if the sub-workflow has not ended.
 function flow.resume_child(id)
   local child = flow.open(id)
   if child and child.state == 'running' then
@@ -61,12 +61,12 @@ function flow.hold(w, n, id)
   return hold and hold(w, n, id, { state = state, route = route_text, child = child, fixed = fixed })
 end
 
--- Of a paused workflow: holds the items of a map that have begun.
+-- Holds the items of a map that have begun. The workflow is paused.
 function flow.work.hold(w, n, from)
   local key, jobs_key = flow.map_key(w, n), flow.map_key(w, n, 'jobs')
   local begun = w.paused and tonumber(call('HGET', key, 'begun')) or 0
   local item_of = flow.ids_of_items(jobs_key)
-  flush() -- what stands in no list yet cannot be taken out of it
+  flush() -- a job that this call puts into a queue must stand there before it can be taken out
   for i = from, begun do
     if left_over <= 0 then return i end
     left_over = left_over - 1
@@ -76,7 +76,7 @@ function flow.work.hold(w, n, from)
   return nil
 end
 
--- Of one that was resumed: lets them go on.
+-- Lets the items of a map go on. The workflow has been resumed.
 function flow.work.free(w, n, from)
   local key, jobs_key = flow.map_key(w, n), flow.map_key(w, n, 'jobs')
   local begun = not w.paused and tonumber(call('HGET', key, 'begun')) or 0

@@ -1,16 +1,16 @@
 --@use flow, look, flow_maps, flow_pause, flow_stop
--- For what a step waits that has begun (`phase` of its job), and what that means for whoever stops, pauses or resumes its
--- workflow. PHASES begins as the table in domain/workflow/phases.py. Each phase has a function for each of these, or false,
--- and scripts.py refuses the library when one says nothing:
---   stop(w, n, child)          stops what the step waits for, and returns true if the step ends with that. False: the
---                              step's job is cancelled like any other that waits
---   hold(w, n, id, job)        the workflow is paused: returns true if it has taken the step's job out of its index
---   resume(w, n, child)        the workflow goes on, and the step's job is blocked: returns true if it stays so. False:
---                              the job is released if the pause has taken it
---   put_off(id, due)           a pause took time: the step waits until another moment
---   context(id, n, child, due) what a worker needs to know that goes on with the step; see flow_look.lua
+-- What a step waits for after it has begun (the field `phase` of its job), and what to do when its workflow is stopped,
+-- paused or resumed. PHASES has the rows and names of domain/workflow/phases.py; this file adds functions. Each phase has
+-- each of these, or false; scripts.py refuses a library in which one is missing:
+--   stop(w, n, child)          stops the jobs that the step waits for, and returns true if the step will end with them.
+--                              false: the step's job is cancelled like any job that waits
+--   hold(w, n, id, job)        pauses what the step waits for, and returns true if it has blocked the step's job
+--   resume(w, n, child)        resumes what the blocked step waits for, and returns true if the step still waits.
+--                              false: only a job that the pause has blocked goes on
+--   put_off(id, due)           notes the new moment until which the step waits: a pause has put it off
+--   context(id, n, child, due) what a worker needs to know to go on with the step: `later` in flow_look.lua
 
--- A step that waits for a moment, or for a person until a moment: that is as far away after the pause as before.
+-- Blocks a step that waits until a moment. After the pause that moment is as far away as before.
 local function hold_time(w, n, id, job)
   if job.state ~= 'scheduled' then return false end
   local route = route_of(job.route)
@@ -72,7 +72,7 @@ PHASES.child.put_off = false
 
 function PHASES.child.context(id, n, child) return { child } end
 
--- Whether the job of an approval waits for the answer now.
+-- Returns true if the job of an approval waits for an answer now.
 function flow.is_asking(state, phase) return phase == PHASES.ask.name and (state == 'blocked' or state == 'scheduled') end
 
-PHASES[false] = {} -- a step that has waited for nothing yet: so the field `phase` of any job finds a row
+PHASES[false] = {} -- the field is missing: the step has waited for nothing yet

@@ -1,9 +1,9 @@
 --@use flow, flow_begin, flow_forget, flow_maps, flow_pause, reading
--- Workflows that have ended run again: some of their steps, with new jobs. An earlier run stays readable.
+-- Runs some steps of an ended workflow again, with new jobs. The earlier run stays readable.
 
-local MOST_OLD = 20000 -- jobs, and sub-workflows, of earlier runs that are kept for as long as the workflow
+local MOST_OLD = 20000 -- so many jobs, and sub-workflows, of earlier runs are kept as long as the workflow
 
--- Sub-workflows of a workflow that has ended, when there are too many: they have a time of their own from now on.
+-- Cuts too many sub-workflows off their ended workflow. From now on each is kept for a time of its own.
 local function let_go(id)
   local children_key = flow_key(id, 'children')
   local keep = tonumber(call('HGET', partition_key, 'keep_completed_ms')) or 86400000
@@ -16,7 +16,7 @@ local function let_go(id)
   end
 end
 
--- The sub-workflows of a map's items that did not complete: they go on where they failed.
+-- Notes the sub-workflows of a map's items that did not complete. They will go on where they failed.
 local function note_subs(w, n, total)
   local item_of, good_key, subs_key = flow.ids_of_items(flow.map_key(w, n, 'jobs')), flow.map_key(w, n, 'good'), flow.map_key(w, n, 'subs')
   call('UNLINK', subs_key)
@@ -27,7 +27,7 @@ local function note_subs(w, n, total)
   end
 end
 
--- The items of a map that completed stay, when there are others. Answers whether there are any.
+-- Keeps the completed items of a map for the next run, if it has other items too. Returns true if it kept the map.
 local function keep_good(w, n, goes_on)
   local key, jobs_key = flow.map_key(w, n), flow.map_key(w, n, 'jobs')
   local good = flow.numbers(w, 'map:' .. n .. ':good')
@@ -55,7 +55,7 @@ local function keep_good(w, n, goes_on)
   return true
 end
 
--- The jobs of an earlier run, so that they go when the workflow does; what is too much goes by itself.
+-- Notes the jobs of an earlier run, which are deleted with the workflow. Beyond the bound, a job is pruned like any other.
 local function note_old(w, n, own, is_map)
   local jobs_key, old_key = flow.map_key(w, n, 'jobs'), flow_key(w.id, 'old')
   w.old = w.old or call('SCARD', old_key)
@@ -66,8 +66,8 @@ local function note_old(w, n, own, is_map)
   flow.write_all('SADD', old_key, ids)
 end
 
--- `map`: 0 it is none, 1 all items begin anew, 2 those that completed stay, 3 it is a sub-workflow that goes on, 4 a map of
--- such. Answers the sub-workflow that goes on.
+-- `map`: 0 the step is no map, 1 all items begin anew, 2 completed items stay, 3 the step is a sub-workflow that goes on,
+-- 4 it is a map of such. Returns the id of the sub-workflow that goes on.
 local function forget_step(w, n, map)
   local old, is_map = call('HGET', flow_key(w.id, 'jobs'), n), map == 1 or map == 2 or map == 4
   local ends = map == 3 and call('HGET', flow_key(w.id, 'ends'), n) or ''
@@ -77,7 +77,7 @@ local function forget_step(w, n, map)
   return child
 end
 
--- Marks of the steps that stay as they are: whether one of them failed, or was cancelled.
+-- Sets `broken` and `lost` as the steps say that do not run again.
 local function marks_of(w)
   for n, text in pairs(w.kept) do
     local step = flow.step(w, n)
@@ -87,7 +87,7 @@ local function marks_of(w)
   end
 end
 
--- How a workflow stands whose run is over: itself, and those steps of which anything changes with the next run.
+-- Stores how the last run ended: the workflow's fields, and each step that the next run changes.
 local function keep_past(id, rows, others)
   local generation, budget = tonumber(call('HGET', flow_key(id), 'gen')), { left = flow.PAST_BYTES }
   local past_key, oldest_key = flow_key(id, 'past:' .. generation), flow_key(id, 'past:' .. generation - flow.PAST)
@@ -114,8 +114,8 @@ local function keep_past(id, rows, others)
   flow.write_all('HSET', past_key, past)
 end
 
--- `rows`: of the steps that begin anew, `others`: of those that stay, see flow_rerun.lua. A sub-workflow stays one: it
--- runs again by itself, or for the step of `parent`, a job of the workflow `over`.
+-- `rows`: the steps that begin anew; `others`: those that stay, see flow_rerun.lua. A sub-workflow runs again alone, or for
+-- the step of `parent`, a job of the workflow `over`.
 function flow.again_from_start(id, rows, fields, others, parent, over)
   keep_past(id, rows, others)
   let_go(id)
@@ -162,7 +162,7 @@ function flow.again_from_start(id, rows, fields, others, parent, over)
   return call('HINCRBY', flow_key(id), 'gen', 1)
 end
 
--- A sub-workflow that runs again by itself is what the step of `parent`, a job of the workflow `over`, waits for.
+-- The step of `parent`, a job of the workflow `over`, waits for this sub-workflow from now on, which runs alone so far.
 function flow.adopt(id, parent, over)
   local w = flow.open(id)
   flow.set(w, 'parent', parent)

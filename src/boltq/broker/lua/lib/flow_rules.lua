@@ -1,5 +1,5 @@
 --@use flow, cancels
--- Whether a step of a workflow runs, is skipped, or waits on.
+-- Decides whether a step begins, is skipped, or waits on; and lets it begin.
 
 flow.EARLY = { one_success = true, one_failed = true, one_done = true, at_least = true }
 
@@ -31,14 +31,14 @@ function flow.release(id)
   return true
 end
 
--- No time passes for it any more: of a job that waits until `due`, how much is left; of a fixed moment, that moment.
+-- Notes in a job that is held how long it still has to wait until `due`, or if that moment is fixed, the moment.
 function flow.stop_time(id, due, fixed)
   call('HSET', job_key(id), 'left', fixed and due or math.max(0, due - NOW))
 end
 
 local function start(w, n)
   flow.set_end(w, n, 'started')
-  w.alive = n -- one that has not ended
+  w.alive = n -- a step that has not ended
   if w.paused then
     call('SADD', flow_key(w.id, 'held'), n)
   else
@@ -60,7 +60,7 @@ end
 flow.counts = {}
 
 local function counts_of(w, numbers)
-  local counts = flow.counts -- only good until the next count
+  local counts = flow.counts -- the next count overwrites it
   counts.open, counts.good, counts.tolerated, counts.bad, counts.lost, counts.passed = 0, 0, 0, 0, 0, 0
   flow.read_ends(w, numbers)
   for i = 1, #numbers do
@@ -71,7 +71,7 @@ local function counts_of(w, numbers)
   return counts
 end
 
--- Whether a step runs, is skipped, or waits on; nothing when it has begun, or ended.
+-- Lets a step begin, or skips it, if its rule says so by now. Does nothing if it has begun already.
 function flow.decide(w, n, left)
   local step = flow.step(w, n)
   if step.group > w.group then return end -- a person may cancel a handler's step before its group's turn
@@ -94,7 +94,7 @@ function flow.decide_all(w, group)
   end
 end
 
--- Tells the steps that wait for one that it has ended.
+-- A step has ended: counts that down in each step that waits for it, and decides about those.
 function flow.work.tell(w, n, from)
   local dependents = flow.step(w, n).dependents
   for i = from, #dependents do

@@ -1,7 +1,7 @@
 --@use flow, flow_maps, flow_pause, cancels
--- Steps and workflows are cancelled; a workflow is cut short when a step failed, or its time is up.
+-- Cancels steps and workflows, and cuts a workflow short when a step has failed or its time is up.
 
--- `hard`: what runs shall stop too.
+-- Stops one step. `hard`: a running job is asked to stop too.
 function flow.stop_step(w, n, hard)
   local step, is = flow.step(w, n), flow.end_of(w, n)
   if is and is ~= 'started' then return end
@@ -21,7 +21,7 @@ end
 
 function flow.why_cut(w) return w.ending or (w.broken and w.fail_fast and 'broken') or nil end
 
--- Once for each reason: what would run again after that is stopped by flow.again.
+-- Stops the open steps, once for each reason. flow.again stops a step that would run again after that.
 function flow.cut_short(w)
   local why = flow.why_cut(w)
   if w.group > 1 or not why or w.cut == why then return end
@@ -31,19 +31,19 @@ function flow.cut_short(w)
   end
 end
 
--- Steering a workflow costs as much as it has open steps.
+-- Counts all open steps as looked at: steering a workflow looks at each.
 function flow.spend(w) left_over = left_over - call('SCARD', flow_key(w.id, 'open:1')) end
 
 function flow.cancel(w, ending)
   if w.state ~= 'running' then return end
-  if w.ending then return flow.resume(w) end -- it was paused after that, and what is left of it shall go on
+  if w.ending then return flow.resume(w) end -- it was cancelled before, and paused since: what is left of it goes on
   flow.set(w, 'ending', ending)
   flow.touch(w)
   flow.spend(w)
   if not w.paused then return end
   w.paused = nil
   call('HDEL', flow_key(w.id), 'paused')
-  for _, n in ipairs(flow.numbers(w, 'held')) do -- what waits for no queue is cancelled with all others; not `finally`
+  for _, n in ipairs(flow.numbers(w, 'held')) do -- cut_short() cancels the others, but no step of `finally`
     local id = call('HGET', flow_key(w.id, 'jobs'), n)
     local phase = call('HGET', job_key(id), 'phase')
     if PHASES[phase].for_jobs or flow.step(w, n).group == 3 then flow.release(id) end
@@ -51,14 +51,14 @@ function flow.cancel(w, ending)
   call('DEL', flow_key(w.id, 'held'))
 end
 
--- Answers whether it has not ended.
+-- Returns true if the sub-workflow has not ended yet.
 function flow.stop_child(id)
   local w = flow.open(id)
   if w then flow.cancel(w, 'cancelled') end
   return w and w.state == 'running'
 end
 
--- Somebody wants to cancel a step's job that is blocked: stops what it waits for. Returns false if it waits for no jobs.
+-- Stops the jobs that a blocked job waits for, because somebody cancels it. Returns false if it waits for no jobs.
 function flow.stop_job(text, phase, child)
   local own, n = unpack(words(text))
   local w, stop = flow.open(own), PHASES[phase].stop
@@ -67,7 +67,7 @@ function flow.stop_job(text, phase, child)
   return true
 end
 
--- A step of a workflow that was cut short would run again.
+-- Stops a step that would run again, although its workflow is being stopped.
 function flow.work.stop(w, n)
   local step = flow.step(w, n)
   if step.group == 1 and flow.why_cut(w) and (w.ending or not step.spared) then flow.stop_step(w, n, w.ending) end
@@ -86,7 +86,7 @@ function flow.stop_item(w, n, id)
   end
 end
 
--- Cancels the items that have not ended.
+-- Cancels the items of a map that have not ended.
 function flow.work.halt(w, n, from)
   local key, jobs_key = flow.map_key(w, n), flow.map_key(w, n, 'jobs')
   local count = math.max(call('HLEN', jobs_key), tonumber(call('HGET', key, 'total')) or 0)

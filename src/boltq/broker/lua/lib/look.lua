@@ -1,10 +1,10 @@
 --@use reading, clock
 -- What a worker needs to know of the step of which it has claimed the job.
-local look = { MOST = 1048576 } -- bytes that one claim may bring of them
+local look = { MOST = 1048576 } -- bytes of Looks that one claim may bring
 
 local function begin_look() look.left = look.MOST end
 
--- A MapRow; {} when it has no items yet.
+-- Returns a MapRow; {} if the map has no items yet.
 function look.map_row(id, number)
   local total, begun, stopped, bytes, bearable = unpack(
     call('HMGET', flow_key(id, 'map:' .. number), 'total', 'begun', 'stopped', 'bytes', 'bearable')
@@ -17,7 +17,7 @@ function look.map_row(id, number)
   }
 end
 
--- How the steps ended that it refers to, and how many bytes that is; nil when it is more than `most`.
+-- Returns how the steps ended to which a step refers, and how many bytes that is; nil if that is more than `most`.
 function look.ends(id, numbers, maps, most)
   local ends, bytes = #numbers > 0 and call('HMGET', flow_key(id, 'ends'), unpack(numbers)) or {}, 0
   for i, n in ipairs(numbers) do
@@ -37,7 +37,7 @@ look.LOST = {
   step = [[{"class":"Cancelled","message":"it was cancelled","category":"unknown"}]],
 }
 
--- The first of these steps, when it is no handler's.
+-- Returns the first of these steps, number and id, if it is no handler.
 function look.first(id, numbers)
   table.sort(numbers)
   local first = unpack(numbers)
@@ -45,8 +45,8 @@ function look.first(id, numbers)
   if info and info[StepInfoRow.group] == 1 then return first, info[StepInfoRow.id] end
 end
 
--- For the handlers: the first step that failed and had not to; without one, the first that was cancelled, by itself or
--- for the workflow's time. When a person cancelled it all, that is no failure.
+-- Returns the step that handlers are told of: the first that failed and may not; else the first that was cancelled, by
+-- itself or since the workflow's time was up. Returns {} if a person cancelled the workflow: that is no failure.
 function look.failure(id, ending)
   local ends, bad, lost = call('HGETALL', flow_key(id, 'ends')), {}, {}
   for i = 1, #ends, 2 do
@@ -69,8 +69,8 @@ function look.outcome(ending, lost, broken)
   return broken and 'failed' or 'completed'
 end
 
--- A Look, and how many bytes that is. Nil when the job belongs to no workflow; nil and the bytes when they are more
--- than `most`. `begins`: only of a step that has not begun before.
+-- Returns a Look, and how many bytes that is. Returns nil if the job belongs to no workflow; nil and the bytes if they are
+-- more than `most`. `begins`: returns nil too if the step has begun before.
 function look.at(job_id, most, begins)
   local place, phase, wrong, child, due, goes_on = unpack(
     call('HMGET', job_key(job_id), 'flow', 'phase', 'wrong', 'child', 'due', 'goes_on')
@@ -95,7 +95,7 @@ function look.at(job_id, most, begins)
   }, bytes
 end
 
--- The same, to go with a claim: of a step that begins, when it is not too large.
+-- Returns a Look to go with a claim, if the step has not begun before, and the Look is not too large.
 function look.ahead(job_id)
   local found, bytes = look.at(job_id, look.left, true)
   if found then look.left = look.left - bytes end
