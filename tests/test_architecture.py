@@ -19,6 +19,16 @@ MODULES = {path.relative_to(SRC).as_posix(): ast.parse(path.read_text("utf-8")) 
 SCRIPTS = {path.stem: path.read_text("utf-8") for path in sorted(LUA.glob("*.lua"))}
 
 
+SAME_NAMES = {
+    **dict.fromkeys(("Job", "WorkflowRun"), "what a program holds of a job, beside the store and over HTTP: one word"),
+    **dict.fromkeys(
+        ("BatchItem", "BulkPreview", "JobSummary", "LogLine", "Problem"),
+        "what the API says, as the server makes it and as a client reads it: tests compare the two",
+    ),
+}
+"""Public classes that share their name with another one, and why."""
+
+
 def test_the_public_names_are_sorted_and_there():
     assert boltq.__all__ == sorted(boltq.__all__)
     for name in boltq.__all__:
@@ -100,6 +110,16 @@ def test_everything_public_says_what_it_is():
     """
     form = {f"{name}: {thing}" for name in MODULES for thing in ("add_arguments", "run") if "cli/commands/" in name}
     assert {f"{name}: {thing}" for name, tree in MODULES.items() for thing in _silent(tree)} <= form
+
+
+def test_a_public_class_name_is_defined_once():
+    """Whoever looks for a name finds one class, and every word has one meaning. An exception that is none must go."""
+    homes: dict[str, list[str]] = {}
+    for name, tree in MODULES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(name)
+    assert {name: found for name, found in homes.items() if len(found) > 1}.keys() == SAME_NAMES.keys()
 
 
 def test_nothing_stored_can_name_code():

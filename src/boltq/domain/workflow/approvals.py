@@ -1,4 +1,4 @@
-"""A person's word for a step that waits for it. It may come before the step waits, and the same one may come again."""
+"""Approvals: steps that wait for a person's answer. It may come before the step waits, and the same may come again."""
 
 import hashlib
 import json
