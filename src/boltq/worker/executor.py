@@ -21,7 +21,7 @@ from boltq.worker.processes import ProcessPool
 from boltq.worker.run import CANCEL, MayBegin, Run, anything_goes
 from boltq.worker.steps import Steps, Told
 
-Ended = tuple[Outcome, "concurrent.futures.Future[Any] | None"]
+Ended = tuple[Outcome | None, "concurrent.futures.Future[Any] | None"]
 """The outcome of a run, and the thread that still works at it."""
 
 
@@ -31,17 +31,29 @@ class Executor:
     Each run has the context variables that were set when this was made, and none that another run has set.
     """
 
-    def __init__(self, processes: ProcessPool, may_begin: MayBegin = anything_goes) -> None:
+    def __init__(self, processes: ProcessPool, steps: Steps, may_begin: MayBegin = anything_goes) -> None:
         self._threads = concurrent.futures.ThreadPoolExecutor(max_workers=10_000, thread_name_prefix="boltq-job")
         self._processes = processes
+        self._steps = steps
         self._may_begin = may_begin
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self.closing = False  # the worker is torn down: a cancel that nobody asked for a run is for its slot
 
-    async def run_step(self, run: Run, steps: Steps) -> tuple[Outcome | None, "concurrent.futures.Future[Any] | None"]:
-        """A step of a workflow: what it does is asked first. None: it does something else than to run."""
-        found = await steps.prepare(run)
+    def run(self, run: Run) -> Coroutine[Any, Any, Ended]:
+        """To be awaited: how a run ends, and the thread that still works at it if it could not be stopped.
+
+        None instead of an outcome: it is a step of a workflow that does something else, so there is nothing to settle.
+        """
+        if run.is_step:
+            return self._run_step(run)
+        if run.task.executor == "async" and not (run.job.suspect or run.stop_reason):
+            return self._run_on_loop(run)  # at once: one coroutine less for most jobs
+        return self._look_and_run(run)
+
+    async def _run_step(self, run: Run) -> Ended:
+        """A step of a workflow: what it does is asked first."""
+        found = await self._steps.prepare(run)
         if isinstance(found, Told):
             return None, None
         if run.stop_reason:
@@ -50,13 +62,7 @@ class Executor:
             return found, None
         filled = found.data != run.job.data
         run.job = msgspec.structs.replace(run.job, data=found.data, look=None, filled=filled)
-        return await self.run(run)
-
-    def run(self, run: Run) -> Coroutine[Any, Any, Ended]:
-        """The outcome of a run, to be awaited, and the thread that still works at it if it could not be stopped."""
-        if run.task.executor == "async" and not (run.job.suspect or run.stop_reason):
-            return self._run_on_loop(run)  # at once: one coroutine less for most jobs
-        return self._look_and_run(run)
+        return await self._look_and_run(run)
 
     async def _look_and_run(self, run: Run) -> Ended:
         """A run that may not begin, or not here."""

@@ -1,13 +1,8 @@
 """Runs claimed jobs: makes a run of each, has its task's function called, and awaits how that ends."""
 
-from collections.abc import Coroutine
-from concurrent.futures import Future
-from typing import Any
-
 from boltq.app import BoltQ
 from boltq.broker.broker import Broker, repeated
 from boltq.domain.errors import BoltQError
-from boltq.domain.outcome import Outcome
 from boltq.worker.executor import Executor
 from boltq.worker.parents import reading
 from boltq.worker.processes import ProcessPool
@@ -27,15 +22,9 @@ class Runner:
         self._progress = Progress(broker)
         self._steps = Steps(broker)
         self._processes = ProcessPool()
-        self._executor = Executor(self._processes, may_begin)
+        self._executor = Executor(self._processes, self._steps, may_begin)
         self.begin = RunFactory(app, self._progress.add, reading(broker)).run_of
-
-    def outcome(self, run: Run) -> Coroutine[Any, Any, tuple[Outcome | None, "Future[Any] | None"]]:
-        """To be awaited: how a run ends, and the thread that still works at it.
-
-        None instead of an outcome: it is a step of a workflow that does something else, so there is nothing to settle.
-        """
-        return self._executor.run_step(run, self._steps) if run.is_step else self._executor.run(run)
+        self.outcome = self._executor.run  # itself, and no method that calls it: each job would pay for that
 
     async def flush(self, run: Run) -> None:
         """Send the progress and the log lines of a run: before its outcome is settled."""
