@@ -8,8 +8,6 @@ import msgspec
 from model.job import ENDED, KEEP, REACHED, WAITING, Job, must
 from model.ledger import Ledger
 
-from boltq.broker.consistency import audit
-
 
 class Comparison(Ledger):
     """Looks whether the store is as the model says."""
@@ -19,15 +17,10 @@ class Comparison(Ledger):
         "tags", "replay_of", "replays", "ghost",
     )  # fmt: skip
 
-    audit_every = 1  # comparison; auditing takes most of the time
-    _compared = 0
-
     def compare(self) -> None:
         """The store is as the model says, and the auditor finds nothing, when it is asked."""
         self.learn()
-        self._compared += 1
-        if self._compared % self.audit_every == 0:
-            self.audit()
+        self.audit_now_and_then()
         self._compare_counts()
         ends = {
             (home, name.decode()): end
@@ -35,11 +28,6 @@ class Comparison(Ledger):
             for name, end in self.raw.zrange(self.key(home, "workers"), 0, -1, withscores=True)
         }
         must(ends == {key: worker.ends for key, worker in self.workers.items()}, f"the leases end at {ends}")
-
-    def audit(self) -> None:
-        """Nothing in the store contradicts itself."""
-        findings = self.run(audit(self.broker, pauses=()))
-        must(not findings, "\n".join(str(finding) for finding in findings))
 
     def learn(self, partition: int | None = None) -> None:
         """Compare every job (of one partition); take in what the store did by itself, where it was allowed to."""

@@ -5,25 +5,22 @@ happened, and then compares: every step stands where the rules say, every job wa
 may, nothing is pending whose parents have all ended, and the auditor finds nothing. `FlowMachine` draws sequences.
 """
 
-import asyncio
 import json
 import random as chance
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
-import redis
 from flows import plan_of, random_form
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import initialize, rule
 from model.job import LEASE, Broken, must
 from model.machine import any_number, pick
-from night import by_day
+from model.space import Lives, Space
 
-from boltq.broker.broker import Broker, Knobs
-from boltq.broker.consistency import audit
+from boltq.broker.broker import Knobs
 from boltq.broker.scripts import Rewrite
 from boltq.broker.settling import Settling
 from boltq.broker.workflows.rows import WorkflowRecord
@@ -41,7 +38,6 @@ T = TypeVar("T")
 REACHED: Counter[str] = Counter()
 """What has happened, over all worlds of this run."""
 
-START = 1_800_000_000_000
 KNOBS = Knobs(poison_limit=3)
 DELAY = 5_000  # of what is tried again
 ENDS = {
@@ -117,14 +113,15 @@ def small_budget(name: str, text: str) -> str:
     return text.replace("MOST = 300", "MOST = 2")
 
 
-class FlowWorld:
+class FlowWorld(Space):
     """One namespace, its broker, two workers a partition, and the model of all workflows."""
 
+    name = "flows"
+    knobs = KNOBS
+
     def __init__(self, url: str, *, partitions: int = 1, rewrite: Rewrite | None = None, patient: bool = False) -> None:
-        self.runner = asyncio.Runner()
-        self.raw = redis.Redis.from_url(url)
-        self.raw.flushall()
-        self.now, self.patient = START, patient  # patient: a cascade may take several calls
+        super().__init__(url, partitions, rewrite)
+        self.patient = patient  # a cascade may take several calls
         self.count = 0
         self.flows: dict[str, Flow] = {}
         self.runs: dict[str, Held] = {}  # by job
@@ -135,30 +132,11 @@ class FlowWorld:
         self.beats: dict[str, int] = {}
         self.events: dict[int, str] = {}  # the last one seen
         self.moves: dict[str, Counter[str]] = {}  # of each job, as the events tell
-        self.broker = self.run(self._open(url, partitions, rewrite))
         self.workflows = Workflows(self.broker)
         for home in range(partitions):
             self.register(home)
             self.register(home)
         self.advance(3_000)  # until then, they take nothing back
-
-    async def _open(self, url: str, partitions: int, rewrite: Rewrite | None) -> Broker:
-        broker = Broker(
-            url, namespace="flows", partitions=partitions, knobs=KNOBS, now=lambda: self.now, rewrite=rewrite
-        )
-        await broker.open()
-        return broker
-
-    def run(self, call: Coroutine[Any, Any, T]) -> T:
-        return self.runner.run(call)
-
-    def close(self) -> None:
-        self.run(self.broker.close())
-        self.runner.close()
-        self.raw.close()
-
-    def key(self, home: int, name: str) -> str:
-        return f"{{flows:{home}}}:{name}"
 
     # Workflows
 
@@ -403,17 +381,7 @@ class FlowWorld:
         for flow in self.flows.values():
             if flow.home == home:
                 self._compare(flow)
-        self._compared += 1
-        if self._compared % self.audit_every == 0:
-            self.audit()
-
-    audit_every = 1  # comparison
-    _compared = 0
-
-    def audit(self) -> None:
-        """Nothing in the store contradicts itself."""
-        findings = self.run(audit(self.broker, pauses=()))
-        must(not findings, "\n".join(map(str, findings)))
+        self.audit_now_and_then()
 
     def _has_work(self, home: int) -> bool:
         return bool(self.raw.zcount(self.key(home, "workflows:due"), 1, 1))
@@ -518,35 +486,16 @@ VERBS = st.lists(
 )
 
 
-class FlowMachine(RuleBasedStateMachine):
+class FlowMachine(Lives):
     """Draws what happens next. Subclasses say on which server."""
 
-    url = ""
-    partitions = 1
-    rewrite: Callable[[str, str], str] | None = None
+    reached = REACHED
     patient = False
+    world: FlowWorld
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.world = FlowWorld(self.url, partitions=self.partitions, rewrite=type(self).rewrite, patient=self.patient)
-        self.world.audit_every = by_day(4, 1)
-        self.failed = False
-
-    def teardown(self) -> None:
-        try:
-            if not self.failed:
-                self.world.quiesce()
-                self.world.audit()
-        finally:
-            self.world.close()
-
-    def _step(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        REACHED["steps"] += 1
-        try:
-            return getattr(self.world, name)(*args, **kwargs)
-        except BaseException:
-            self.failed = True
-            raise
+    def make_world(self) -> FlowWorld:
+        rewrite = type(self).rewrite
+        return FlowWorld(self.url, partitions=self.partitions, rewrite=rewrite, patient=self.patient)
 
     def _flow(self, number: int, *, running: bool = True) -> Flow | None:
         """A workflow that runs, or any."""

@@ -1,30 +1,21 @@
 """The model of a namespace: its jobs, its workers and its clock; and the broker beside it."""
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from model.job import HOLD, KNOBS, REACHED, WAITING, Job, Worker, must
+from model.space import Space
 
-import redis
-from model.job import HOLD, KNOBS, REACHED, START, WAITING, Job, Worker, must
-
-from boltq.broker.broker import Broker
 from boltq.broker.inspector import Inspector
 from boltq.broker.scripts import Rewrite
 from boltq.domain.ids import PARTITION_CODES
 
-T = TypeVar("T")
 
-
-class Ledger:
+class Ledger(Space):
     """Keeps the books: what is, and how it changes."""
 
+    name = "world"
+    knobs = KNOBS
+
     def __init__(self, url: str, *, partitions: int = 1, rewrite: Rewrite | None = None, flush: bool = True) -> None:
-        self.runner = asyncio.Runner()
-        self.raw = redis.Redis.from_url(url)
-        if flush:
-            self.raw.flushall()
-        self.partitions = partitions
-        self.now = START  # the server's clock
+        super().__init__(url, partitions, rewrite, flush=flush)
         self.mono = 0  # time as it really passes
         self.stepped = False  # the clock was set back: history may be out of order
         self.seen = dict.fromkeys(range(partitions), 0)
@@ -40,28 +31,9 @@ class Ledger:
         self.tail, self.head = 0, 0
         self.known_run: set[int] = set()  # partitions in which somebody has reaped in this run of the server
         self.restarted: set[int] = set()
-        self.broker = self.run(self._open(url, rewrite))
         self.inspector = Inspector(self.broker)
 
-    async def _open(self, url: str, rewrite: Rewrite | None) -> Broker:
-        broker = Broker(
-            url, namespace="world", partitions=self.partitions, knobs=KNOBS, now=lambda: self.now, rewrite=rewrite
-        )
-        await broker.open()
-        return broker
-
-    def run(self, call: Coroutine[Any, Any, T]) -> T:
-        return self.runner.run(call)
-
-    def close(self) -> None:
-        self.run(self.broker.close())
-        self.runner.close()
-        self.raw.close()
-
     # Small parts
-
-    def key(self, partition: int, name: str) -> str:
-        return f"{{world:{partition}}}:{name}"
 
     def read_clock(self, partition: int) -> int:
         """The time as a script will see it that is about to run and to write."""

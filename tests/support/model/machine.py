@@ -1,13 +1,13 @@
 """Draws lives of a queue: what happens next in a World, step by step."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import initialize, rule
 from model.job import EDITABLE, ENDED, REACHED, WAITING, Job
+from model.space import Lives
 from model.world import World
-from night import by_day
 
 from boltq.broker.settling import Settling
 from boltq.domain.job import NewJob
@@ -31,18 +31,18 @@ def pick(items: Sequence[T], number: int) -> T | None:
     return items[number % len(items)] if items else None
 
 
-class Machine(RuleBasedStateMachine):
+class Machine(Lives):
     """Draws what happens next. Subclasses say on which server."""
 
-    url = ""
-    partitions = 1
-    rewrite: Callable[[str, str], str] | None = None
+    reached = REACHED
+    world: World
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(self.url, partitions=self.partitions, rewrite=type(self).rewrite)
-        self.world.audit_every = by_day(4, 1)
         self.used: list[NewJob] = []  # with an idempotency key
+
+    def make_world(self) -> World:
+        return World(self.url, partitions=self.partitions, rewrite=type(self).rewrite)
 
     @initialize(
         kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=3),
@@ -56,24 +56,6 @@ class Machine(RuleBasedStateMachine):
                 self.world.make(home, type=one, queue=pick(QUEUES, i), priority=i % 3) for i, one in enumerate(types)
             ]
             self.world.submit(*batch)
-
-    def teardown(self) -> None:
-        try:
-            if not self.failed:
-                self.world.quiesce()
-                self.world.audit()
-        finally:
-            self.world.close()
-
-    failed = False
-
-    def _step(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        REACHED["steps"] += 1
-        try:
-            return getattr(self.world, name)(*args, **kwargs)
-        except BaseException:
-            self.failed = True
-            raise
 
     def _worker(self, number: int) -> tuple[int, str]:
         """A registration, alive or not; sometimes one that does not exist."""
