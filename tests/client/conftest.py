@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 import pytest
 from apis import running_api
 from crews import running_crew
+from scripted import Scripted, scripted_server
 
 from boltq.client import AsyncClient, Client
 
@@ -33,3 +34,10 @@ async def async_client(api: str) -> AsyncIterator[AsyncClient]:
 def working(valkey: str, namespace: str, partitions: int, api: str) -> Callable[[], AbstractContextManager[None]]:
     """Has a worker beside a block, in a thread; what it can do stands in crews.py."""
     return lambda: running_crew(valkey, namespace, ["default", "mail"], partitions)
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    """A server that answers as a test tells it to."""
+    with scripted_server() as running:
+        yield running

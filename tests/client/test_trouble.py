@@ -19,12 +19,6 @@ SUBMITTED = (201, {}, {"id": "01M80000000000000000000000", "created": True})
 
 
 @pytest.fixture
-def server() -> Iterator[Scripted]:
-    with scripted_server() as running:
-        yield running
-
-
-@pytest.fixture
 def client(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.setattr(talk, "PAUSES", (0.01, 0.01, 0.01, 0.01))
     with Client(server.url, SECRET) as opened:

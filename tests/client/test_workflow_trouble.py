@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from scripted import HANG_UP, Scripted, problem, scripted_server
+from scripted import HANG_UP, Scripted, problem
 
 from boltq import DataError, InvalidJob, StoreUnavailable, WaitTimeout, Workflow, WorkflowCancelled, WorkflowFailed
 from boltq.client import AsyncClient, Client, Forbidden, ServerUnavailable, WorkflowRun, talk
@@ -17,12 +17,6 @@ SUBMITTED = (201, {}, {"id": ID, "name": "one", "state": "running", "created": T
 FORM = {"name": "one", "steps": [{"job_type": "echo"}]}
 KEYED = {**FORM, "idempotency_key": "mine"}
 MOMENT = "2030-01-01T00:00:00.000Z"
-
-
-@pytest.fixture
-def server() -> Iterator[Scripted]:
-    with scripted_server() as running:
-        yield running
 
 
 @pytest.fixture

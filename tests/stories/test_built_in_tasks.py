@@ -6,44 +6,24 @@ import urllib.request
 from contextlib import asynccontextmanager
 
 import pytest
-from built_in import post_office, read_mail, with_tasks
+from built_in import OPERATIONS, read_mail, surroundings, with_tasks
 from sites import answer, running_site
 from waiting import eventually
 
 from boltq import JobFailed, JobState
 from boltq.server.serve import serve
 
-CSV = b"city,kind,amount\nGhent,tea,3\nLille,tea,4\nGhent,oil,10\nBruges,oil,\n"
-
 
 async def test_a_table_is_fetched_processed_and_sent(boltq_app, worker):
     """By hand: each job is given the result of the one before."""
-    async with running_site() as site, post_office() as (port, mails):
-        site.pages["/data.csv"] = answer(CSV, content_type="text/csv")
-        app = with_tasks(
-            boltq_app,
-            fetch_allow="127.0.0.1/32",
-            fetch_ports=str(site.port),
-            smtp_url=f"smtp://127.0.0.1:{port}",
-            email_from="reports@example.com",
-        )
-        async with app, worker(app):
-            fetch = await app.submit("fetch_data", {"url": f"{site.url}/data.csv", "numbers": True})
-            await fetch.result(60)
-            steps = [
-                {"op": "filter", "field": "amount", "is": "not empty"},
-                {
-                    "op": "aggregate",
-                    "by": ["city"],
-                    "measures": [{"function": "sum", "field": "amount", "as": "total"}],
-                },
-                {"op": "sort", "by": "total", "descending": True},
-            ]
-            process = await app.submit("process_data", {"from_job": fetch.id, "operations": steps})
-            table = await process.result(60)
-            body = "\n".join(f"{row['city']}: {row['total']}" for row in table["rows"])
-            send = await app.submit("email", {"to": "boss@example.com", "subject": "Sales", "body": body})
-            sent = await send.result(60)
+    async with surroundings(boltq_app, worker) as (app, url, mails):
+        fetch = await app.submit("fetch_data", {"url": f"{url}/data.csv", "numbers": True})
+        await fetch.result(60)
+        process = await app.submit("process_data", {"from_job": fetch.id, "operations": OPERATIONS})
+        table = await process.result(60)
+        body = "\n".join(f"{row['city']}: {row['total']}" for row in table["rows"])
+        send = await app.submit("email", {"to": "boss@example.com", "subject": "Sales", "body": body})
+        sent = await send.result(60)
 
     assert table == {
         "rows": [{"city": "Ghent", "total": 13}, {"city": "Lille", "total": 4}],

@@ -2,39 +2,13 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 from apis import running_api
-from built_in import post_office, with_tasks
-from sites import answer, running_site
+from built_in import OPERATIONS, surroundings, with_tasks
 
 from boltq import Workflow, WorkflowFailed, failure
-
-CSV = b"city,kind,amount\nGhent,tea,3\nLille,tea,4\nGhent,oil,10\nBruges,oil,\n"
-OPERATIONS = [
-    {"op": "filter", "field": "amount", "is": "not empty"},
-    {"op": "aggregate", "by": ["city"], "measures": [{"function": "sum", "field": "amount", "as": "total"}]},
-    {"op": "sort", "by": "total", "descending": True},
-]
-
-
-@asynccontextmanager
-async def surroundings(boltq_app, worker):
-    """A site with the file, a mail server, and a worker that may reach both: application, site's URL, mails."""
-    async with running_site() as site, post_office() as (port, mails):
-        site.pages["/data.csv"] = answer(CSV, content_type="text/csv")
-        site.pages["/gone.csv"] = answer(b"", "404 Not Found")
-        app = with_tasks(
-            boltq_app,
-            fetch_allow="127.0.0.1/32",
-            fetch_ports=str(site.port),
-            smtp_url=f"smtp://127.0.0.1:{port}",
-            email_from="reports@example.com",
-        )
-        async with app, worker(app):
-            yield app, site.url, mails
 
 
 def pipeline(url: str) -> Workflow:

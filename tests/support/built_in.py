@@ -1,4 +1,4 @@
-"""What the built-in job types need beside them: an application that has them, and a mail server."""
+"""What the built-in job types need beside them: an application that has them, a site with a file, a mail server."""
 
 import asyncio
 import email
@@ -10,9 +10,18 @@ from email.message import EmailMessage
 from typing import Any
 
 from aiosmtpd.smtp import SMTP
+from sites import answer, running_site
 
 from boltq import BoltQ
 from boltq.tasks import add_to
+
+CSV = b"city,kind,amount\nGhent,tea,3\nLille,tea,4\nGhent,oil,10\nBruges,oil,\n"
+OPERATIONS = [
+    {"op": "filter", "field": "amount", "is": "not empty"},
+    {"op": "aggregate", "by": ["city"], "measures": [{"function": "sum", "field": "amount", "as": "total"}]},
+    {"op": "sort", "by": "total", "descending": True},
+]
+"""What the file is made smaller by."""
 
 
 def with_tasks(boltq_app: BoltQ, **settings: Any) -> BoltQ:
@@ -41,3 +50,20 @@ async def post_office() -> AsyncIterator[tuple[int, list[EmailMessage]]]:
 def read_mail(content: bytes) -> EmailMessage:
     """A mail as it was sent."""
     return email.message_from_bytes(content, policy=email.policy.default)
+
+
+@asynccontextmanager
+async def surroundings(boltq_app, worker):
+    """A site with the file, a mail server, and a worker that may reach both: application, site's URL, mails."""
+    async with running_site() as site, post_office() as (port, mails):
+        site.pages["/data.csv"] = answer(CSV, content_type="text/csv")
+        site.pages["/gone.csv"] = answer(b"", "404 Not Found")
+        app = with_tasks(
+            boltq_app,
+            fetch_allow="127.0.0.1/32",
+            fetch_ports=str(site.port),
+            smtp_url=f"smtp://127.0.0.1:{port}",
+            email_from="reports@example.com",
+        )
+        async with app, worker(app):
+            yield app, site.url, mails
