@@ -19,11 +19,11 @@ class Parents(Protocol):
     """Reads the results of the steps that a job's step depends on: JSON text of an object."""
 
     async def read(self) -> str:
-        """They, for coroutines."""
+        """The results, for coroutines."""
         raise NotImplementedError
 
     def wait(self) -> str:
-        """They, for plain functions, which wait for them."""
+        """The results, for plain functions, which wait for them."""
         raise NotImplementedError
 
 

@@ -7,22 +7,22 @@ from concurrent.futures import Future
 from boltq.broker.broker import Broker, repeated
 from boltq.broker.workflows.workflows import Workflows
 
-ParentsOf = Callable[[str], "Asked"]
+ParentsOf = Callable[[str], "ParentsReader"]
 """A job's id -> its parents."""
 
 
-class Asked:
+class ParentsReader:
     """See `domain.context.Parents`. `begin` begins to read, from any thread."""
 
     def __init__(self, begin: "Callable[[], Future[str]]") -> None:
         self._begin = begin
 
     async def read(self) -> str:
-        """They, on whatever event loop the function runs."""
+        """The results, for a coroutine: on whatever event loop it runs."""
         return await asyncio.wrap_future(self._begin())
 
     def wait(self) -> str:
-        """They; for a thread that has no event loop, which this would hold up."""
+        """The results, for a thread that has no event loop: it waits for them."""
         if asyncio._get_running_loop() is not None:  # noqa: SLF001 - get_running_loop raises instead of answering
             raise RuntimeError("parents_sync() is for plain functions: in a coroutine use `await ctx.parents()`")
         return self._begin().result()
@@ -32,10 +32,10 @@ def reading(broker: Broker) -> ParentsOf:
     """Reads by this broker, on the loop on which this is called."""
     workflows, loop = Workflows(broker), asyncio.get_running_loop()
 
-    def of(job_id: str) -> Asked:
+    def of(job_id: str) -> ParentsReader:
         async def read() -> str:
             return await repeated(lambda: workflows.parents(job_id))
 
-        return Asked(lambda: asyncio.run_coroutine_threadsafe(read(), loop))
+        return ParentsReader(lambda: asyncio.run_coroutine_threadsafe(read(), loop))
 
     return of

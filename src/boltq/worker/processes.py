@@ -35,7 +35,7 @@ from boltq.domain.job_error import Category, JobError, text_of
 from boltq.domain.outcome import Cancelled, DataError, Failed, Outcome, Released
 from boltq.portal import CHILD
 from boltq.worker.outcomes import call
-from boltq.worker.parents import Asked
+from boltq.worker.parents import ParentsReader
 from boltq.worker.run import CANCEL, LOST, SHUTDOWN, TIMEOUT, MayBegin, Run, anything_goes
 
 if sys.platform == "linux":
@@ -306,8 +306,8 @@ def _carry_out(order: Order, parent: _ParentPipe) -> Outcome:
     def say(_run: Run, fraction: float | None, text: str, line: str | None) -> None:
         parent.say(SaidByRun(fraction, text, line))
 
-    def parents_of(_job_id: str) -> Asked:
-        return Asked(partial(_ask, parent))
+    def parents_of(_job_id: str) -> ParentsReader:
+        return ParentsReader(partial(_ask, parent))
 
     task = _find_task(order.module, order.name)
     if task is None:

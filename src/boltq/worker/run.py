@@ -12,9 +12,9 @@ from boltq.domain.happenings import RunEnded, RunFacts
 from boltq.domain.job import ClaimedJob
 from boltq.domain.job_error import Category, JobError, class_name_of, clean, describe, text_of
 from boltq.domain.outcome import Failed, Outcome
-from boltq.worker.parents import Asked, ParentsOf
+from boltq.worker.parents import ParentsOf, ParentsReader
 
-Tell = Callable[["Run", float | None, str, str | None], None]
+Say = Callable[["Run", float | None, str, str | None], None]
 
 # Why a run is being stopped.
 TIMEOUT, CANCEL, SHUTDOWN, LOST = "timeout", "cancel", "shutdown", "lost"
@@ -48,7 +48,7 @@ class Run:
         task: "Task[..., Any]",
         timeout: float,
         max_attempts: int,
-        tell: Tell,
+        say: Say,
         parents_of: ParentsOf,
         cleanup: float = 0.0,
     ) -> None:
@@ -61,7 +61,7 @@ class Run:
         self.started = started = time.monotonic()
         self.deadline = deadline = started + timeout
         self.stuck_at = deadline + STUCK_AFTER  # when the lease thread settles it, if nobody else has
-        self._tell = tell
+        self._say = say
         self._parents_of = parents_of
         self._cleanup = cleanup
 
@@ -75,7 +75,7 @@ class Run:
             self._context.cancel_requested = bool(self.stop_reason)
         return self._context
 
-    def parents(self) -> Asked:
+    def parents(self) -> ParentsReader:
         """The results of the steps that its job depends on, to be read."""
         return self._parents_of(self.job.id)
 
@@ -131,11 +131,11 @@ class Run:
 
     def say(self, fraction: float | None, text: str, line: str | None) -> None:
         """Progress, or a line for the job's log."""
-        self._tell(self, fraction, text, line)
+        self._say(self, fraction, text, line)
 
 
 MayBegin = Callable[[Run], Awaitable[bool]]
-"""Asked before the function of a suspect is called."""
+"""ParentsReader before the function of a suspect is called."""
 
 
 async def anything_goes(_run: Run) -> bool:

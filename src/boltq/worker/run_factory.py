@@ -7,17 +7,17 @@ import msgspec
 from boltq.app import BoltQ, Task
 from boltq.domain.job import NO_SPEC, ClaimedJob, Spec
 from boltq.worker.parents import ParentsOf
-from boltq.worker.run import Run, Tell
+from boltq.worker.run import Run, Say
 from boltq.worker.steps import control_task
 
 
 class RunFactory:
     """Makes runs of claimed jobs, each by its own options, its task's and the settings."""
 
-    def __init__(self, app: BoltQ, tell: Tell, parents_of: ParentsOf) -> None:
+    def __init__(self, app: BoltQ, say: Say, parents_of: ParentsOf) -> None:
         self._app = app
         self._settings = app.settings
-        self._tell = tell
+        self._say = say
         self._parents_of = parents_of
         self._specs = Specs()
         self._tasks: dict[str, Task[..., Any]] = {}  # by a job's route
@@ -28,7 +28,7 @@ class RunFactory:
         spec, settings = self._specs.read(job.spec) if job.spec else NO_SPEC, self._settings
         timeout = spec.timeout or task.timeout_seconds or settings.job_timeout
         max_attempts = spec.max_attempts or task.retry.max_attempts or settings.max_attempts
-        run = Run(partition, job, task, timeout, max_attempts, self._tell, self._parents_of, settings.cleanup)
+        run = Run(partition, job, task, timeout, max_attempts, self._say, self._parents_of, settings.cleanup)
         run.worker = worker
         if spec is not NO_SPEC:
             run.is_step, run.headers = spec.step, spec.headers
