@@ -29,7 +29,8 @@ from typing import Any
 from boltq.app import BoltQ, Line, Lines
 from boltq.broker.broker import Broker
 from boltq.broker.embedded import EmbeddedStore
-from boltq.broker.store import Store, knobs_of
+from boltq.broker.knobs import knobs_of
+from boltq.broker.store import Store
 from boltq.broker.workflows.rows import WorkflowRecord
 from boltq.domain.job import CONTROL_TYPE, ClaimedJob, JobRecord
 from boltq.domain.outcome import Outcome

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from model.world import World
 
-from boltq.broker.broker import Broker, Knobs
+from boltq.broker.broker import Broker
 from boltq.broker.inspector import Inspector
+from boltq.broker.knobs import DEFAULT_KNOBS, Knobs
 from boltq.broker.settling import Settling
 from boltq.domain.job import ClaimedJob, NewJob, Submitted
 
@@ -83,7 +84,7 @@ def clock() -> Clock:
 @pytest.fixture
 def knobs() -> Knobs:
     """The bounds of `desk`; a test module may have its own."""
-    return Knobs()
+    return DEFAULT_KNOBS
 
 
 @pytest.fixture

@@ -2,14 +2,15 @@
 
 import pytest
 from model.world import World
+from msgspec.structs import replace
 
-from boltq.broker.broker import Knobs
+from boltq.broker.knobs import DEFAULT_KNOBS, Knobs
 from boltq.domain.errors import LeaseLost
 
 
 @pytest.fixture
 def knobs() -> Knobs:
-    return Knobs(poison_limit=1)
+    return replace(DEFAULT_KNOBS, poison_limit=1)
 
 
 def lose(world: World, *, begins: bool, times: int = 1) -> None:

@@ -1,7 +1,8 @@
 import pytest
 from model.world import World
+from msgspec.structs import replace
 
-from boltq.broker.broker import Knobs
+from boltq.broker.knobs import DEFAULT_KNOBS, Knobs
 from boltq.domain.job import NewJob
 
 
@@ -139,7 +140,7 @@ async def test_cancelled_ids_are_skipped_and_the_caller_is_told_that_there_is_mo
 class TestPatience:
     @pytest.fixture
     def knobs(self) -> Knobs:
-        return Knobs(patience=60_000)
+        return replace(DEFAULT_KNOBS, patience=60_000)
 
     @pytest.mark.parametrize("n", [1, 3, 4, 10])
     async def test_each_lower_class_gets_its_quarter_when_it_has_waited(self, desk, n: int) -> None:

@@ -1,6 +1,7 @@
 from model.world import World
+from msgspec.structs import replace
 
-from boltq.broker.broker import Knobs
+from boltq.broker.knobs import DEFAULT_KNOBS
 from boltq.domain.errors import QueueFull
 from boltq.domain.job import NewJob, Submitted
 
@@ -25,7 +26,7 @@ def test_nought_is_no_limit(world: World) -> None:
 async def test_the_stored_bound_holds_for_queues_without_a_limit_of_their_own(valkey: str, namespace: str) -> None:
     from boltq.broker.broker import Broker
 
-    async with Broker(valkey, namespace=namespace, knobs=Knobs(max_depth=2)) as broker:
+    async with Broker(valkey, namespace=namespace, knobs=replace(DEFAULT_KNOBS, max_depth=2)) as broker:
         answers = await broker.submit([NewJob(type="x") for _ in range(3)])
         assert [type(answer) for answer in answers] == [Submitted, Submitted, QueueFull]
         await broker.limit("default", 0)

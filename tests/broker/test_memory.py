@@ -5,8 +5,10 @@ import time
 
 import pytest
 from flows import form_of, plan_of, step
+from msgspec.structs import replace
 
-from boltq.broker.broker import Broker, Knobs
+from boltq.broker.broker import Broker
+from boltq.broker.knobs import DEFAULT_KNOBS, Knobs
 from boltq.broker.settling import Settling
 from boltq.broker.workflows.workflows import OwnId, Workflows
 from boltq.domain.errors import NotFound, UnknownOutcome
@@ -17,7 +19,7 @@ from boltq.domain.limits import ID_MEMORY_MS
 
 @pytest.fixture
 def knobs() -> Knobs:
-    return Knobs(keep_completed=0, keep_dead=0)
+    return replace(DEFAULT_KNOBS, keep_completed=0, keep_dead=0)
 
 
 @pytest.fixture(autouse=True)
@@ -197,7 +199,9 @@ def few(name: str, text: str) -> str:
 
 
 async def test_when_there_are_too_many_the_oldest_are_let_go_and_the_store_says_so(valkey, namespace, clock) -> None:
-    async with Broker(valkey, namespace=namespace, knobs=Knobs(keep_completed=0), now=clock, rewrite=few) as broker:
+    async with Broker(
+        valkey, namespace=namespace, knobs=replace(DEFAULT_KNOBS, keep_completed=0), now=clock, rewrite=few
+    ) as broker:
         await broker.register(0, "w", info="{}", queues=["default"], types=None, lease_ms=15_000)
         batches = []
         for _ in range(3):

@@ -1,6 +1,8 @@
 import pytest
+from msgspec.structs import replace
 
-from boltq.broker.broker import Broker, Knobs
+from boltq.broker.broker import Broker
+from boltq.broker.knobs import DEFAULT_KNOBS
 
 
 async def test_the_first_process_decides_on_the_partitions(valkey: str, namespace: str) -> None:
@@ -12,7 +14,9 @@ async def test_the_first_process_decides_on_the_partitions(valkey: str, namespac
 
 async def test_the_last_process_decides_on_the_rest(valkey: str, namespace: str) -> None:
     for limit in (3, 7):
-        async with Broker(valkey, namespace=namespace, partitions=2, knobs=Knobs(poison_limit=limit)) as broker:
+        async with Broker(
+            valkey, namespace=namespace, partitions=2, knobs=replace(DEFAULT_KNOBS, poison_limit=limit)
+        ) as broker:
             for partition in range(2):
                 stored = await broker.redis.hget(f"{broker.layout.prefix(partition)}partition", "poison_limit")
                 assert stored == str(limit).encode()

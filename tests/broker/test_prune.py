@@ -1,14 +1,15 @@
 """History has an end: by number and by age."""
 
 import pytest
+from msgspec.structs import replace
 
-from boltq.broker.broker import Knobs
+from boltq.broker.knobs import DEFAULT_KNOBS, Knobs
 from boltq.broker.settling import Settling
 
 
 @pytest.fixture
 def knobs() -> Knobs:
-    return Knobs(keep_completed=100, keep_completed_ms=10_000, keep_dead=50, keep_dead_ms=20_000)
+    return replace(DEFAULT_KNOBS, keep_completed=100, keep_completed_ms=10_000, keep_dead=50, keep_dead_ms=20_000)
 
 
 async def run(desk, count: int, verb: str) -> list[str]:

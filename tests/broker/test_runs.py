@@ -2,15 +2,16 @@
 
 import pytest
 from model.world import World
+from msgspec.structs import replace
 
-from boltq.broker.broker import Knobs
+from boltq.broker.knobs import DEFAULT_KNOBS, Knobs
 from boltq.domain import limits
 from boltq.domain.job import PastRun
 
 
 @pytest.fixture
 def knobs() -> Knobs:
-    return Knobs(keep_completed=2)
+    return replace(DEFAULT_KNOBS, keep_completed=2)
 
 
 async def test_each_run_says_who_when_and_why(desk) -> None:

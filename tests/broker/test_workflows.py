@@ -6,10 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 from flows import Played, form_of, plan_of, random_form, step
+from msgspec.structs import replace
 
-from boltq.broker.broker import Broker, Knobs
+from boltq.broker.broker import Broker
 from boltq.broker.consistency import audit
 from boltq.broker.inspector import Inspector
+from boltq.broker.knobs import DEFAULT_KNOBS
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict, NotFound
 from boltq.domain.workflow.approvals import Answer
@@ -199,7 +201,9 @@ async def test_a_look_at_a_workflow_has_errors_and_answers_within_a_bound(broker
 
 async def test_what_has_ended_is_kept_for_a_time_and_then_gone_with_all_its_keys(valkey: str, namespace: str) -> None:
     now = [1_800_000_000_000]
-    async with Broker(valkey, namespace=namespace, knobs=Knobs(keep_completed_ms=1_000), now=lambda: now[0]) as broker:
+    async with Broker(
+        valkey, namespace=namespace, knobs=replace(DEFAULT_KNOBS, keep_completed_ms=1_000), now=lambda: now[0]
+    ) as broker:
         first = await begin(broker, form_of(step("a"), step("b", "a")))
         await first.cancel()
         now[0] += 5_000

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from flows import form_of, plan_of, step
 from hands import Hands, all_keys, begin
+from msgspec.structs import replace
 
-from boltq.broker.broker import Broker, Knobs
+from boltq.broker.broker import Broker
 from boltq.broker.call import Call
 from boltq.broker.consistency import audit
+from boltq.broker.knobs import DEFAULT_KNOBS
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict, NotFound
 from boltq.domain.ids import new_id
@@ -147,7 +149,7 @@ async def test_maps_and_sub_workflows_are_kept_for_a_time_and_then_gone_with_all
 ) -> None:
     """Jobs of items, sub-workflows and their maps too; and nothing of them before."""
     now = [1_800_000_000_000]
-    knobs = Knobs(keep_completed_ms=10_000, keep_dead_ms=10_000)
+    knobs = replace(DEFAULT_KNOBS, keep_completed_ms=10_000, keep_dead_ms=10_000)
     async with Broker(valkey, namespace=namespace, partitions=partitions, knobs=knobs, now=lambda: now[0]) as broker:
         functions = {"t": (lambda **_: 1) if works else fails}
         run, hands = await begin(broker, rich_form(), functions)
@@ -174,7 +176,7 @@ async def test_maps_and_sub_workflows_are_kept_for_a_time_and_then_gone_with_all
 async def test_a_sub_workflow_lives_as_long_as_the_workflow_that_it_is_part_of(valkey: str, namespace: str) -> None:
     """Its output is read after its end, when the step that waits for it goes on; its keep time may be over then."""
     now = [1_800_000_000_000]
-    knobs = Knobs(keep_completed=1, keep_completed_ms=1, keep_dead_ms=1)
+    knobs = replace(DEFAULT_KNOBS, keep_completed=1, keep_completed_ms=1, keep_dead_ms=1)
     async with Broker(valkey, namespace=namespace, knobs=knobs, now=lambda: now[0]) as broker:
         inner = {"name": "inner", "steps": [step("x")], "output": "{{ steps.x.result }}"}
         form = form_of(step("sub", workflow=inner), step("after", "sub", params={"x": "{{ steps.sub.result }}"}))

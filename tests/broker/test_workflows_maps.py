@@ -8,11 +8,13 @@ import pytest
 from flows import form_of, plan_of, step
 from hands import Hands, all_keys, begin
 from map_rules import items_to_rerun
+from msgspec.structs import replace
 
 from boltq.broker import calls
-from boltq.broker.broker import Broker, Knobs
+from boltq.broker.broker import Broker
 from boltq.broker.call import Call
 from boltq.broker.consistency import audit
+from boltq.broker.knobs import DEFAULT_KNOBS
 from boltq.broker.search import Search
 from boltq.broker.workflows.rows import WorkflowLine
 from boltq.broker.workflows.workflows import Workflows
@@ -453,7 +455,7 @@ async def test_whatever_people_do_it_comes_to_an_end(
     def tiny(_: str, text: str) -> str:
         return text.replace("MOST = 300, CLEARED = 200", f"MOST = {most}, CLEARED = {most}")
 
-    knobs = Knobs(poison_limit=100)
+    knobs = replace(DEFAULT_KNOBS, poison_limit=100)
     options: dict[str, Any] = {"namespace": namespace, "partitions": partitions, "knobs": knobs, "now": lambda: now[0]}
     async with Broker(valkey, rewrite=tiny, **options) as broker:
         items = Items({n for n in range(12) if random.random() < 0.15})

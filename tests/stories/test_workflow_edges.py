@@ -11,12 +11,14 @@ import msgspec
 import pytest
 from flows import form_of, plan_of, step
 from hands import Hands, begin
+from msgspec.structs import replace
 from waiting import eventually
 
 from boltq import BoltQ
-from boltq.broker.broker import Broker, Knobs
+from boltq.broker.broker import Broker
 from boltq.broker.call import Call
 from boltq.broker.consistency import audit
+from boltq.broker.knobs import DEFAULT_KNOBS
 from boltq.broker.settling import Settling
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict
@@ -325,7 +327,7 @@ async def test_a_cancel_between_claim_and_start(broker: Broker, kind: dict[str, 
 async def test_results_live_as_long_as_the_workflow(valkey: str, namespace: str) -> None:
     """The jobs of steps and items may be gone long before: only one ended job is kept here, for a millisecond."""
     now = [1_800_000_000_000]
-    knobs = Knobs(keep_completed=1, keep_completed_ms=1, keep_dead=1, keep_dead_ms=1)
+    knobs = replace(DEFAULT_KNOBS, keep_completed=1, keep_completed_ms=1, keep_dead=1, keep_dead_ms=1)
     async with Broker(valkey, namespace=namespace, knobs=knobs, now=lambda: now[0]) as broker:
         form = form_of(
             step("a", params={"x": 5}),

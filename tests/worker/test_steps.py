@@ -6,10 +6,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from boltq.broker.broker import Broker, Knobs
+from boltq.broker.broker import Broker
 from boltq.broker.call import Call
 from boltq.broker.consistency import audit
+from boltq.broker.knobs import DEFAULT_KNOBS
 from boltq.broker.settling import Settling, settling
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.job import ClaimedJob
@@ -57,7 +59,7 @@ async def test_it_ends_the_same_whenever_workers_die(
         return found
 
     monkeypatch.setattr(Workflows, "_send", deadly)
-    knobs = Knobs(poison_limit=1_000)
+    knobs = replace(DEFAULT_KNOBS, poison_limit=1_000)
     async with Broker(valkey, namespace=namespace, partitions=partitions, knobs=knobs, now=lambda: now[0]) as broker:
         workflows, flow = Workflows(broker), everything()
         run = await workflows.submit(flow.compile(), flow.json())

@@ -17,6 +17,7 @@ from boltq.broker.calls.workers import Beat, Claim, Held, ProgressRow, Reaped, S
 from boltq.broker.carrier import Carrier, Clock, at_once
 from boltq.broker.connect import connect, connect_sync, let_go
 from boltq.broker.history import WENT_BACK, Alarm, History, lost_text, read_alarms
+from boltq.broker.knobs import DEFAULT_KNOBS, Knobs
 from boltq.broker.layout import Layout
 from boltq.broker.marks import NO_MARK, Mark
 from boltq.broker.outage import Outage
@@ -47,20 +48,6 @@ _MARKED: Final = (Claim, Settlement, Receipt)
 RETRY_PAUSES = (0.05, 0.2, 0.5)  # seconds between tries of a call that is safe to repeat
 
 
-class Knobs(msgspec.Struct, frozen=True):
-    """The stored settings of a namespace: its bounds. The last process that starts writes them."""
-
-    keep_completed: int = 10_000  # a queue
-    keep_completed_ms: int = 86_400_000
-    keep_dead: int = 10_000  # a queue
-    keep_dead_ms: int = 30 * 86_400_000
-    keep_keys_ms: int = 86_400_000  # idempotency keys
-    max_depth: int = 0  # jobs that may wait in a queue; 0: no limit
-    max_queues: int = 10_000  # queues of a partition; 0: no limit
-    patience: int = 60_000  # ms that a lower priority waits before it gets its turn
-    poison_limit: int = 3  # lost workers before a job is buried
-
-
 _Act = Callable[[int, Sequence[calls.jobs.Fenced]], Call[list[str]]]
 
 
@@ -82,7 +69,7 @@ class Broker(Carrier):
     ) -> None:
         self.address = address
         self.layout = Layout(namespace, partitions)
-        self.knobs = knobs or Knobs()
+        self.knobs = knobs or DEFAULT_KNOBS
         self.now = now
         self.library = Library(rewrite)
         self.redis = connect(address)

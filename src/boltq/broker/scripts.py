@@ -12,9 +12,11 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Final
 
+import msgspec
 from redis import exceptions as redis_errors
 
 from boltq.broker.error_words import Kind, kind_of, word_of
+from boltq.broker.knobs import DEFAULT_KNOBS, DEFAULT_LEASE_MS
 from boltq.broker.named_rows import NAMED_ROWS, ContractBroken, with_places
 from boltq.domain import errors, limits
 from boltq.domain.states import ENTRIES, MOVES, JobState
@@ -203,6 +205,7 @@ NUMBERS: Final = {
     "MAX_CALL_BYTES": limits.MAX_CALL_BYTES,
     "MAX_REPLAYS": limits.MAX_REPLAYS,
     "MAX_SPREAD": MAX_SPREAD,
+    "LEASE_MS": DEFAULT_LEASE_MS,
     "SWEEP_MS": SWEEP_MS,
     "UNCOUNTED": UNCOUNTED,
     "MAX_REMEMBERED": limits.MAX_REMEMBERED,
@@ -219,7 +222,12 @@ def _numbered(body: str) -> str:
 
 def _constants() -> str:
     series = ",".join(f"{{{seconds},{keep}}}" for seconds, keep in SERIES)
-    return "\n".join([f"local SERIES={{{series}}}", _moves(), _phases()]) + "\n"
+    return "\n".join([f"local SERIES={{{series}}}", _knobs(), _moves(), _phases()]) + "\n"
+
+
+def _knobs() -> str:
+    defaults = msgspec.structs.asdict(DEFAULT_KNOBS).items()
+    return f"local KNOBS={{{','.join(f'{name}={number}' for name, number in defaults)}}}"
 
 
 def _moves() -> str:

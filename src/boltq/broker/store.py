@@ -4,10 +4,11 @@ import logging
 from types import TracebackType
 from typing import Self
 
-from boltq.broker.broker import Broker, Knobs
+from boltq.broker.broker import Broker
 from boltq.broker.connect import without_secret
 from boltq.broker.embedded import EmbeddedStore, Fsync
 from boltq.broker.inspector import StoreServer, inspect_server
+from boltq.broker.knobs import knobs_of
 from boltq.domain.errors import StoreUnfit
 from boltq.settings import Settings, runtime_dir
 
@@ -73,21 +74,6 @@ def broker_at(address: str, settings: Settings) -> Broker:
         namespace=settings.namespace,
         partitions=settings.partitions,
         knobs=knobs_of(settings),
-    )
-
-
-def knobs_of(settings: Settings) -> Knobs:
-    """The bounds that the scripts keep, in the store's units."""
-    return Knobs(
-        keep_completed=settings.keep_completed,
-        keep_completed_ms=round(settings.keep_completed_hours * 3_600_000),
-        keep_dead=settings.keep_dead,
-        keep_dead_ms=round(settings.keep_dead_days * 86_400_000),
-        keep_keys_ms=round(settings.keep_keys_hours * 3_600_000),
-        max_depth=settings.max_queue_depth,
-        max_queues=settings.max_queues,
-        patience=round(settings.priority_patience * 1_000),
-        poison_limit=settings.poison_limit,
     )
 
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from starlette.types import ASGIApp
 
 from boltq.broker.broker import Broker
-from boltq.broker.store import knobs_of
+from boltq.broker.knobs import knobs_of
 from boltq.client.carry import AsyncExchange
 from boltq.client.request import Request
 from boltq.client.talk import Lost, Reply

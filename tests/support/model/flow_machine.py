@@ -19,8 +19,9 @@ from hypothesis.stateful import initialize, rule
 from model.job import LEASE, Broken, must
 from model.machine import any_number, pick
 from model.space import Lives, Space
+from msgspec.structs import replace
 
-from boltq.broker.broker import Knobs
+from boltq.broker.knobs import DEFAULT_KNOBS
 from boltq.broker.scripts import Rewrite
 from boltq.broker.settling import Settling
 from boltq.broker.workflows.rows import WorkflowRecord
@@ -38,7 +39,7 @@ T = TypeVar("T")
 REACHED: Counter[str] = Counter()
 """What has happened, over all worlds of this run."""
 
-KNOBS = Knobs(poison_limit=3)
+KNOBS = replace(DEFAULT_KNOBS, poison_limit=3)
 DELAY = 5_000  # of what is tried again
 ENDS = {
     "completed": StepState.COMPLETED,

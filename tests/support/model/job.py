@@ -3,7 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from boltq.broker.broker import Knobs
+from msgspec.structs import replace
+
+from boltq.broker.knobs import DEFAULT_KNOBS
 from boltq.domain.ids import PARTITION_CODES
 from boltq.domain.job import NewJob
 from boltq.domain.limits import MAX_RUNS
@@ -13,7 +15,8 @@ REACHED: Counter[str] = Counter()
 
 LEASE = 15_000
 HOLD = 10_000  # a clock that goes back by less is held
-KNOBS = Knobs(
+KNOBS = replace(
+    DEFAULT_KNOBS,
     keep_completed=4,
     keep_completed_ms=7_200_000,
     keep_dead=3,

@@ -10,8 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine
 from model.job import START, must
 from night import by_day
 
-from boltq.broker.broker import Broker, Knobs
+from boltq.broker.broker import Broker
 from boltq.broker.consistency import audit
+from boltq.broker.knobs import Knobs
 from boltq.broker.scripts import Rewrite
 
 T = TypeVar("T")

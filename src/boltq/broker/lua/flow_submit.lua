@@ -31,7 +31,7 @@ for _, row in ipairs(steps) do
   if room and room < begin[queue] then return { 'FULL', queue } end
 end
 if key ~= '' then
-  local keep = tonumber(call('HGET', partition_key, 'keep_keys_ms')) or 86400000
+  local keep = knob('keep_keys_ms')
   call('SET', idem_key('workflow\n' .. key), id .. ' ' .. digest, 'PX', keep)
 end
 flow.create(new)

@@ -30,7 +30,7 @@ if since and NOW >= since and NOW - since < FRESH_MS then return answer(0, 0, si
 -- Who asks has beaten a moment ago: if nobody was heard for long even so, the clock jumped in between, or nobody could
 -- beat. If others were heard, and its own lease is over, it alone was held up, and judges nobody.
 local own = tonumber(call('ZSCORE', workers_key, ARGV[2]))
-local silent = own and grace.silence(since) > (tonumber(asker[2]) or 15000) * 2 / 3
+local silent = own and grace.silence(since) > (tonumber(asker[2]) or LEASE_MS) * 2 / 3
 local was_set = clock_was_set or grace.is_too_long()
 if was_set then
   grace.begin_anew()

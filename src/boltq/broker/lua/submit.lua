@@ -31,7 +31,7 @@ for i = 1, #jobs do
     verdicts[#verdicts + 1] = { i - 1, word, about or id }
   else
     if key ~= '' then
-      local keep = tonumber(call('HGET', partition_key, 'keep_keys_ms')) or 86400000
+      local keep = knob('keep_keys_ms')
       call('SET', idem_key(key), id .. ' ' .. digest, 'PX', keep)
     end
     create(job, path)

@@ -22,7 +22,8 @@ from boltq.bench.scale_fill import StoreSize
 from boltq.bench.store import clear
 from boltq.broker.embedded import EmbeddedStore
 from boltq.broker.inspector import StoreServer, inspect_server
-from boltq.broker.store import broker_at, knobs_of
+from boltq.broker.knobs import knobs_of
+from boltq.broker.store import broker_at
 from boltq.settings import Settings
 
 JOBS: Final = 100_000

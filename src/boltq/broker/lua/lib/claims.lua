@@ -222,7 +222,7 @@ end
 -- Of four jobs that are claimed, one goes to each lower class whose head has waited longer than the bound: the first
 -- of the four to the low one, the third to the normal one.
 local function take_overdue(worker, queue, n, jobs)
-  local patience = tonumber(stored[3]) or 60000
+  local patience = tonumber(stored.patience)
   local first, turn = #jobs, nil
   for priority = 0, 1 do
     if head_waited(queue, priority) > patience then
@@ -369,7 +369,7 @@ end
 
 -- When the next waiting job of these queues is due; 0 when none waits.
 local function next_due(queues)
-  local first = tonumber(stored[5]) or 0 -- a workflow's time may be up before
+  local first = tonumber(stored.flows_due) or 0 -- a workflow's time may be up before
   for i = 1, #queues do
     local paused = is_paused(queues[i]) -- or else it would be due now, and for ever
     for _, state in ipairs(paused and {} or { 'scheduled', 'retrying' }) do

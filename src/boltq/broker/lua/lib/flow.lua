@@ -32,7 +32,7 @@ local stale -- a workflow is gone that may have been the next one due
 
 local function begin_flow()
   opened, changed, left_over, stale = {}, {}, flow.MOST, false
-  flow.over, flow.keeps = 0, nil -- how many workflows this call has ended; how long those are kept
+  flow.over, flow.keeps = 0, {} -- how many workflows this call has ended; how long those are kept
 end
 
 flow.HEAD = {

@@ -103,7 +103,7 @@ end
 
 function flow.prune()
   local key = flows_key('ended')
-  local most = tonumber(call('HGET', partition_key, 'keep_completed')) or 10000
+  local most = knob('keep_completed')
   local ids = call('ZRANGE', key, '-inf', NOW, 'BYSCORE', 'LIMIT', 0, 20 + flow.over)
   local over = math.min(20 + flow.over, call('ZCARD', key) - most)
   if #ids == 0 and over > 0 then ids = call('ZRANGE', key, 0, over - 1) end
@@ -132,9 +132,9 @@ function flow.is_busy(w) return (tonumber(w.busy) or 0) > 0 end
 
 -- How long a workflow is kept that has ended in this state.
 function flow.kept_for(state)
-  flow.keeps = flow.keeps or call('HMGET', partition_key, 'keep_completed_ms', 'keep_dead_ms')
-  local completed, dead = unpack(flow.keeps)
-  return state == 'failed' and (tonumber(dead) or 2592000000) or tonumber(completed) or 86400000
+  local name = state == 'failed' and 'keep_dead_ms' or 'keep_completed_ms'
+  flow.keeps[name] = flow.keeps[name] or knob(name)
+  return flow.keeps[name]
 end
 
 function flow.forget_map(w, n)

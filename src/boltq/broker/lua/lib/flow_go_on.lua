@@ -84,7 +84,7 @@ local function note_first()
   else
     call('HDEL', partition_key, 'flows_due')
   end
-  stored[5] = at
+  stored.flows_due = at
 end
 
 -- Lets all changed workflows go on. A script calls this after all that it does to jobs, and before its commit.
@@ -115,7 +115,7 @@ end
 
 -- Opens the workflows that are due, see note_due. Scripts that claim, settle or reap call this.
 function flow.carry_on()
-  if not stored[5] or tonumber(stored[5]) > NOW then return end
+  if not stored.flows_due or tonumber(stored.flows_due) > NOW then return end
   for _, id in ipairs(call('ZRANGE', flows_key('due'), '-inf', NOW, 'BYSCORE', 'LIMIT', 0, 20)) do
     local w = flow.open(id)
     if w and w.state == 'running' then

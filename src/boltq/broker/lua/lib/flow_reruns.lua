@@ -6,7 +6,7 @@ local MOST_OLD = 20000 -- so many jobs, and sub-workflows, of earlier runs are k
 -- Cuts too many sub-workflows off their ended workflow. From now on each is kept for a time of its own.
 local function let_go(id)
   local children_key = flow_key(id, 'children')
-  local keep = tonumber(call('HGET', partition_key, 'keep_completed_ms')) or 86400000
+  local keep = knob('keep_completed_ms')
   for _, child in ipairs(call('SPOP', children_key, math.max(0, call('SCARD', children_key) - MOST_OLD))) do
     local w = flow.open(child)
     if w and w.alone then flow.note_alone(w, -1) end

@@ -24,7 +24,7 @@ function grace.grant()
     local times = (tonumber(known[2]) or 0) + 1
     if SHARES[times] then
       call('HSET', worker_key(rows[i]), 'graces', times)
-      begin_lease(rows[i], math.max(tonumber(rows[i + 1]), NOW + math.floor((tonumber(known[1]) or 15000) * SHARES[times])))
+      begin_lease(rows[i], math.max(tonumber(rows[i + 1]), NOW + math.floor((tonumber(known[1]) or LEASE_MS) * SHARES[times])))
     end
   end
 end
@@ -33,7 +33,7 @@ end
 function grace.begin_anew()
   call('HSET', partition_key, 'heard', NOW)
   for _, id in ipairs(call('ZRANGE', workers_key, 0, -1)) do
-    begin_lease(id, NOW + (tonumber(call('HGET', worker_key(id), 'lease')) or 15000))
+    begin_lease(id, NOW + (tonumber(call('HGET', worker_key(id), 'lease')) or LEASE_MS))
   end
 end
 
@@ -41,7 +41,7 @@ end
 function grace.is_too_long()
   local last = call('ZRANGE', workers_key, -1, -1, 'WITHSCORES')
   if not last[1] then return false end
-  return tonumber(last[2]) > NOW + (tonumber(call('HGET', worker_key(last[1]), 'lease')) or 15000)
+  return tonumber(last[2]) > NOW + (tonumber(call('HGET', worker_key(last[1]), 'lease')) or LEASE_MS)
 end
 
 -- For how long nobody was heard, as far as a worker can say that is here since then. One who lives is heard three times a

@@ -11,7 +11,7 @@ do
   history = {}
 
   function history.begin()
-    seq, era, alarmed = tonumber(stored[8]) or 0, stored[9] or '', tonumber(stored[10]) or 0
+    seq, era, alarmed = tonumber(stored.seq) or 0, stored.era or '', tonumber(stored.alarmed) or 0
   end
 
   -- kind: went_back, clock, unknown_worker. What comes again within a minute is the same, and counted.
@@ -35,7 +35,7 @@ do
       call('HSET', partition_key, 'era', era)
     end
     if clock_was_set then
-      history.alarm('clock', string.format('the clock of the server was set back by %.0f s', (stored[1] - NOW) / 1000))
+      history.alarm('clock', string.format('the clock of the server was set back by %.0f s', (stored.clock - NOW) / 1000))
     end
     seq = seq + moves
     if moves > 0 then

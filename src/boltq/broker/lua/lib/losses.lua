@@ -16,7 +16,7 @@ local function take_back(id, queue)
   local began = told or lost == 0
   if began then lost = lost + 1 end
   holds.by(job[8] or '')
-  local limit = tonumber(call('HGET', partition_key, 'poison_limit')) or 3
+  local limit = knob('poison_limit')
   if began then note_run(id, job[4] and 'cancelled' or 'lost') end
   if job[4] then
     move(id, route, 'running', 'cancelled', NOW, 'reason', 'cancelled', 'lost', lost)

@@ -53,7 +53,7 @@ end
 
 -- Notes ids of young jobs that are gone from now on, and how far the memory of all others reaches.
 function memory.keep(ids)
-  local newest, by_second, n = stored[6] or '', {}, 0
+  local newest, by_second, n = stored.pruned or '', {}, 0
   local second, last, list = '', '', nil -- of the id before: neighbours were mostly made in the same second
   for i = 1, #ids do
     local id = ids[i]
@@ -85,8 +85,8 @@ function memory.keep(ids)
       known[1], fresh = (known[1] and known[1] .. ' ' or '') .. name, true
     end
   end
-  if newest ~= stored[6] then
-    stored[6] = newest
+  if newest ~= stored.pruned then
+    stored.pruned = newest
     call('HSET', partition_key, 'pruned', newest, 'remembered', (known and tonumber(known[3]) or 0) + n)
   elseif n > 0 then
     call('HINCRBY', partition_key, 'remembered', n)
@@ -96,7 +96,7 @@ end
 
 -- What a new id is told that has no record: EXISTS, it is gone; FORGOTTEN, nobody can say; nil, it is new.
 function memory.word(id)
-  if not stored[6] or id > stored[6] then return nil end -- the newest that is gone is older
+  if not stored.pruned or id > stored.pruned then return nil end -- the newest that is gone is older
   memory.known = memory.known or call('HMGET', partition_key, 'seconds', 'forgot')
   local second = string.sub(id, 1, 8)
   if is_among(memory.known[1], second) and call('SISMEMBER', gone_key(second), id) == 1 then return 'EXISTS' end

@@ -196,7 +196,7 @@ local function write_events()
       size = size + #ids + #text
     end
   end
-  local mean = (tonumber(stored[2]) or size) * 0.95 + size * 0.05
+  local mean = (tonumber(stored.event_bytes) or size) * 0.95 + size * 0.05
   local most = math.min(MAX_EVENTS, math.max(100, math.floor(MAX_EVENT_BYTES / mean)))
   call('XADD', events_key, 'MAXLEN', '~', most, '*', unpack(row))
   return math.ceil(mean)

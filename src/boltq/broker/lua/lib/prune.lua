@@ -3,9 +3,9 @@
 local MOST_PRUNED = 1500 -- a call and queue; every settle prunes more than it adds, so this is never behind for long
 
 local KEPT = {
-  completed = { 'keep_completed_ms', 'keep_completed', 86400000, 10000 },
-  dead = { 'keep_dead_ms', 'keep_dead', 2592000000, 10000 },
-  cancelled = { 'keep_completed_ms', 'keep_completed', 86400000, 10000 },
+  completed = { ms = 'keep_completed_ms', most = 'keep_completed' },
+  dead = { ms = 'keep_dead_ms', most = 'keep_dead' },
+  cancelled = { ms = 'keep_completed_ms', most = 'keep_completed' },
 }
 
 -- `extras`: whether this partition has any logs, and any runs.
@@ -66,8 +66,8 @@ end
 -- The history of one queue in one terminal state. Answers how many jobs it deleted.
 local function prune(queue, state)
   local kept = KEPT[state]
-  local set = call('HMGET', partition_key, kept[1], kept[2], 'logs', 'runs')
-  local before, most = NOW - (tonumber(set[1]) or kept[3]), tonumber(set[2]) or kept[4]
+  local ms, most, logs, runs = unpack(call('HMGET', partition_key, kept.ms, kept.most, 'logs', 'runs'))
+  local before = NOW - (tonumber(ms) or KNOBS[kept.ms])
   local shorten = state == 'completed' and prune_list or prune_zset
-  return shorten(index_key(queue, state), before, most, { logs = set[3], runs = set[4] })
+  return shorten(index_key(queue, state), before, tonumber(most) or KNOBS[kept.most], { logs = logs, runs = runs })
 end

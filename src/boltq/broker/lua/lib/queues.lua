@@ -11,7 +11,7 @@ end
 local function may_begin(queue)
   if met[queue] == nil then met[queue] = call('ZSCORE', queues_key, queue) and true or false end
   if met[queue] then return true end
-  local most = tonumber(stored[7]) or 0
+  local most = tonumber(stored.max_queues)
   if most > 0 and call('ZCARD', queues_key) + let_in >= most then return false end
   met[queue], let_in = 'new', let_in + 1
   return true
