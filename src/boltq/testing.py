@@ -26,8 +26,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from boltq.app import BoltQ, Line, Lines
+from boltq.app import BoltQ
+from boltq.app.access import ByLoop
 from boltq.broker.broker import Broker
+from boltq.broker.connections import Connections
 from boltq.broker.embedded import EmbeddedStore
 from boltq.broker.knobs import knobs_of
 from boltq.broker.store import Store
@@ -58,11 +60,11 @@ class Clock:
 class Inline:
     """Runs an application's jobs when the test says so."""
 
-    def __init__(self, app: BoltQ, line: Line, clock: Clock) -> None:
+    def __init__(self, app: BoltQ, store: Connections, clock: Clock) -> None:
         self._app = app
-        self._line = line
+        self._store = store
         self._clock = clock
-        self._runner = Runner(app, line.broker)
+        self._runner = Runner(app, store.broker)
         self._workers = itertools.count(1)
         self._next_due = 0  # when something waits for its time, or a workflow has none left; 0: nothing does
         self._turn = asyncio.Lock()
@@ -101,35 +103,35 @@ class Inline:
         """The jobs as they stand (of one state, of one queue), in the order in which they were submitted."""
         wanted, cursor, ids = None if state is None else JobState(state), None, []
         while True:
-            page = await self._line.inspector.page(wanted, queue, cursor=cursor)
+            page = await self._store.inspector.page(wanted, queue, cursor=cursor)
             ids += [job.id for job in page.jobs]
             cursor = page.cursor
             if cursor is None:
                 break
-        found = await self._line.inspector.jobs(sorted(ids))
+        found = await self._store.inspector.jobs(sorted(ids))
         return [job for job in found if job is not None]
 
     async def workflows(self, state: WorkflowState | str | None = None) -> list[WorkflowRecord]:
         """The workflows as they stand (of one state), in the order in which they were submitted; sub-workflows too."""
         wanted, cursor, ids = [] if state is None else [WorkflowState(state)], None, []
         while True:
-            page = await self._line.workflows.list(states=wanted, cursor=cursor)
+            page = await self._store.workflows.list(states=wanted, cursor=cursor)
             ids += [workflow.id for workflow in page.workflows]
             cursor = page.cursor
             if cursor is None:
                 break
-        return [await self._line.workflows.get(workflow_id) for workflow_id in sorted(ids)]
+        return [await self._store.workflows.get(workflow_id) for workflow_id in sorted(ids)]
 
     async def _run_all(self) -> int:
         runs, self._next_due = 0, 0
-        for partition in range(self._line.broker.layout.partitions):
+        for partition in range(self._store.broker.layout.partitions):
             runs += await self._run_partition(partition)
         if runs:  # what ran may have submitted to partitions and queues that had their turn
             runs += await self._run_all()
         return runs
 
     async def _run_partition(self, partition: int) -> int:
-        runs, broker = 0, self._line.broker
+        runs, broker = 0, self._store.broker
         worker = await self._begin(partition, await self._queues())
         try:
             while True:
@@ -148,7 +150,7 @@ class Inline:
         """Under a new name each time; a worker that stayed would be handed jobs while it does not work."""
         worker = f"inline-{os.getpid()}-{next(self._workers)}"
         types = sorted([*self._app.tasks, CONTROL_TYPE])
-        await self._line.broker.register(
+        await self._store.broker.register(
             partition, worker, info="{}", queues=queues, types=types, lease_ms=_LEASE_MS, schemas=()
         )
         return worker
@@ -159,7 +161,7 @@ class Inline:
         outcome = await self._in_a_task(self._outcome(run))
         if outcome is not None:
             settled, _ = run.settling(outcome, run.took_ms())
-            await self._line.broker.settle(partition, worker, [settled])
+            await self._store.broker.settle(partition, worker, [settled])
 
     async def _in_a_task(self, running: Coroutine[Any, Any, Outcome | None]) -> Outcome | None:
         """A run is interrupted by cancelling its task; when the test itself is cancelled, so is the run."""
@@ -184,7 +186,7 @@ class Inline:
             alarm.cancel()
 
     async def _queues(self) -> list[str]:
-        named = {stats.name for stats in await self._line.inspector.queues()}
+        named = {stats.name for stats in await self._store.inspector.queues()}
         return sorted(named) or ["default"]
 
     async def _close(self) -> None:
@@ -230,17 +232,17 @@ async def inline(app: BoltQ, *, address: str | None = None) -> AsyncIterator[Inl
     if address is None:
         address = await asyncio.to_thread(_shared_store)
     store = _TestStore(app.settings, address, f"test-{os.getpid()}-{next(_NUMBERS)}", clock)
-    with _in_place_of_its_own(app, store) as lines:
+    with app.access.replaced_by(store) as by_loop:
         try:
-            line = await app.line()
-            running = Inline(app, line, clock)
+            connections = await app.connections()
+            running = Inline(app, connections, clock)
             try:
                 yield running
             finally:
                 await running._close()  # noqa: SLF001 - one half of `inline`
-                await _delete_all(line.broker)
+                await _delete_all(connections.broker)
         finally:
-            await _close_lines(lines)
+            await _close_all(by_loop)
 
 
 @contextmanager
@@ -280,21 +282,9 @@ class _TestStore(Store):
         )
 
 
-@contextmanager
-def _in_place_of_its_own(app: BoltQ, store: Store) -> Iterator[Lines]:
-    """The application uses this store, from every loop and thread."""
-    lines: Lines = {}
-    before = app._store, app._lines  # noqa: SLF001 - the kit is a part of the package
-    app._store, app._lines = store, lines  # noqa: SLF001
-    try:
-        yield lines
-    finally:
-        app._store, app._lines = before  # noqa: SLF001
-
-
-async def _close_lines(lines: Lines) -> None:
+async def _close_all(by_loop: ByLoop) -> None:
     """Each in its own loop."""
-    for loop, opening in list(lines.items()):
+    for loop, opening in list(by_loop.items()):
         if not opening.done() or opening.cancelled() or opening.exception():
             continue
         if loop.is_closed():

@@ -156,7 +156,7 @@ async def test_half_a_second_as_a_replica(binary, worker, caplog):
                     assert all([(await job.record()).deliveries == 1 for job in jobs])
                 assert one._fetchers[0].registrations == 1
                 assert [thread for thread in threading.enumerate() if thread.name == "boltq-lease-0"]
-            assert await audit((await app.line()).broker) == []
+            assert await audit((await app.connections()).broker) == []
     assert len(runs) == 10
     assert "never retrieved" not in caplog.text
 
@@ -229,7 +229,7 @@ async def test_a_server_that_cannot_write_for_a_second(binary, worker, setting, 
                 if setting.startswith("busy"):
                     busy.start()
                     await asyncio.sleep(0.2)
-                broker = (await app.line()).broker
+                broker = (await app.connections()).broker
                 with pytest.raises(StoreUnavailable):
                     await broker.register(0, "somebody", info="{}", queues=[], types=[], lease_ms=600)
                 await asyncio.sleep(0.8)

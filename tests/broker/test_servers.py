@@ -125,7 +125,7 @@ async def test_a_server_that_reads_its_append_only_file_has_one() -> None:
                 line.set(f"key{key}", key)
             line.execute()
         async with BoltQ(settings=Settings(redis_addr=url)) as app:
-            broker = (await app.line()).broker
+            broker = (await app.connections()).broker
             loading = threading.Thread(target=client.execute_command, args=("DEBUG", "LOADAOF"))
             loading.start()
             found: list[StoreServer] = []

@@ -99,7 +99,7 @@ def work(app: BoltQ) -> Callable[[], None]:
     async def run() -> None:
         worker = Worker(app)
         running = asyncio.create_task(worker.run())
-        inspector = (await app.line()).inspector
+        inspector = (await app.connections()).inspector
         while any(stats.queued or stats.running for stats in await inspector.queues()):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         worker.stop()

@@ -78,7 +78,7 @@ def stored_states(folder: Path) -> list[JobState]:
 
 
 async def _page(app: BoltQ) -> list[JobState]:
-    page = await (await app.line()).inspector.page(limit=200)
+    page = await (await app.connections()).inspector.page(limit=200)
     return [job.state for job in page.jobs]
 
 

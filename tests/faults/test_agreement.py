@@ -44,12 +44,12 @@ async def working(app: BoltQ, **options: Any) -> AsyncIterator[Worker]:
 
 
 async def record_of(app: BoltQ, job_id: str) -> JobRecord:
-    return await (await app.line()).inspector.job(job_id)
+    return await (await app.connections()).inspector.job(job_id)
 
 
 async def steal(app: BoltQ, worker: Worker, job: NewJob) -> str:
     """A job that the store gives to this worker, which never hears of it: a claim that nobody gave up, unanswered."""
-    broker = (await app.line()).broker
+    broker = (await app.connections()).broker
     [fetcher] = [one for one in worker._fetchers if one.partition == 0]
     job.queue, job.id = "other", new_id(0)
     submit, claim = (
@@ -148,7 +148,7 @@ async def test_a_letter_that_comes_twice_is_taken_in_once(app):
         return n
 
     async with working(app, slots=4) as worker:
-        broker = (await app.line()).broker
+        broker = (await app.connections()).broker
         [fetcher] = worker._fetchers[:1]
         letters: list[bytes] = []
         opening = fetcher._open
@@ -221,7 +221,7 @@ async def test_a_cancelled_job_that_never_arrived_ends(app):
 
     async with working(app, queues=["default", "other"]) as worker:
         stolen = await steal(app, worker, NewJob(type="work", data='{"n":7}'))
-        [verdict] = await (await app.line()).broker.cancel([stolen])
+        [verdict] = await (await app.connections()).broker.cancel([stolen])
         assert verdict.word == "running"
         await eventually(lambda: record_state(app, stolen, JobState.CANCELLED), LEASE + 1)
 
@@ -244,7 +244,7 @@ async def test_a_run_that_is_not_the_workers_own_is_let_go_within_a_lease(app, e
     app.task(name="wait", executor="process")(process_tasks.wait.function)
     name, data = ("work", {}) if executor == "async" else ("wait", {"seconds": 60})
     async with working(app, slots=2) as worker:
-        broker = (await app.line()).broker
+        broker = (await app.connections()).broker
         job = await app.submit(name, data)
         await eventually(lambda: len(worker._running) == 1)
         [run] = worker._running
@@ -270,7 +270,7 @@ async def test_what_is_wrong_on_both_sides_heals_though_the_counts_agree(app):
         return n
 
     async with working(app, slots=1, queues=["default", "other"]) as worker:
-        broker = (await app.line()).broker
+        broker = (await app.connections()).broker
         long = await broker.submit([NewJob(type="work", data='{"n":1}', id=new_id(0))])
         await eventually(lambda: begun[1] == 1)
         [run] = worker._running
@@ -293,7 +293,7 @@ async def test_a_count_that_is_wrong_is_set_right_and_does_no_harm(app):
         return n
 
     async with working(app) as worker:
-        broker = (await app.line()).broker
+        broker = (await app.connections()).broker
         job = await app.submit("work", {"n": 1})
         home = broker.layout.of_id(job.id)
         [fetcher] = [one for one in worker._fetchers if one.partition == home]

@@ -124,7 +124,7 @@ async def test_after_a_failover_to_a_replica_that_lagged_everybody_says_so_and_n
             await eventually(lambda: warnings_of(caplog, "went back in time") >= 2)
             await asyncio.sleep(0.5)
             assert warnings_of(caplog, "went back in time") == 2, "each of the two processes, once"
-            broker = (await client.line()).broker
+            broker = (await client.connections()).broker
             assert (await alarms(broker)).state == "failed"
             assert [(await broker.redis.exists(f"{broker.layout.prefix(0)}job:{job.id}")) for job in lost] == [0, 0, 0]
             worker.stop()
@@ -148,14 +148,14 @@ async def test_after_flushall_everybody_says_so_and_work_goes_on(
             await worker.started.wait()
             for n in range(3):
                 assert await (await client.submit("work", {"n": n})).result(20) == n
-            await (await client.line()).broker.redis.flushall()
+            await (await client.connections()).broker.redis.flushall()
             job = await client.submit("work", {"n": 9})
             assert await job.result(LEASE * 3) == 9
             await eventually(lambda: warnings_of(caplog, "went back in time") >= 2, LEASE * 3)
             await eventually(lambda: warnings_of(caplog, "was not known to the store") >= 1)
             await asyncio.sleep(1)
             assert warnings_of(caplog, "went back in time") == 2
-            broker = (await client.line()).broker
+            broker = (await client.connections()).broker
             found = await alarms(broker)
             assert found.state == "failed"
             kinds = {alarm.kind for alarm in await broker.alarms()}
@@ -171,7 +171,7 @@ async def test_a_program_that_only_waits_hears_of_it_too(caplog: pytest.LogCaptu
         async with BoltQ(settings=Settings(redis_addr=url)) as app:
             job = await app.submit("never", {})
             waiting = asyncio.create_task(job.result())
-            broker = (await app.line()).broker
+            broker = (await app.connections()).broker
             await asyncio.sleep(0.2)
             await broker.redis.flushall()
             with pytest.raises(NotFound):

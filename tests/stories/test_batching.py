@@ -4,7 +4,7 @@ import asyncio
 
 
 async def calls_of_scripts(app) -> int:
-    line = await app.line()
+    line = await app.connections()
     stats = await line.broker.redis.info("commandstats")
     return stats.get("cmdstat_fcall", {"calls": 0})["calls"]
 

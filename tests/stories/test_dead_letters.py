@@ -36,7 +36,7 @@ async def test_a_dead_job_is_replayed(boltq_app, worker):
             raise ConnectionError("partner is down")
         return "done"
 
-    line = await boltq_app.line()
+    line = await boltq_app.connections()
     async with worker():
         job = await call_partner.submit()
         with pytest.raises(JobFailed):

@@ -73,10 +73,10 @@ def test_a_forked_child_uses_the_application_of_its_parent(store, fork, tmp_path
         from boltq import BoltQ
         app = BoltQ()
         first = app.submit_sync("x")
-        server = app._store.embedded.pid if app._store.embedded else 0
+        server = app.access._store.embedded.pid if app.access._store.embedded else 0
 
         def child():
-            assert app._portal is None and app._lines == {{}}
+            assert app.access._portal is None and app.access._by_loop == {{}}
             for _ in range(3):
                 assert app.submit_sync("x", {{"of": "child"}}).record_sync().state == "queued"
             assert app.job(first.id).record_sync().id == first.id
@@ -87,7 +87,7 @@ def test_a_forked_child_uses_the_application_of_its_parent(store, fork, tmp_path
         assert second.record_sync().state == "queued"
         third = app.submit_sync("x")
         assert third.record_sync().state == first.record_sync().state == "queued"
-        assert server == (app._store.embedded.pid if app._store.embedded else 0)
+        assert server == (app.access._store.embedded.pid if app.access._store.embedded else 0)
         print("done")
     """
     assert program(text, tmp_path, **store) == ["0", "0", "0", "done"]
@@ -100,7 +100,7 @@ def test_a_child_that_does_nothing_leaves_nothing_behind(tmp_path):
         from boltq import BoltQ
         app = BoltQ()
         app.submit_sync("x")
-        store = app._store.embedded
+        store = app.access._store.embedded
         go, said = os.pipe()
         there, tell = os.pipe()
         child = os.fork()
@@ -240,13 +240,13 @@ def test_the_connections_of_a_loop_close_with_it(store, tmp_path):
                     pass
 
         async def count():
-            line = await app.line()
+            line = await app.connections()
             return len([one for one in await line.broker.redis.client_list() if one["name"] == "boltq"])
 
         before = asyncio.run(count())
         for number in range(100):
             asyncio.run(main(number % 10 == 0))
-        print(before, asyncio.run(count()), len(app._lines))
+        print(before, asyncio.run(count()), len(app.access._by_loop))
     """
     before, after, lines = program(text, tmp_path, **store)
     assert (int(after) - int(before), int(lines)) == (0, 1)
@@ -269,14 +269,14 @@ def test_a_loop_that_was_closed_with_all_that_ran_on_it_is_let_go(store, tmp_pat
             loop.close()
 
         async def count():
-            line = await app.line()
+            line = await app.connections()
             return len([one for one in await line.broker.redis.client_list() if one["name"] == "boltq"])
 
         before = asyncio.run(count())
         for _ in range(10):
             round_trip()
         gc.collect()
-        print(before, asyncio.run(count()), len(app._lines))
+        print(before, asyncio.run(count()), len(app.access._by_loop))
     """
     before, after, lines = program(text, tmp_path, **store)
     assert (int(after) - int(before), int(lines)) == (0, 1)
@@ -412,7 +412,7 @@ async def test_a_synchronous_call_in_a_running_loop_is_refused_at_once(boltq_app
 
     job = await add.submit(1)
     run = await boltq_app.submit_workflow({"name": "w", "steps": [{"job_type": "add", "params": {"a": 1}}]})
-    before = len((await (await boltq_app.line()).inspector.page()).jobs)
+    before = len((await (await boltq_app.connections()).inspector.page()).jobs)
     for call, instead in [
         (lambda: add.submit_sync(1), "task.submit"),
         (lambda: add.options(delay=3).submit_sync(1), "task.submit"),
@@ -427,7 +427,7 @@ async def test_a_synchronous_call_in_a_running_loop_is_refused_at_once(boltq_app
     ]:
         with pytest.raises(RuntimeError, match=rf"would block the event loop .* `await {instead}\("):
             call()
-    assert len((await (await boltq_app.line()).inspector.page()).jobs) == before
+    assert len((await (await boltq_app.connections()).inspector.page()).jobs) == before
 
 
 async def test_a_synchronous_call_in_an_async_task_fails_the_job_instead_of_the_worker(boltq_app, worker):
@@ -469,7 +469,7 @@ async def test_what_does_not_fit_is_refused_at_submit(boltq_app):
             await call()
     with pytest.raises(InvalidJob, match=r"^/data/b/1: .*; /data/c: not a parameter|^/data/a: required"):
         await boltq_app.submit("add", {"b": [1, "x"], "c": 1})
-    assert (await (await boltq_app.line()).inspector.page()).jobs == []
+    assert (await (await boltq_app.connections()).inspector.page()).jobs == []
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ async def test_a_task_publishes_its_schema(boltq_app, worker):
         """
 
     async with worker(queues=["images"]):
-        line = await boltq_app.line()
+        line = await boltq_app.connections()
         [task] = await line.inspector.tasks()
 
     assert task.name == "resize"

@@ -53,7 +53,7 @@ async def test_a_paused_queue_rests(boltq_app, worker):
     async def elsewhere() -> str:
         return "done"
 
-    broker = (await boltq_app.line()).broker
+    broker = (await boltq_app.connections()).broker
     await broker.pause("default")
     before = await work.submit(1)
     async with worker(queues=["default", "other"]):

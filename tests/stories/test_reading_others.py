@@ -16,7 +16,7 @@ REFUSED = r"from_job: there is no such job that its submitter may read"
 
 async def submit(app: BoltQ, job_type: str, data: str, by: str) -> str:
     """A job as the API stores it for somebody."""
-    (answer,) = await (await app.line()).broker.submit([NewJob(type=job_type, data=data, created_by=by)])
+    (answer,) = await (await app.connections()).broker.submit([NewJob(type=job_type, data=data, created_by=by)])
     return answer.id
 
 
@@ -57,7 +57,7 @@ async def test_a_step_reads_as_whoever_submitted_its_workflow(boltq_app, worker)
         inner.output = inner.step("process_data", from_job=job_id).result
         outer = Workflow("outer")
         outer.workflow(inner)
-        workflows = (await app.line()).workflows
+        workflows = (await app.connections()).workflows
         ends = {}
         for flow in (inner, outer):
             for by in ("ann", "bob", ""):

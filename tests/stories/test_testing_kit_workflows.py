@@ -159,6 +159,6 @@ async def test_a_paused_queue_does_not_hold_the_clock_up():
     """What is due there stays; the clock goes on."""
     async with boltq.testing.inline(app) as inline:
         await say.options(delay=60, queue="held").submit("later")
-        await (await app.line()).broker.pause("held")
+        await (await app.connections()).broker.pause("held")
         assert await inline.advance(3_600) == 0
         assert said == []

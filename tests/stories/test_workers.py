@@ -31,7 +31,7 @@ async def test_a_sleeping_worker_gets_a_job_at_once(boltq_app, worker):
     async def work() -> None: ...
 
     async with worker(), worker():
-        line = await boltq_app.line()
+        line = await boltq_app.connections()
         for _ in range(20):
             await (await work.submit()).result()
         before = (await line.broker.redis.info("commandstats"))["cmdstat_fcall"]["calls"]
@@ -121,7 +121,7 @@ async def test_workers_can_be_looked_up(boltq_app, worker):
     @boltq_app.task
     def work() -> None: ...
 
-    line = await boltq_app.line()
+    line = await boltq_app.connections()
     async with worker(name="box-1", slots=7, queues=["a", "b"]):
         [here] = await line.inspector.workers()
         assert here.id.startswith("box-1")

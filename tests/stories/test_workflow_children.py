@@ -43,7 +43,7 @@ async def sub_of(run: WorkflowRun, step: str) -> WorkflowRun:
 
 
 async def sound() -> bool:
-    return await audit((await app.line()).broker, pauses=()) == []
+    return await audit((await app.connections()).broker, pauses=()) == []
 
 
 @pytest.mark.parametrize("mode", ["failed_only", "failed_and_downstream"])

@@ -128,4 +128,4 @@ async def test_mistakes_are_told_before_anything_is_stored(boltq_app: BoltQ) -> 
     with pytest.raises(InvalidWorkflow) as error:
         await boltq_app.submit_workflow({"name": "w", "steps": [{"type": "wait", "for": "soon"}]})
     assert [at for at, _ in error.value.errors] == ["/steps/0/for"]
-    assert (await (await boltq_app.line()).workflows.list()).workflows == []
+    assert (await (await boltq_app.connections()).workflows.list()).workflows == []

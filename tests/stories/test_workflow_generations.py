@@ -35,7 +35,7 @@ async def test_how_each_run_ended_stays_readable() -> None:
         run = await app.submit_workflow(flow)
         await run.signal("ask", "reject", by="ann")
         await inline.run_all()
-        workflows = (await app.line()).workflows
+        workflows = (await app.connections()).workflows
         before = await run.record()
         data_before = await workflows.data(before)
         assert (before.state, before.generation, before.latest) == ("failed", 1, 1)
@@ -48,7 +48,7 @@ async def test_how_each_run_ended_stays_readable() -> None:
         await run.rerun("all")
         await run.signal("ask", "approve", by="cy")
         await inline.run_all()
-        assert await audit((await app.line()).broker, pauses=()) == []
+        assert await audit((await app.connections()).broker, pauses=()) == []
         for generation, expected in ((1, before), (2, middle)):
             found = await run.record(generation)
             assert (found.generation, found.latest) == (generation, 3)
@@ -76,7 +76,7 @@ async def test_the_output_of_an_earlier_run_is_that_of_then() -> None:
         await inline.run_all()
         await run.rerun("all", params={"a": {"name": "two"}})
         await inline.run_all()
-        workflows = (await app.line()).workflows
+        workflows = (await app.connections()).workflows
         assert await workflows.output(await run.record()) == '"two is done"'
         assert await workflows.output(await run.record(1)) == '"one is done"'
 

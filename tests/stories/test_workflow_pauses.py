@@ -24,7 +24,7 @@ async def standing(run: WorkflowRun, step: str) -> StepState:
 
 
 async def sound() -> bool:
-    return await audit((await app.line()).broker, pauses=()) == []
+    return await audit((await app.connections()).broker, pauses=()) == []
 
 
 @pytest.mark.parametrize("nested", [False, True])

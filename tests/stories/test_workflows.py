@@ -287,7 +287,7 @@ async def test_an_approval_that_is_run_before_its_time_asks_on_in_the_same_words
     async with worker():
         run = await boltq_app.submit_workflow(flow)
         step = await _waiting(run, "ask")
-        broker = (await boltq_app.line()).broker
+        broker = (await boltq_app.connections()).broker
         assert [verdict.ok for verdict in await broker.run_now([step.job_id])] == [True]
         await eventually(lambda: _deliveries(run, "ask", 2))
         again = await _waiting(run, "ask")
@@ -334,7 +334,7 @@ async def test_a_map_whose_items_would_have_too_much_data(boltq_app: BoltQ, work
         run = await boltq_app.submit_workflow(flow)
         with pytest.raises(WorkflowFailed, match="the data of 100 items have more than 67108864 bytes together"):
             await run.result(timeout=60)
-    assert await audit((await boltq_app.line()).broker, pauses=()) == []
+    assert await audit((await boltq_app.connections()).broker, pauses=()) == []
 
 
 async def test_the_step_of_a_sub_workflow_says_of_what_that_failed(boltq_app: BoltQ, worker) -> None:
@@ -506,7 +506,7 @@ async def test_a_call_that_is_made_twice_changes_nothing(
         run = await boltq_app.submit_workflow(flow)
         assert await run.result(timeout=60) == [[4, 6, 8], [20, 40], [], True, None]
     assert sorted(ran) == [1, 2, 3, 4, 10, 20]
-    assert await audit((await boltq_app.line()).broker) == []
+    assert await audit((await boltq_app.connections()).broker) == []
 
 
 @pytest.mark.parametrize("goes_on", [True, False])
@@ -522,7 +522,7 @@ async def test_a_pause_keeps_back_what_waits_in_a_queue(boltq_app: BoltQ, worker
     deep, many = flow.workflow(inner), flow.map([1, 2, 3], max_concurrency=1).step(one, x=item)
     flow.output([deep.result, many.result])
     run = await boltq_app.submit_workflow(flow)
-    broker = (await boltq_app.line()).broker
+    broker = (await boltq_app.connections()).broker
     async with worker():
 
         async def is_asked() -> bool:

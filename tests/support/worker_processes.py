@@ -47,7 +47,7 @@ def worker_process(app, *words: str, name="far", supervised=False, **environment
 
 async def here(app, name: str) -> list:
     """The worker's registrations."""
-    return [one for one in await (await app.line()).inspector.workers() if one.id.startswith(f"{name}.")]
+    return [one for one in await (await app.connections()).inspector.workers() if one.id.startswith(f"{name}.")]
 
 
 async def ended(program: Program) -> int:

@@ -11,7 +11,7 @@ SENT_HOME = 76
 
 
 async def broker_of(app):
-    return (await app.line()).broker
+    return (await app.connections()).broker
 
 
 async def state_here(app, name: str) -> str | None:
@@ -119,7 +119,7 @@ async def test_it_drains_still_under_a_new_registration(boltq_app, worker):
             one.lost(fetcher.partition, "d.1")
         await eventually(lambda: all(fetcher.worker_id == "d.2" for fetcher in one._fetchers))
         job = await boltq_app.submit("quick")
-        states = {worker.id: worker.state for worker in await (await boltq_app.line()).inspector.workers()}
+        states = {worker.id: worker.state for worker in await (await boltq_app.connections()).inspector.workers()}
         assert states["d.2"] == "draining"
         assert (await broker.claim(0, "d.2", 1)).jobs == []
         await broker.tell("d.2", "")
@@ -143,7 +143,7 @@ async def test_a_supervisor_puts_nobody_in_its_place(app):
     with worker_process(app, "--processes", "2", supervised=True) as far:
 
         async def names() -> list[str]:
-            found = await (await app.line()).inspector.workers()
+            found = await (await app.connections()).inspector.workers()
             return sorted({one.id for one in found if one.id.startswith("far-")})
 
         async def two() -> bool:

@@ -141,7 +141,7 @@ async def test_what_happens_to_the_worker(boltq_app, worker, listeners, heard):
 
     async with worker(slots=3, name="w", listeners=listeners) as one:
         await (await work.submit()).result(20)
-        broker = (await boltq_app.line()).broker
+        broker = (await boltq_app.connections()).broker
         await broker.retire(0, one._fetchers[0].worker_id, lost=True)
         await eventually(lambda: any(isinstance(happening, RegistrationLost) for happening in heard))
     assert heard[0] == WorkerStarted("w", one.queues, 3)

@@ -56,7 +56,7 @@ async def test_a_submission_whose_answer_is_lost_is_one_job(boltq_app, valkey, t
             jobs = await asyncio.gather(*(distant.submit("count", {"n": n}) for n in range(50)))
     assert proxy.lost >= 1
     assert len({job.id for job in jobs}) == 50
-    [queue] = await (await boltq_app.line()).inspector.queues()
+    [queue] = await (await boltq_app.connections()).inspector.queues()
     assert queue.queued == 50
 
 
@@ -81,7 +81,7 @@ async def run_once(app, worker, runs, proxy, submit) -> None:
             await eventually(lambda: runs.total() >= before + 200)  # noqa: B023
             await asyncio.sleep(0.1)
         await submitting
-        line = await app.line()
+        line = await app.connections()
         await eventually(lambda: _is_idle(line.inspector))
 
 
@@ -98,7 +98,7 @@ async def test_a_repeat_that_comes_when_the_record_is_gone_runs_nothing_twice(
             runs[n] += 1
 
         async with BoltQ(settings=replace(short_sighted, redis_addr=proxy.address)) as distant:
-            await distant.line()
+            await distant.connections()
             if what == "withheld":
                 proxy.withhold_answers("_submit", 1)
             else:

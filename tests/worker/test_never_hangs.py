@@ -310,7 +310,7 @@ async def test_all_slots_held_end_the_worker(boltq_app, slots):
         running.result()
     assert caught.group_contains(WornOutError)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("boltq-lease")]
-    counts = await (await boltq_app.line()).inspector.counts()
+    counts = await (await boltq_app.connections()).inspector.counts()
     assert (counts[JobState.DEAD], counts[JobState.QUEUED], counts[JobState.RUNNING]) == (slots, 3, 0)
 
 
@@ -373,7 +373,7 @@ async def test_functions_that_go_on_when_their_jobs_are_somebody_elses_wear_it_o
         await eventually(lambda: len(one._running) == 2 and all(run.began for run in one._running))
         partitions = app.settings.partitions
         if how == "forgotten":
-            broker = (await app.line()).broker
+            broker = (await app.connections()).broker
             for partition in range(partitions):
                 await broker.redis.delete(
                     f"{broker.layout.prefix(partition)}worker:{one._fetchers[partition].worker_id}"

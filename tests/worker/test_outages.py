@@ -60,7 +60,7 @@ async def test_outcomes_survive_an_outage_of_the_store(app, store, worker):
         for n, job in enumerate(jobs):
             assert await job.result() == n
     assert set(runs.values()) == {1}
-    assert await audit((await app.line()).broker) == []
+    assert await audit((await app.connections()).broker) == []
 
 
 async def test_submitters_ride_out_a_restart(app, store):
@@ -74,7 +74,7 @@ async def test_submitters_ride_out_a_restart(app, store):
 
 
 async def all_jobs(app):
-    line = await app.line()
+    line = await app.connections()
     cursor = None
     while True:
         page = await line.inspector.page(JobState.QUEUED, cursor=cursor)

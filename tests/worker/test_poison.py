@@ -45,7 +45,7 @@ async def gone(app, name: str) -> bool:
 async def test_the_function_of_a_suspect_is_not_called_when_its_run_is_not_ours(app, worker, marks):
     """Its worker was believed dead while the job waited there; the store says so when it is asked."""
     job = await app.submit("note", {"path": marks.path, "word": "ran"})
-    broker = (await app.line()).broker
+    broker = (await app.connections()).broker
     home = broker.layout.of_id(job.id)
     for name in ("first", "second"):
         await broker.register(home, name, info="{}", queues=["default"], types=None, lease_ms=60_000)
@@ -121,7 +121,7 @@ async def test_what_is_cancelled_before_it_begins_leaves_no_run(boltq_app, worke
         runs = await boltq_app.submit("act", {})
         await began.wait()
         waits = await boltq_app.submit("act", {})
-        line = await boltq_app.line()
+        line = await boltq_app.connections()
         home = line.broker.layout.of_id(waits.id)
         fetcher = one._fetchers[home]
         claim = await line.broker.claim(home, fetcher.worker_id, 1)  # as a claim ahead: it waits in the buffer

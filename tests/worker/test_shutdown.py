@@ -27,7 +27,7 @@ async def test_leaving_is_no_alarm(boltq_app, caplog):
     """A beat that comes when its registration has just been given up hears that nobody knows it."""
     app = BoltQ(settings=replace(boltq_app.settings, lease=0.6))
     async with app:
-        broker = (await app.line()).broker
+        broker = (await app.connections()).broker
         retire = broker.retire
 
         async def slowly(*args, **kwargs):
@@ -47,7 +47,7 @@ async def test_leaving_is_no_alarm(boltq_app, caplog):
 async def test_a_queue_that_is_named_twice_is_served_once(boltq_app, worker):
     async with worker(queues=["b", "a", "b"]) as one:
         assert one.queues == ["b", "a"]
-        listed = await (await boltq_app.line()).inspector.workers()
+        listed = await (await boltq_app.connections()).inspector.workers()
         assert [found.queues for found in listed] == [["b", "a"]]
 
 

@@ -33,7 +33,7 @@ async def test_a_partition_that_hangs_does_not_cost_the_others_their_leases(valk
             return n
 
         jobs = await near.submit_many([near.job_of("slow", {"n": 1})])
-        while (near_partition := (await near.line()).broker.layout.of_id(jobs[0].id)) != 0:
+        while (near_partition := (await near.connections()).broker.layout.of_id(jobs[0].id)) != 0:
             jobs = await near.submit_many([near.job_of("slow", {"n": 1})])
         assert near_partition == 0
         async with far, worker(near, name="near"), worker(far, name="far", slots=8) as one:
@@ -88,7 +88,7 @@ async def test_one_job_whose_keys_are_broken_does_not_hold_up_the_others(boltq_a
     async with worker(slots=4) as one:
         jobs = await boltq_app.submit_many([slow.job(n) for n in range(4)])
         await eventually(lambda: len(one._running) == 4)
-        broker = (await boltq_app.line()).broker
+        broker = (await boltq_app.connections()).broker
         key = f"{broker.layout.prefix(broker.layout.of_id(jobs[1].id))}job:{jobs[1].id}"
         await broker.redis.delete(key)
         await broker.redis.set(key, "mine")

@@ -74,7 +74,7 @@ async def _wait_for_store(app: BoltQ, worker: Worker, fd: int | None) -> bool:
     while not worker.stopping.is_set():
         try:
             await _check_server(app)
-            broker = (await app.line()).broker
+            broker = (await app.connections()).broker
         except StoreUnfit:
             raise
         except StoreError as error:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from boltq.app import BoltQ, Line
+from boltq.app import BoltQ
 from boltq.broker.broker import SyncBroker
 from boltq.broker.calls.workers import Beat
 from boltq.broker.history import UNKNOWN_WORKER
@@ -138,8 +138,8 @@ class Worker:
 
     async def _open(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._line: Line = await self.app.line()
-        broker = self._line.broker
+        self._store = await self.app.connections()
+        broker = self._store.broker
         patience = max(0.2, self._settings.lease / 10)
         self._fetchers = [
             Fetcher(broker, partition, self._buffer, self, self._listeners, patience=patience)
@@ -176,7 +176,7 @@ class Worker:
         try:
             await in_any_case(self._leaving.wind_up(self._loops, self._settings.cleanup))
         finally:
-            self._line.broker.outage.announce_to.remove(self._listeners.announce)
+            self._store.broker.outage.announce_to.remove(self._listeners.announce)
             if self.started.is_set():
                 self._listeners.announce(WorkerStopped(self.name, failed=bool(self._failures)))
 
@@ -243,7 +243,7 @@ class Worker:
             text = (
                 f"worker {worker_id} was not known to the store any more: its lease had run out, or the store lost it"
             )
-            self._line.broker.alarm(partition, UNKNOWN_WORKER, text)
+            self._store.broker.alarm(partition, UNKNOWN_WORKER, text)
             self._listeners.announce(RegistrationLost(partition, worker_id))
             self._rejoining[partition] = self._loop.create_task(self._rejoin(fetcher))
 
@@ -300,7 +300,7 @@ class Worker:
     def heard(self, partition: int, worker_id: str, before: Mark, beat: Beat) -> None:
         """What a beat was answered."""
         self.cancel(beat.cancelled)
-        self._line.broker.hear(partition, before, beat.mark)
+        self._store.broker.hear(partition, before, beat.mark)
         self.wished(partition, beat.wish, beat.now)
         fetcher = self._fetchers[partition]
         if fetcher.worker_id == worker_id:

@@ -43,7 +43,7 @@ class FlowStorm(Storm):
         return self.tally
 
     async def _submit_all(self, app: BoltQ) -> None:
-        begun, line = time.monotonic(), await app.line()
+        begun, line = time.monotonic(), await app.connections()
         workflows = Workflows(line.broker)
         while len(self._ids) < self.plan.jobs:
             number = len(self._ids)
@@ -64,7 +64,7 @@ class FlowStorm(Storm):
     async def _calm_down(self, app: BoltQ) -> None:
         """Until no workflow runs."""
         begun = time.monotonic()
-        workflows = Workflows((await app.line()).broker)
+        workflows = Workflows((await app.connections()).broker)
         waiting = list(self._ids)
         while waiting and time.monotonic() - begun < 60:
             if (await workflows.get(waiting[-1])).state is WorkflowState.RUNNING:
@@ -75,7 +75,7 @@ class FlowStorm(Storm):
         self.tally.calm_after = round(time.monotonic() - begun, 2)
 
     async def _count(self, app: BoltQ) -> None:
-        line = await app.line()
+        line = await app.connections()
         workflows = Workflows(line.broker)
         for number, workflow_id in enumerate(self._ids):
             self.tally.wrong += wrongs_of(number, await workflows.get(workflow_id))

@@ -302,7 +302,7 @@ class Storm:
     async def _calm_down(self, app: BoltQ) -> None:
         """Until nothing waits, runs or retries."""
         begun = time.monotonic()
-        inspector = (await app.line()).inspector
+        inspector = (await app.connections()).inspector
         live = [JobState.QUEUED, JobState.SCHEDULED, JobState.RUNNING, JobState.RETRYING]
         while True:
             counts = await inspector.counts()
@@ -324,7 +324,7 @@ class Storm:
     # The count
 
     async def _count(self, app: BoltQ) -> None:
-        line = await app.line()
+        line = await app.connections()
         runs: dict[int, list[Run]] = {}
         for run in self._read_ledgers():
             runs.setdefault(run.number, []).append(run)

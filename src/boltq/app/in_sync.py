@@ -1,0 +1,29 @@
+"""A method of asynchronous code for synchronous code too: written once, with its types."""
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class RunsSync(Protocol):
+    """What has a loop in a thread on which it can wait for a coroutine."""
+
+    def _run_sync(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T: ...
+
+
+S = TypeVar("S", bound=RunsSync)
+
+
+def in_sync(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Callable[Concatenate[S, P], T]:
+    """The method that waits for one of asynchronous code. A class has them side by side."""
+
+    @wraps(method)
+    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._run_sync(method(self, *args, **kwargs))
+
+    call.__name__, call.__qualname__ = f"{method.__name__}_sync", f"{method.__qualname__}_sync"
+    call.__doc__ = f"`{method.__name__}` from synchronous code."
+    return call
