@@ -36,7 +36,7 @@ class ApiKey(msgspec.Struct, array_like=True, frozen=True):
     revoked_at: int = 0
 
     def ended(self, now: float) -> bool:
-        """Whether it counts no more."""
+        """Whether the key has run out or is revoked."""
         return bool(self.revoked_at) or 0 < self.expires_at <= now
 
 
@@ -48,7 +48,7 @@ class Secret(msgspec.Struct, frozen=True):
 
     @property
     def digest(self) -> str:
-        """What is kept of it."""
+        """The record that the store keeps of the key."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
@@ -59,7 +59,7 @@ def new_secret() -> Secret:
 
 
 def key_id_of(text: bytes) -> str | None:
-    """The id that a key names; None for what is no key of ours."""
+    """The id in a key; None for a text that is no BoltQ key."""
     found = _KEY.fullmatch(text)
     return found[1].decode() if found else None
 

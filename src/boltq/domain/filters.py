@@ -1,4 +1,4 @@
-"""Which jobs somebody means: a filter as a value."""
+"""A filter of jobs, as a value."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
     created_before: int | None = None
     fingerprint: str | None = None  # of the last error
     category: str | None = None  # of the last error
-    worker: str | None = None  # the one that runs it, or ran it last
+    worker: str | None = None  # the worker that runs the job, or ran it last
 
     @classmethod
     def of(cls, state: JobState | None = None, queue: str | None = None) -> "JobFilter":
@@ -37,11 +37,11 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
 
     @property
     def looks_inside(self) -> bool:
-        """Whether a job's record has to be read to tell; states and queues have an index."""
+        """Whether jobs' records must be read to apply the filter; states and queues have an index."""
         return bool(self.marks())
 
     def marks(self) -> dict[str, Any]:
-        """What a record must have, as lua/lib/search.lua takes it; empty when state and queue are enough."""
+        """The conditions on a record, as lua/lib/search.lua takes them; empty when state and queue are enough."""
         wanted = {
             "types": list(self.types),
             "tags": list(self.tags),
@@ -54,7 +54,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, f
         return {name: value for name, value in wanted.items() if value is not None and value != []}
 
     def matches(self, job: JobRecord) -> bool:
-        """Whether this job is one of them."""
+        """Whether the filter accepts this job."""
         return (
             _is_in(job.state, self.states)
             and _is_in(job.type, self.types)

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def plain_function(found: Any, name: str | None) -> Callable[..., Any]:
-    """What is registered as a task. Raises TypeError, with the task's name, for what cannot be one."""
+    """The callable that is registered as a task. Raises TypeError, with the task's name, for what cannot be a task."""
     if isinstance(found, str) and name is None:
         raise TypeError(f"{found:.100}: a task's name is given as app.task(name=...)")
     function = found.__func__ if isinstance(found, staticmethod) else found
@@ -24,18 +24,18 @@ def plain_function(found: Any, name: str | None) -> Callable[..., Any]:
 
 
 def is_coroutine_function(function: Callable[..., Any]) -> bool:
-    """Whether calling it gives a coroutine; also for partials, and objects whose `__call__` is async."""
+    """Whether a call gives a coroutine; partials and objects with an async `__call__` are seen through."""
     return any(map(inspect.iscoroutinefunction, _called(function)))
 
 
 def home_of(function: Callable[..., Any]) -> str:
-    """The module that it was written in."""
+    """The module in which the function was written."""
     inner = _inmost(function)
     return str(getattr(inner, "__module__", None) or type(inner).__module__)
 
 
 def replaces(new: Callable[..., Any], old: Callable[..., Any]) -> bool:
-    """Whether a function stands for one that is registered: its module was loaded again, or its cell run again."""
+    """Whether a function is a registered one that was defined again: its module was reloaded, or its cell was rerun."""
     home = home_of(new)
     if home != home_of(old):
         return False
@@ -43,7 +43,7 @@ def replaces(new: Callable[..., Any], old: Callable[..., Any]) -> bool:
 
 
 def _is_interactive() -> bool:
-    """Whether this is a prompt or a notebook, where definitions come one by one and replace each other."""
+    """Whether Python runs as a prompt or notebook, where definitions come one by one and replace each other."""
     return hasattr(sys, "ps1") or not hasattr(sys.modules.get("__main__"), "__file__")
 
 
@@ -54,7 +54,7 @@ def _inmost(function: Any) -> Any:
 
 
 def _called(function: Any) -> tuple[Any, Any]:
-    """The function itself and, where it is an object, the method that a call of it means."""
+    """The function itself and, for a callable object, the method that a call runs."""
     inner = _inmost(function)
     return inner, None if isinstance(inner, type) else getattr(type(inner), _CALL, None)
 

@@ -1,4 +1,4 @@
-"""Which field was meant by a name that nobody knows: the word for the same thing here, or one that is spelt alike."""
+"""Did you mean: for an unknown name, the word that BoltQ has for the same thing, or the name that is spelt alike."""
 
 import difflib
 import re
@@ -46,7 +46,7 @@ _LONGEST: Final = 100  # characters that are compared
 
 
 def meant(name: str, known: Collection[str]) -> str | None:
-    """The known name that was meant; None when there is none that it resembles."""
+    """The known name that an unknown one stands for; None when no known name resembles it."""
     plain = _snake(name[:_LONGEST])
     if plain in known:
         return plain
@@ -55,12 +55,12 @@ def meant(name: str, known: Collection[str]) -> str | None:
 
 
 def alike(name: str, known: Iterable[str], least: float = _ALIKE) -> str | None:
-    """The known name that is spelt most like this one; None when there is none. `least`: from 0 to 1, how much."""
+    """The known name with the most similar spelling; None when none is similar enough (`least`, from 0 to 1)."""
     return next(iter(difflib.get_close_matches(name[:_LONGEST], known, n=1, cutoff=least)), None)
 
 
 def unknown(name: str, known: Collection[str], what: str = "field") -> str:
-    """What to say of a name that nobody knows."""
+    """The message about an unknown name."""
     close = meant(name, known)
     return f"unknown {what}; did you mean {close}?" if close else f"unknown {what}; known: {', '.join(known) or 'none'}"
 

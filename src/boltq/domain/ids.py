@@ -37,7 +37,7 @@ class IdMaker:
         return f"{self._head}{_TRIPLES[count >> 15]}{_TRIPLES[count & 0x7FFF]}{PARTITION_CODES[partition]}"
 
     def catch_up(self, millisecond: int) -> None:
-        """Make no id of that time or before: our clock is behind that of the store."""
+        """Make ids only of later times than that: the clock of this process is behind the store's."""
         with self._lock:
             if millisecond >= self._millisecond:
                 self._begin(millisecond + 1)
@@ -60,7 +60,7 @@ if hasattr(os, "register_at_fork"):  # a forked child must not repeat its parent
 
 
 def partition_of(job_id: str) -> int:
-    """The partition that an id names; ValueError when the text is no id of ours."""
+    """The partition that an id names. Raises ValueError for a text that is no BoltQ id."""
     if len(job_id) != 26 or (number := _PARTITION_OF.get(job_id[-2:])) is None:  # noqa: PLR2004 - a ULID
         raise ValueError(f"{job_id!r:.60} is not a job id")
     return number

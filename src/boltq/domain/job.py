@@ -13,7 +13,7 @@ from boltq.domain.retry import StepRetry
 from boltq.domain.states import JobState
 
 CONTROL_TYPE: Final = "boltq.step"
-"""The job type of what a worker does for a workflow itself: to wait, to ask, to begin a map or another workflow."""
+"""The job type of control steps, which run no function: a wait, an approval, the start of a map or sub-workflow."""
 
 
 class Priority(IntEnum):
@@ -45,14 +45,14 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
     timeout: float | None = None  # seconds
     headers: dict[str, str] | None = None  # trace context and the like
     retry: StepRetry | None = None  # how a step of a workflow is tried again
-    step: bool = False  # its worker asks first what this step of a workflow does
+    step: bool = False  # the worker decides first what this step of a workflow does
 
 
 NO_SPEC = Spec()
 
 
 class NewJob(msgspec.Struct, kw_only=True):
-    """A job that somebody wants done. `data` is JSON text of an object. Times in milliseconds.
+    """A new job, as it is submitted. `data` is JSON text of an object. Times in milliseconds.
 
     Give `delay` or `run_at`, not both; `expires_in` or `expires_at` is its "not after".
     """
@@ -128,15 +128,15 @@ class ClaimedJob(msgspec.Struct, array_like=True):
     """A job as its worker gets it. `delivery` is the fence; `attempts` counts the runs before this one."""
 
     id: str
-    route: str  # queue, priority and type in one text: see lua/lib/keys.lua
+    route: str  # queue, priority and type in one text: see lua/lib/words.lua
     data: str
     spec: str
     delivery: int
     attempts: int
     waited: int  # milliseconds in the queue
-    look: Any = None  # what its worker has to know of the step of a workflow: see lua/lib/look.lua
-    filled: bool = False  # the references in its data were filled in here, and the store has yet to be told
-    suspect: bool = False  # it has lost a worker before: the store is told when its function is called
+    look: Any = None  # a step of a workflow: the row of lua/lib/look.lua, where the claim has brought it
+    filled: bool = False  # the worker has filled in the references in `data`, and has not told the store yet
+    suspect: bool = False  # the job has lost a worker: the store is told before the function is called
 
     @property
     def queue(self) -> str:
@@ -164,7 +164,7 @@ RUN_ENDS: Final[dict[str, str]] = {
     "unknown": "its worker did not know of it: the answer to the claim was lost, or the store lost the end of the run"
     " (a power cut, a failover)",
 }
-"""How a run can end that does not complete its job, and why."""
+"""How a run can end without completing its job, and why."""
 
 
 class PastRun(msgspec.Struct, frozen=True, array_like=True):
@@ -204,7 +204,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     losses: int = 0  # runs whose worker was lost
     due_at: int | None = None  # scheduled and retrying: when it becomes queued
     expires_at: int | None = None
-    worker: str | None = None  # the one that runs it, or ran it last
+    worker: str | None = None  # the worker that runs the job, or ran it last
     started_at: int | None = None
     finished_at: int | None = None
     result: str | None = None  # JSON text
@@ -214,18 +214,18 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     progress: float | None = None
     progress_text: str | None = None
     log: list[str] = []
-    unlogged: int = 0  # lines before these that are kept no more
+    unlogged: int = 0  # older log lines, which are not kept any more
     tags: list[str] = []
     created_by: str | None = None
     replay_of: str | None = None  # the job that this one was made from
     replays: list[str] = []  # the newest jobs that were made from this one, the newest last
     runs: list[PastRun] = []  # the newest runs that did not complete it, the newest last
-    workflow_id: str | None = None  # of which it is a step
+    workflow_id: str | None = None  # the workflow whose step the job is
     step: StepPlace | None = None  # of a workflow; lists leave it out
 
 
 class CheckedJob(NewJob, kw_only=True):
-    """One that was checked where it was made, by `Options.new_job`: it need not be checked again."""
+    """A new job that `Options.new_job` has checked: it is not checked again."""
 
 
 def bad_tags(tags: object) -> str | None:

@@ -34,7 +34,7 @@ class JobError(msgspec.Struct, frozen=True, omit_defaults=True, rename={"class_n
 
 
 def describe(error: BaseException, category: Category) -> JobError:
-    """An exception as plain data; works for exceptions that raise whatever they are asked."""
+    """An exception as plain data, even when its own methods raise."""
     name = class_name_of(error)
     return JobError(
         class_name=name,
@@ -46,12 +46,12 @@ def describe(error: BaseException, category: Category) -> JobError:
 
 
 def class_name_of(error: BaseException) -> str:
-    """The name of its class, as text that can be stored; a metaclass of the user's is not asked."""
+    """The name of the exception's class, as text that can be stored. A metaclass of the user's is not called."""
     return clean(_NAME_OF(type(error)))[:MAX_CLASS_CHARS]
 
 
 def fingerprint(class_name: str, trace: TracebackType | None) -> str:
-    """The same for errors of one class raised at one place, so that dead letters can be grouped."""
+    """The fingerprint: the same text for errors of one class raised at one place, so that dead jobs can be grouped."""
     place = ""
     for frame, _line in traceback.walk_tb(trace):
         module = frame.f_globals.get("__name__", "")
@@ -60,7 +60,7 @@ def fingerprint(class_name: str, trace: TracebackType | None) -> str:
 
 
 def text_of(error: BaseException) -> str:
-    """What an exception says, as text that can be stored; works for exceptions whose own `str` raises."""
+    """The exception's message, as text that can be stored, even when its own `str` raises."""
     try:
         return clean(str(error))[:MAX_MESSAGE_CHARS]
     except BaseException as broken:  # noqa: BLE001 - a user's __str__ may raise anything
@@ -76,7 +76,7 @@ def _traceback_of(error: BaseException) -> str:
 
 
 def _frames_of(trace: TracebackType | None) -> list[str]:
-    """Where it was raised, without a word of the error itself."""
+    """The place where the error was raised, without its message."""
     try:
         return traceback.format_tb(trace, limit=_MOST_FRAMES)
     except BaseException:  # noqa: BLE001 - it reads the lines by a loader that may be the user's
@@ -86,12 +86,12 @@ def _frames_of(trace: TracebackType | None) -> list[str]:
 _MOST_FRAMES: Final = -200  # the innermost ones: a recursion has thousands
 
 
-_NAME_OF: Final = type.__dict__["__name__"].__get__  # the real one, whatever a metaclass says or raises
+_NAME_OF: Final = type.__dict__["__name__"].__get__  # the name itself, whatever a metaclass makes of it
 
 
 def clean(text: str) -> str:
     """The text with lone surrogates replaced: they cannot be sent as UTF-8."""
-    return SURROGATE.sub("\ufffd", str.__str__(text))  # a plain text, whatever a subclass of str would do
+    return SURROGATE.sub("\ufffd", str.__str__(text))  # a plain str, whatever a subclass of str does
 
 
 def error_of(stored: str) -> JobError:

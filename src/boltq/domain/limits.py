@@ -6,7 +6,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 NAME_RULE = "1 to 100 of A-Z a-z 0-9 . _ -, the first one a letter or a digit"
 
 MAX_BATCH = 1_000  # items of one request
-MAX_CALL = 500  # jobs of one call to the store: it answers nobody else meanwhile
+MAX_CALL = 500  # jobs of one call to the store, which answers no other call meanwhile
 MAX_CALL_BYTES = 1 << 20  # of data in one call to the store, or one job's
 MAX_ACTED = 250  # jobs that are cancelled, replayed, deleted, ... in one call: more would hold the store up for long
 MAX_DATA_BYTES = 1 << 20
@@ -23,16 +23,16 @@ MAX_LOG_LINE_CHARS = 2_000
 MAX_LOG_LINES = 1_000  # a job
 MAX_PAGE = 200
 MAX_TAGS = 10  # a job
-MAX_NAME_CHARS = 100  # of who submitted a job, or paused a queue
+MAX_NAME_CHARS = 100  # the name of whoever submitted a job or paused a queue
 MAX_REASON_CHARS = 500  # why a queue is paused
-ID_MEMORY_MS = 120_000  # how old an id may be for the store to know that its job was there and is gone
-MAX_REMEMBERED = 500_000  # ids of such jobs, a partition: about 30 MB
+ID_MEMORY_MS = 120_000  # until an id is so old, the store remembers it when its job is gone
+MAX_REMEMBERED = 500_000  # ids of jobs that are gone, a partition: about 30 MB
 MAX_RUNS = 20  # past runs that are kept of a job
 MAX_REPLAYS = 20  # ids of its replays that a job remembers
 
 ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
-SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character; bytes that were no UTF-8 come as such, too
+SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character; bytes that are no UTF-8 are decoded so, too
 HALF = "has half of a character (a lone surrogate), which UTF-8 cannot hold"  # why a text is refused
 
 

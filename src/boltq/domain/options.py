@@ -1,4 +1,4 @@
-"""How a job is to be run: the words of whoever submits it, in a program, over HTTP and on the command line."""
+"""The options of a job: one set of words for programs, HTTP and the command line."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ class Options(msgspec.Struct, frozen=True):
     priority: str | int | None = None
     delay: Seconds | None = None
     run_at: When | None = None  # a datetime with a time zone, or unix seconds
-    expires_in: Seconds | None = None  # not started by then: cancelled
+    expires_in: Seconds | None = None  # a job that has not started by then is cancelled
     expires_at: When | None = None
     max_attempts: int | None = None
     timeout: Seconds | None = None
@@ -30,13 +30,13 @@ class Options(msgspec.Struct, frozen=True):
     tags: list[str] | None = None
 
     def over(self, defaults: "Options") -> "Options":
-        """These options where they are set, else the defaults."""
+        """These options, with the defaults for those that are not set."""
         mine = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
         return msgspec.structs.replace(defaults, **mine) if mine else defaults
 
     def new_job(self, job_type: str, data: str, *, data_is_json: bool = False) -> NewJob:
         """A job with these options, checked. Raises InvalidJob."""
-        if self.idempotency_key == "":  # a NewJob has that for none
+        if self.idempotency_key == "":  # in a NewJob, "" means no key
             raise InvalidJob([("/idempotency_key", "must not be empty")])
         job = CheckedJob(
             type=job_type,
@@ -98,7 +98,7 @@ def patience(timeout: object) -> float | None:
     return None if float(seconds) > _FOR_EVER else float(seconds)
 
 
-_FOR_EVER = 1e9  # seconds: more than a thread can be told to wait, on some systems
+_FOR_EVER = 1e9  # seconds; on some systems, a thread cannot wait longer
 
 
 def unix_ms(value: object, pointer: str) -> int:
@@ -136,7 +136,7 @@ def _article(value: object) -> str:
 
 
 def _tags(value: Any) -> list[str]:
-    """The tags as a list; a text is not taken for a list of letters."""
+    """The tags as a list. A text is refused: it would be a list of letters."""
     if value is None:
         return []
     found: list[str] = list(value) if isinstance(value, list | tuple | set | frozenset) else value

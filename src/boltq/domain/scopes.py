@@ -33,7 +33,7 @@ class ScopeGrants:
         self._queues = [re.compile(fnmatch.translate(pattern)) for pattern in patterns]
 
     def allow(self, scope: Scope, queue: str | None = None) -> bool:
-        """Whether it has the right, for that queue where one is named; without one: whether for some queue."""
+        """Whether the scopes grant the right, for the named queue; without a name, for at least one queue."""
         if self._all or scope in self._whole:
             return True
         if scope is not Scope.SUBMIT or not self._queues:

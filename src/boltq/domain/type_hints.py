@@ -1,4 +1,4 @@
-"""Type hints of functions: read one by one, and looked at for what no JSON can become."""
+"""Type hints of functions: read one by one, and checked for types that cannot be made from JSON."""
 
 import inspect
 import sys
@@ -13,11 +13,11 @@ import msgspec
 from boltq.domain.values import can_be_read
 
 UNREADABLE: Final = object()
-"""In place of a hint that cannot be read."""
+"""Stands for a hint that cannot be read."""
 
 
 def signature_of(function: Callable[..., Any], task: str) -> inspect.Signature:
-    """What a callable takes, its hints not read yet. Raises TypeError for one that does not say what it takes."""
+    """The parameters of a callable, with their hints unread. Raises TypeError for a callable that has no signature."""
     try:
         if sys.version_info >= (3, 14):
             import annotationlib  # noqa: PLC0415 - new in 3.14
@@ -93,7 +93,7 @@ def globals_of(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def result_hint(function: Callable[..., Any], hint: Any) -> Any:
-    """What a function's result is; UNREADABLE when its hint says nothing that can be used."""
+    """The type of a function's result; UNREADABLE when its hint cannot be used."""
     if hint is inspect.Signature.empty:
         return UNREADABLE
     try:

@@ -28,7 +28,7 @@ def as_json(value: Any, at: str = "") -> str:
 
 
 def json_bytes(value: Any, at: str = "") -> bytes:
-    """The same as bytes."""
+    """A value as JSON in bytes; raises as `as_json` does."""
     try:
         text = _encode(value)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
@@ -47,7 +47,7 @@ def out_of_range(text: str | bytes, at: str = "") -> list[tuple[str, str]]:
 
 
 def write_foreign(value: Any) -> Any:
-    """What msgspec does not know: models of pydantic, numbers and arrays of numpy, paths, subclasses of plain types."""
+    """Encodes types unknown to msgspec: pydantic models, numpy numbers and arrays, paths, subclasses of plain types."""
     dump = getattr(value, "model_dump", None)
     if dump is not None and not isinstance(value, type):
         model: Any = type(value)
@@ -70,7 +70,7 @@ def write_foreign(value: Any) -> Any:
 
 
 def read_foreign(kind: Any, value: Any) -> Any:
-    """From JSON to what msgspec does not know. Raises ValueError that names places, not values."""
+    """Decodes JSON to a type that msgspec does not know. Raises ValueError that names places, not values."""
     bare: Any = get_origin(kind) or kind
     if bare is object:
         return value
@@ -115,7 +115,7 @@ _MOST: Final = 30  # mistakes that are named at once
 
 
 def _not_finite(value: Any, at: str) -> list[tuple[str, str]]:
-    """The places; also in what only msgspec can look into, such as members of enums and objects of attrs."""
+    """The places of what JSON cannot hold, also inside of enum members and attrs objects."""
     return _mistakes(value, at) or _mistakes(msgspec.to_builtins(value, enc_hook=write_foreign), at)
 
 
@@ -221,7 +221,7 @@ def _has_stars(dumped: Any) -> bool:
     try:
         return _STARS in _encode(dumped)
     except (TypeError, ValueError, RecursionError, OverflowError):
-        return False  # whoever writes it hears of that
+        return False  # writing the model raises, and says so
 
 
 def _secrets(value: Any, at: str) -> Iterator[tuple[str, str]]:

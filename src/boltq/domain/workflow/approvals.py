@@ -24,15 +24,15 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     decision: AnswerWord
     data: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
     by: str = ""
-    timed_out: bool = False  # nobody answered in time: the step's `on_timeout` did
+    timed_out: bool = False  # nobody answered in time: the answer is the step's `on_timeout`
 
 
 class Verdict(StrEnum):
     """What becomes of an answer."""
 
-    KEPT = "kept"  # the step does not wait yet; it will find the answer
-    TAKEN = "taken"  # the step ends by it
-    REPEATED = "repeated"  # the same person said the same before, with the same data: nothing changes
+    KEPT = "kept"  # the step does not wait yet; it will find the answer when it does
+    TAKEN = "taken"  # the answer ends the step
+    REPEATED = "repeated"  # the same person has given the same answer before: nothing changes
     REFUSED = "refused"  # another answer was given, or the step has ended without one
 
 
@@ -60,7 +60,7 @@ def receive(state: StepState, earlier: Answer | None, answer: Answer) -> Verdict
 
 
 def meaning_of(answer: Answer) -> str:
-    """A short text that is the same for answers that say the same: decision, data, and whose word it is."""
+    """A digest of an answer: the same for answers with the same decision, data and author."""
     try:
         data = json.dumps(json.loads(bytes(answer.data)), sort_keys=True)
     except (ValueError, RecursionError):
@@ -79,7 +79,7 @@ def why_refused(step: str, state: StepState, earlier: Answer | None, answer: Ans
 
 
 def end_of(answer: Answer) -> tuple[StepState, str, JobError | None]:
-    """How an answer ends its step: the state, the result as JSON text, and the error of one that was rejected."""
+    """How an answer ends its step: the state, the result as JSON text, and the error of a rejected step."""
     result = msgspec.json.encode(
         {"decision": answer.decision, "by": answer.by, "data": answer.data, "timed_out": answer.timed_out}
     ).decode()

@@ -37,7 +37,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class TypedJob(Protocol[R_co]):
-    """A job of which the result has a type."""
+    """A submitted job whose result has a type."""
 
     async def result(self, timeout: float | None = None) -> R_co:
         """What the function returned."""
@@ -45,7 +45,7 @@ class TypedJob(Protocol[R_co]):
 
 
 class StepTask(Protocol[P, R_co]):
-    """A registered task, as much of it as a workflow needs."""
+    """A registered task, as far as a workflow needs it."""
 
     name: str
     parameters: Parameters
@@ -66,12 +66,12 @@ class Step(Generic[R]):
 
     @property
     def result(self) -> R:
-        """What it returns; of a map, the list of what its items return."""
+        """The step's result; of a map, the list of its items' results."""
         return cast("R", Ref("steps", self.id, "result", owner=self._workflow))
 
     @property
     def state(self) -> Any:
-        """Its state, such as "completed"."""
+        """The step's state, such as "completed"."""
         return Ref("steps", self.id, "state", owner=self._workflow)
 
     @property
@@ -112,7 +112,7 @@ class StepList:
         backoff: Backoff | None = None,
         retry_on: Sequence[Category] | None = None,
     ) -> "StepList":
-        """The same with options for the next step; `after` adds steps that it depends on without using their values.
+        """The list, with options for the next step; `after` adds steps that it depends on without using their values.
 
         `timeout` is in seconds, a timedelta, or a text such as "5m" or "1h30m"; it is that of one run of a job.
         """
@@ -165,7 +165,7 @@ class StepList:
     def approval(
         self, prompt: str = "", *, timeout: Seconds | str | None = None, on_timeout: OnTimeout = "reject"
     ) -> Step[dict[str, Any]]:
-        """A step that waits for a person's word; it fails when that is no."""
+        """A step that waits for a person's answer, and fails when that is "reject"."""
         self._check(prompt)
         asked = {
             "prompt": plain(prompt),
@@ -269,7 +269,7 @@ class Workflow(StepList):
         return read_and_compile(self.json())[1]
 
     def plain(self) -> dict[str, Any]:
-        """The form as a dictionary, without what is not said."""
+        """The form as a dictionary, without fields that were not given."""
         given = {name: value for name, value in self._fields.items() if value is not None}
         return given | {name: steps for name, steps in self._lists.items() if steps or name == "steps"}
 
@@ -287,7 +287,7 @@ class Workflow(StepList):
         return step_id
 
     def _all_before(self, steps: Sequence[str]) -> set[str]:
-        """The steps and all that come before them."""
+        """The steps and all steps before them."""
         return set(steps).union(*(self._before.get(step, ()) for step in steps))
 
 
@@ -316,7 +316,7 @@ def _referred(fields: Mapping[str, Any]) -> list[str]:
     try:
         step = msgspec.json.decode(msgspec.json.encode(fields), type=StepForm)
     except msgspec.ValidationError:
-        return []  # compiling says what is wrong with it
+        return []  # the compiler says what is wrong with the step
     steps = (found.reference.step for found in uses_of(step, "") if isinstance(found, Use))
     return list(dict.fromkeys(step for step in steps if step is not None))
 

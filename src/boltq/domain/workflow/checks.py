@@ -1,4 +1,4 @@
-"""What can be wrong with a workflow's fields, each by itself: names, durations, and what does not belong together."""
+"""Mistakes in single fields of a workflow: names, durations, and fields that do not belong together."""
 
 import re
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ from boltq.domain.workflow.templates import texts_in
 
 
 def check_workflow(form: WorkflowForm, at: str) -> Iterator[Mistake]:
-    """What is wrong with the fields of a workflow, its steps aside. `at` is its JSON pointer."""
+    """The mistakes in a workflow's own fields, without its steps. `at` is its JSON pointer."""
     named = (
         ("name", _bad_title(form.name)),
         ("steps", None if form.steps else "at least one step"),
@@ -48,7 +48,7 @@ def check_workflow(form: WorkflowForm, at: str) -> Iterator[Mistake]:
 
 
 def check_fit(step: StepForm, at: str) -> Iterator[Mistake]:
-    """Which fields of a step, as it was written, do not fit its type. `at` is its JSON pointer."""
+    """The fields of a step, as it was written, that do not fit its type. `at` is its JSON pointer."""
     kind = step.kind
     for name, shown, kinds in _OWNED:
         if kind not in kinds and _says(step, name):
@@ -56,7 +56,7 @@ def check_fit(step: StepForm, at: str) -> Iterator[Mistake]:
 
 
 def check_step(step: StepForm, at: str) -> Iterator[Mistake]:
-    """What is wrong with the fields of a step in the usual words. `at` is its JSON pointer."""
+    """The mistakes in the fields of a step in the usual words. `at` is its JSON pointer."""
     kind = step.kind
     yield from _placed(
         at,
@@ -74,14 +74,14 @@ def check_step(step: StepForm, at: str) -> Iterator[Mistake]:
 
 
 def check_object(raw: msgspec.Raw, at: str) -> Iterator[Mistake]:
-    """What is wrong with data that must be a JSON object."""
+    """The mistakes in data that must be a JSON object."""
     yield from check_json(raw, at)
     if not bytes(raw).startswith(b"{"):
         yield at, "must be a JSON object"
 
 
 def check_json(raw: msgspec.Raw, at: str) -> Iterator[Mistake]:
-    """What is wrong with data of any kind: a worker must be able to read it."""
+    """The mistakes in data of any kind: a worker must be able to read the data."""
     try:
         for _ in texts_in(decoded(raw)):
             pass
@@ -115,7 +115,7 @@ _OWNED: Final = [
     for name, shown in zip(StepForm.__struct_fields__, StepForm.__struct_encode_fields__, strict=True)
     if (kinds := [kind for kind, names in _FITS.items() if name in names])
 ]
-"""The same the other way round, each field with its name in JSON."""
+"""Those fields, each with its name in JSON and the types of step that have it."""
 _LONGEST: Final = dict.fromkeys(StepKind, limits.MAX_DELAY_SECONDS) | {StepKind.JOB: bounds.MAX_RUN_SECONDS}
 _SHARE: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,4})?%")
 
@@ -180,7 +180,7 @@ def _check_map(mapping: MapForm, at: str) -> Iterator[Mistake]:
 
 
 def bad_tolerance(tolerated: int | str) -> str | None:
-    """Why a number or share of failures that are borne is refused; None when it is fine."""
+    """Why a number or share of tolerated failures is refused; None when it is fine."""
     if isinstance(tolerated, str):
         ok = _SHARE.fullmatch(tolerated) and float(tolerated[:-1]) <= 100  # noqa: PLR2004 - percent
     else:

@@ -1,4 +1,4 @@
-"""Makes a plan of a form, or says everything that is wrong with it."""
+"""Compiles a form into a plan, or names every mistake in the form."""
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -34,7 +34,7 @@ def compile_workflow(form: WorkflowForm, *, input_is_known: bool = True) -> Plan
 
 
 class Examined(NamedTuple):
-    """What a JSON text says, as far as it can be understood, and everything that is wrong with it."""
+    """The form and plan in a JSON text, as far as the text can be read, and every mistake in it."""
 
     form: WorkflowForm | None  # without what did not fit
     plan: Plan | None  # only of what has no mistakes
@@ -59,7 +59,7 @@ def examine(body: bytes, change: Callable[[WorkflowForm], WorkflowForm] = lambda
 
 
 def _certain(found: Iterable[Mistake], unread: Sequence[str]) -> Iterator[Mistake]:
-    """Those mistakes that are there whatever should stand where something could not be read."""
+    """The mistakes that do not depend on what could not be read."""
     doubtful = [_in_doubt(at) for at in unread]
     unsure = [(words, _around(at)) for at in unread for words, fields in _UNSURE.items() if _says(at, fields)]
     for at, why in found:
@@ -68,7 +68,7 @@ def _certain(found: Iterable[Mistake], unread: Sequence[str]) -> Iterator[Mistak
 
 
 def _in_doubt(at: str) -> str:
-    """What cannot be judged when that could not be read: the whole step where it tells of what kind it is."""
+    """The place that cannot be judged when a value could not be read: the whole step, if the value tells its type."""
     parts = at.split("/")
     number = max((n for n, part in enumerate(parts) if part.isdigit() and parts[n - 1] in _LISTS), default=0)
     field, inner = [*parts[number + 1 :], ""][0], parts[number + 2 :]
@@ -78,7 +78,7 @@ def _in_doubt(at: str) -> str:
 
 
 def _around(at: str) -> str:
-    """The workflow in whose steps that is."""
+    """The pointer of the workflow whose steps contain this pointer."""
     parts = at.split("/")
     return "/".join(parts[: max(n for n, part in enumerate(parts) if part in _LISTS)])
 
@@ -122,7 +122,7 @@ _NAMED_IN_CYCLE: Final = 20
 
 
 class _Draft:
-    """A step on its way into the plan."""
+    """A step while it is compiled."""
 
     def __init__(self, form: StepForm, id: str, group: Group, at: str) -> None:
         self.form = form
@@ -146,7 +146,7 @@ class _Draft:
 
 
 class _Usual(NamedTuple):
-    """What the steps have that do not say it themselves; a sub-workflow has it from the workflow that it is in."""
+    """The defaults of a workflow's steps; a sub-workflow inherits those of the workflow around it."""
 
     queue: str = "default"
     priority: Priority = Priority.NORMAL
@@ -157,7 +157,7 @@ _USUAL: Final = _Usual()
 
 
 class _Compiler:
-    """Compiles one form; for each sub-workflow there is another one."""
+    """Compiles one form. Each sub-workflow has a compiler of its own."""
 
     def __init__(
         self,
@@ -185,7 +185,7 @@ class _Compiler:
         self._drafts: dict[str, _Draft] = {}
 
     def plan(self) -> Plan:
-        """The plan. Where there are mistakes it is no good, but they are all noted."""
+        """The plan. It is useless when there are mistakes, which are all noted."""
         self._mistakes += check_workflow(self._form, self._at)
         self._draft_steps()
         for draft in self._drafts.values():
@@ -262,7 +262,7 @@ class _Compiler:
     # References
 
     def _bad_use(self, use: Use, draft: _Draft | None) -> str | None:
-        """Why a step, or the output (None), cannot refer to that; None when it can."""
+        """Why a step, or the output (None), cannot use a reference; None when it can."""
         reference = use.reference
         handler = draft is not None and draft.group is not Group.STEPS
         match reference.root:
@@ -279,7 +279,7 @@ class _Compiler:
         return None
 
     def _bad_input(self, reference: Reference) -> str | None:
-        """What is not there; of a sub-workflow only the names are known that its input has."""
+        """Why a reference into the input is wrong; of a sub-workflow's input, only the names are known."""
         if self._names is not None and len(reference.path) > 1 and reference.path[1] not in self._names:
             close = alike(reference.path[1], self._names, 0.5)
             hint = f"; did you mean input.{close}?" if close else ""
@@ -309,12 +309,12 @@ class _Compiler:
     def _unknown(self, step_id: str) -> str:
         if found := self._elsewhere(step_id):
             return found
-        many = len(self._mistakes) > bounds.MAX_MISTAKES  # nobody will read the rest
+        many = len(self._mistakes) > bounds.MAX_MISTAKES  # only the first mistakes are shown
         close = None if many else alike(step_id, self._drafts, 0.6)
         return f"{_NO_STEP} {step_id[:100]!r}" + (f"; did you mean {close}?" if close else "")
 
     def _elsewhere(self, step_id: str) -> str | None:
-        """Whose step it is, when it is one of the workflow around this one, or of one inside of it."""
+        """What to say of a step that belongs to the workflow around this one, or to a sub-workflow."""
         outer = self._outer
         while outer:
             if step_id in outer._drafts:  # noqa: SLF001 - of another compiler
@@ -348,7 +348,7 @@ class _Compiler:
         return self._planned(drafts, numbers, levels)
 
     def _declared(self, draft: _Draft, numbers: Mapping[str, int]) -> list[str]:
-        """The steps that it depends on, by what it says; by its references when it says nothing."""
+        """The parents of a step: its `depends_on`, or else the steps that it refers to."""
         if draft.form.depends_on is None:
             return [step for step in draft.referred if step in numbers]
         parents: dict[str, None] = {}
@@ -446,7 +446,7 @@ class _Compiler:
 
 
 def _names_given(step: StepForm) -> list[str] | None:
-    """What a step gives its workflow as input; None when that cannot be told."""
+    """The names of the input fields that a step gives its sub-workflow; None when they are not known yet."""
     given = [value_of(step.params), value_of(step.input)]
     return [name for value in given for name in value] if all(isinstance(value, dict) for value in given) else None
 

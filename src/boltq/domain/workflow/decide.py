@@ -60,8 +60,8 @@ class ChildEnded(msgspec.Struct, frozen=True):
     """The step's sub-workflow has ended. `output` is JSON text."""
 
     state: WorkflowState
-    output: str = ""  # of one that has completed
-    error: JobError | None = None  # of one that has failed
+    output: str = ""  # when it has completed
+    error: JobError | None = None  # when it has failed
 
 
 StepProgress = Begins | HasWaited | HasAsked | ItemsEnded | ChildEnded
@@ -72,11 +72,11 @@ class ClaimedStep(msgspec.Struct, frozen=True):
 
     step: PlannedStep
     scope: ReferenceScope
-    data: str  # of the claimed job, as JSON text
+    data: str  # the data of the claimed job, as JSON text
     progress: StepProgress
-    text_chars: int = 0  # of the step's own JSON text
+    text_chars: int = 0  # the length of the step's own JSON text
     is_item: bool = False
-    wrong: JobError | None = None  # what was found when the item was made
+    wrong: JobError | None = None  # the error of an item whose job could not be made
 
     @property
     def size(self) -> int:

@@ -30,7 +30,7 @@ class ExpressionSource(Protocol):
         """The JSON text of a value. Raises DataError that names the reference."""
 
     def has(self, reference: Reference) -> bool:
-        """Whether there is such a value."""
+        """Whether the reference leads to a value."""
 
 
 class Node(Protocol):
@@ -38,10 +38,10 @@ class Node(Protocol):
 
     @property
     def position(self) -> int:
-        """Where it stands; 1 is the first character."""
+        """The position in the text; 1 is the first character."""
 
     def value(self, values: "Values") -> Any:
-        """What it comes to. Raises DataError."""
+        """The value of this part. Raises DataError."""
 
 
 class Values:
@@ -60,7 +60,7 @@ class Values:
             self._spend(len(text), reference)
             self._found[reference] = read_value(text), len(text)
         value, size = self._found[reference]
-        self._spend(size, reference)  # whatever is done with it takes as long as it is large
+        self._spend(size, reference)  # the time of any use grows with the size of the value
         return value
 
     def _spend(self, size: int, reference: Reference) -> None:
@@ -71,19 +71,19 @@ class Values:
 
 
 class Expression(NamedTuple):
-    """An expression that was understood, and the references in it."""
+    """A parsed expression, and the references in it."""
 
     root: Node
     references: tuple[Reference, ...]
-    asked: frozenset[Reference] = frozenset()  # of these it asks with exists(...)
+    asked: frozenset[Reference] = frozenset()  # the references in exists(...)
 
     def expects(self, reference: Reference) -> bool:
-        """Whether it relies on such a value: it does not ask whether it, or what it is in, exists."""
+        """Whether the expression needs the value: it does not ask with exists(...) for it, or for what contains it."""
         lengths = range(1, len(reference.path) + 1)
         return not any(Reference(reference.path[:length]) in self.asked for length in lengths)
 
     def holds(self, source: ExpressionSource) -> bool:
-        """Whether it is true. Raises DataError that says where it went wrong."""
+        """Whether the expression is true. Raises DataError with the position of what is wrong."""
         try:
             return _truth(self.root, Values(source))
         except RecursionError:
@@ -226,7 +226,7 @@ _COMPARISONS: Final = frozenset({"==", "!=", "in", "not", *_ORDERS})
 
 
 class _Parser:
-    """One method for each line of the grammar."""
+    """A recursive-descent parser: one method for each line of the grammar."""
 
     def __init__(self, lexemes: list[Lexeme]) -> None:
         self._lexemes = lexemes

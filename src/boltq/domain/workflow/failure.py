@@ -1,4 +1,4 @@
-"""What is raised for a workflow that has failed, where somebody waits for its output."""
+"""The exception for those who wait for the output of a workflow that has failed."""
 
 from boltq.domain.errors import WorkflowFailed
 from boltq.domain.job_error import JobError

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-Edges = Sequence[Sequence[int]]  # for each step, by its number, those that come before it
+Edges = Sequence[Sequence[int]]  # for each step, by its number, its parents
 
 
 def dependents_of(parents: Edges) -> list[list[int]]:
-    """The same edges the other way round."""
+    """The edges reversed: for each step its children."""
     dependents: list[list[int]] = [[] for _ in parents]
     for step, before in enumerate(parents):
         for parent in before:

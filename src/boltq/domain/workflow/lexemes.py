@@ -1,4 +1,4 @@
-"""The words of an expression: text in, lexemes out, each with its place."""
+"""Lexemes: an expression cut into its words, each with its position."""
 
 import re
 from typing import Any, Final, NamedTuple

@@ -26,7 +26,7 @@ def items_of(text: str) -> list[str]:
 
 
 def item_portions(rows: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    """The items' rows as calls to the store take them."""
+    """The rows of a map's items, in portions that a call to the store may bring."""
     return portions(rows, _bytes_of, most=EXPAND_ITEMS, most_bytes=limits.MAX_CALL_BYTES)
 
 
@@ -42,7 +42,7 @@ def tolerated(failures: int | str, total: int) -> int:
 
 
 def has_lost(stats: MapStats, failures: int | str) -> bool:
-    """Whether more items have failed or were cancelled than may."""
+    """Whether more items have failed or were cancelled than are tolerated."""
     return stats.failed + stats.cancelled > tolerated(failures, stats.total)
 
 
@@ -60,7 +60,7 @@ def map_failure(
         error = error_of(text)
         said.append(f"items[{number - 1}]: {error.class_name}: {error.message[:_MOST_OF_A_MESSAGE]}")
     counts = {name.removeprefix(_CATEGORY): int(n) for name, n in numbers.items() if name.startswith(_CATEGORY)}
-    leading = error_of(first[0][1]).category.value if first else ""  # of several that are as frequent
+    leading = error_of(first[0][1]).category.value if first else ""  # wins among categories that are equally frequent
     usual = max(counts, key=lambda name: (counts[name], name == leading), default=Category.UNKNOWN.value)
     return JobError("MapFailed", "; ".join(said), Category(usual))
 

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a workflow, each thing with its place."""
+"""Mistakes in a workflow, each with its place."""
 
 from collections.abc import Iterable
 from typing import Final

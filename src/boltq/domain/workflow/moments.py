@@ -14,7 +14,7 @@ _LAST: Final = 1 << 47
 
 
 def delay_ms(duration: Any) -> int:
-    """A duration in milliseconds; a little is not nothing. Raises ValueError."""
+    """A duration in milliseconds; more than zero is at least 1 ms. Raises ValueError."""
     seconds = seconds_in(duration) if isinstance(duration, str) else _number(duration)
     if seconds is None or not 0 <= seconds <= limits.MAX_DELAY_SECONDS:
         raise ValueError(f"{DURATION_RULE}, from 0 to {limits.MAX_DELAY_SECONDS} seconds")

@@ -54,7 +54,7 @@ EARLY: Final = frozenset({Rule.ONE_SUCCESS, Rule.ONE_FAILED, Rule.ONE_DONE, Rule
 
 
 class PlannedMap(msgspec.Struct, frozen=True, omit_defaults=True):
-    """For which items a step is done. `over` is JSON text: a list, or a text that is one reference."""
+    """The map of a step: its items, and its bounds. `over` is JSON text: a list, or a text that is one reference."""
 
     over: str
     max_concurrency: int | None = None
@@ -68,7 +68,7 @@ class PlannedStep(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True)
     group: Group = Group.STEPS
     kind: StepKind = StepKind.JOB
     parents: tuple[str, ...] = ()  # what `run_if` counts
-    awaits: tuple[str, ...] = ()  # must have ended too, because it refers to them; how does not matter
+    awaits: tuple[str, ...] = ()  # other steps that must have ended, in any way, because it refers to them
     dependents: tuple[str, ...] = ()  # the steps that have it among their parents or awaits
     level: int = 0  # the number of steps on the longest way to it, in its group
     rule: Rule = Rule.ALL_SUCCESS
@@ -98,7 +98,7 @@ class Plan(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, dict=T
     output: str = "null"
     policy: FailurePolicy = FailurePolicy.FAIL_FAST
     timeout_seconds: float | None = None
-    tags: tuple[str, ...] = ()  # of the jobs of its steps
+    tags: tuple[str, ...] = ()  # the tags of its steps' jobs
     longest_path: tuple[str, ...] = ()  # of the group `steps`
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a form's fields come to in a plan: numbers for texts. What cannot be read was named by the checks."""
+"""Turns a form's fields into a plan's: numbers for texts. The checks have named what cannot be read."""
 
 import msgspec
 
@@ -26,18 +26,18 @@ def planned_seconds(duration: float | str | None) -> float | None:
 
 
 def planned_approval(form: ApprovalForm) -> ApprovalForm:
-    """What a person is asked."""
+    """An approval with its timeout in seconds."""
     return msgspec.structs.replace(form, timeout_seconds=planned_seconds(form.timeout_seconds))
 
 
 def planned_retry(form: RetryForm) -> StepRetry:
-    """How a job is tried again."""
+    """The retries of a step's job."""
     backoff = _backoff(form.backoff) if isinstance(form.backoff, BackoffForm) else None
     return StepRetry(max_attempts=form.max_attempts, backoff=backoff, on=form.on)
 
 
 def planned_map(form: MapForm) -> PlannedMap:
-    """For which items a step is done."""
+    """The map of a step."""
     over = bytes(form.over).decode(errors="replace")
     return PlannedMap(over, form.max_concurrency, form.tolerated_failures)
 

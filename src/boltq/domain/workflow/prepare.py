@@ -1,4 +1,4 @@
-"""What a step does when it begins: its `when` is asked, and its references are filled in."""
+"""What a step does when it begins: its `when` is evaluated, and its references are filled in."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ class WaitUntil(msgspec.Struct, frozen=True):
 
 
 class AskPerson(msgspec.Struct, frozen=True):
-    """Wait for a person's word. The timeout in milliseconds; None: for ever."""
+    """Wait for a person's answer. The timeout in milliseconds; None: for ever."""
 
     prompt: str
     timeout: int | None
@@ -73,7 +73,7 @@ def prepare(step: PlannedStep, scope: ReferenceScope) -> Prepared:
 
 
 def prepare_item(step: PlannedStep, scope: ReferenceScope) -> ItemAction:
-    """What the step does for one item of its map, in the scope with that item; or at all, without a map."""
+    """What the step does, without a map; with one, what it does for the item in the scope."""
     match step.kind:
         case StepKind.JOB:
             return RunJob(_filled("params", step.params, scope))
@@ -90,7 +90,7 @@ def prepare_item(step: PlannedStep, scope: ReferenceScope) -> ItemAction:
 
 
 def item_jobs(step: PlannedStep, scope: ReferenceScope, items: list[str]) -> list[tuple[str, str]]:
-    """The data of the items' jobs, and what is wrong with each. Raises DataError when they are too much together."""
+    """For each item, the data of its job and what is wrong with it. Raises DataError when all data are too large."""
     made, size = list[tuple[str, str]](), 0
     for item in items:
         made.append(_item_job(step, scope.with_item(item)))
@@ -107,7 +107,7 @@ def child_plan(step: PlannedStep, start: StartWorkflow) -> Plan:
 
 
 def output_of(plan: Plan, scope: ReferenceScope) -> str:
-    """What the workflow results in. JSON text. Raises DataError."""
+    """The output of the workflow, as JSON text. Raises DataError."""
     return _filled("output", plan.output, scope)
 
 

@@ -49,9 +49,9 @@ class Advance(msgspec.Struct, frozen=True):
     """What happens next. Ids in the plan's order. Applying it and asking again changes nothing."""
 
     ready: tuple[str, ...]  # to be queued
-    skipped: tuple[str, ...]  # to be marked so: their rule does not hold
-    cancelled: tuple[str, ...]  # to be marked so: nothing runs for them
-    stopped: tuple[str, ...]  # these run, and are to be asked to stop; named again until they have ended
+    skipped: tuple[str, ...]  # these become skipped: their rule does not hold
+    cancelled: tuple[str, ...]  # these become cancelled: nothing runs for them
+    stopped: tuple[str, ...]  # these run, and are asked to stop; they are named until they have ended
     end: WorkflowState | None  # the workflow's end; None while something is open
     states: dict[str, StepState]  # of all steps, with all that applied
 
@@ -238,7 +238,7 @@ class _Round:
             return None
         if ended is not WorkflowState.FAILED:
             self._leave_out(Group.ON_FAILURE)
-        if self._ending is Ending.CANCELLED:  # perhaps while they run
+        if self._ending is Ending.CANCELLED:  # also when it comes while they run
             self._stop([step.id for step in self._plan.group(Group.ON_FAILURE)])
         elif ended is WorkflowState.FAILED:
             self._decide_all(Group.ON_FAILURE)
@@ -266,7 +266,7 @@ def _holds(step: PlannedStep, counts: Counter[Standing]) -> bool:
 
 
 class _Counted:
-    """How many parents stand how."""
+    """The number of parents with each standing."""
 
     def __init__(self, counts: Counter[Standing]) -> None:
         self.all = counts.total()

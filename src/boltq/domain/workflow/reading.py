@@ -22,8 +22,8 @@ class Misfit(NamedTuple):
 
     at: str
     why: str
-    place: str | None = None  # what is taken out, or replaced; None: nothing can be understood without it
-    instead: bytes | None = None  # JSON that stands there; None: nothing does
+    place: str | None = None  # what is taken out or replaced; None: nothing can be read without it
+    instead: bytes | None = None  # the JSON that replaces it; None: it is taken out
 
 
 def read_leniently(body: bytes, kind: type[T]) -> tuple[T | None, list[Mistake]]:
@@ -122,7 +122,7 @@ def _replaced(raw: bytes, changes: Mapping[tuple[str, ...], bytes | None] | None
 
 
 def _in_value(piece: bytes, kind: Any, at: str) -> Iterator[Misfit]:
-    """Goes into lists and objects as far as the type does, and complains of the innermost thing that is wrong."""
+    """Follows lists and objects as far as the type does, and reports the innermost misfits."""
     try:
         msgspec.json.decode(piece, type=kind)
     except msgspec.ValidationError as error:

@@ -1,4 +1,4 @@
-"""Values that are not there yet: what stands for them while a workflow is written, and questions about them."""
+"""Refs: they stand for values of a later run while a workflow is written. Conditions: questions about refs."""
 
 import re
 import secrets
@@ -37,7 +37,7 @@ class Condition:
 
 
 class _Comparable:
-    """What conditions can be made of."""
+    """Makes conditions by its comparisons."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -61,11 +61,11 @@ class _Comparable:
 
 
 class Ref(_Comparable):
-    """A value that is there when the workflow runs. `ref["rows"]`, `ref.rows` and `ref[0]` lead into it."""
+    """Stands for a value that exists when the workflow runs. `ref["rows"]`, `ref.rows` and `ref[0]` lead into it."""
 
     def __init__(self, *path: str, owner: Any = None) -> None:
         self._reference = Reference(path)
-        self._owner = owner  # the workflow of which it is; None: whichever it stands in
+        self._owner = owner  # the workflow whose value it is; None: the workflow in which the ref stands
 
     def __getitem__(self, part: str | int) -> "Ref":
         return Ref(*self._reference.path, str(part), owner=self._owner)
@@ -114,7 +114,7 @@ def size(value: Any) -> Any:
 
 
 def exists(value: Any) -> Any:
-    """The condition that there is such a value."""
+    """The condition that the value exists."""
     return Condition(f"exists({_operand(value)})", value)
 
 
@@ -129,7 +129,7 @@ def plain(value: Any) -> Any:
 
 
 def owned_in(value: Any) -> Iterator[tuple[str, Any]]:
-    """Every reference in a value that is of one certain workflow: its text, and that workflow."""
+    """Every reference in a value that belongs to a certain workflow: its text, and that workflow."""
     match value:
         case Ref():
             if value._owner is not None:  # noqa: SLF001 - Ref's attributes are parts of the value
@@ -160,7 +160,7 @@ def without_refs(value: Any) -> Any:
     return value
 
 
-_TOKEN: Final = secrets.token_hex(8)  # nobody's text has it, so no text can pretend to be a reference
+_TOKEN: Final = secrets.token_hex(8)  # a secret of this process, so no text of a user can pass for a reference
 _MARK: Final = re.compile(f"\ue000{_TOKEN}:([0-9a-f]*):([0-9a-f]+)\ue001")
 _OWNERS: Final[WeakValueDictionary[str, Any]] = WeakValueDictionary()
 

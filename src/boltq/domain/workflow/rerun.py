@@ -48,7 +48,7 @@ def steps_to_rerun(plan: Plan, states: States, mode: RerunMode, from_step: str |
 
 
 def going_on(plan: Plan, states: States, mode: RerunMode, chosen: Collection[str]) -> set[str]:
-    """Those of the chosen maps and sub-workflows of which only what did not succeed begins anew.
+    """The chosen maps and sub-workflows in which only what did not succeed begins anew.
 
     They failed or were cancelled, what did not is not run again, and nothing that comes before them is.
     """

@@ -65,11 +65,11 @@ class ReferenceScope:
         return True
 
     def with_item(self, item: str) -> "ReferenceScope":
-        """The same for one item of a map."""
+        """The scope of one item of a map."""
         scope = ReferenceScope(
             input=self._input, steps=self._steps, workflow=self._workflow, item=item, error=self._error
         )
-        scope._shared = self._shared  # what is not of the item is found once for all items
+        scope._shared = self._shared  # values outside of the item are found once for all items
         return scope
 
     def _known(self, root: str) -> "_Known":
@@ -142,7 +142,7 @@ class _Known(msgspec.Struct):
 
 
 class _Missing(Exception):
-    """There is no such value; says why."""
+    """A reference leads to no value; the message says why."""
 
 
 def _there(value: Any, reason: str) -> Any:

@@ -22,7 +22,7 @@ class Spellings:
     """Reads one submission, and remembers where things were written, so that mistakes point there."""
 
     def __init__(self) -> None:
-        self.twice: list[Mistake] = []  # what was said in both ways
+        self.twice: list[Mistake] = []  # fields that were given in both spellings
         self._written: dict[str, str] = {}
 
     def workflow(self, form: WorkflowForm, at: str) -> WorkflowForm:
@@ -47,7 +47,7 @@ class Spellings:
         return step
 
     def pointer(self, usual: str) -> str:
-        """Where it was written, what is looked for at this pointer."""
+        """The pointer to where the user wrote the field that has this pointer in the usual spelling."""
         end = len(usual)
         while end > 0:
             if found := self._written.get(usual[:end]):
@@ -102,7 +102,7 @@ _RETRY: Final = {"base": "base_seconds", "max": "cap_seconds"}
 
 
 def _says(form: msgspec.Struct, name: str) -> bool:
-    """Whether it says anything there but what would count anyway."""
+    """Whether the form gives the field a value other than its default."""
     return bool(getattr(form, name) != _usual_value(form, name))
 
 

@@ -67,7 +67,7 @@ class MapStats(msgspec.Struct, frozen=True):
         return self.completed + self.failed + self.cancelled
 
     def closed(self) -> "MapStats":
-        """The same of a map that has ended: what never began will not begin any more, and is cancelled."""
+        """The counts of a map that has ended: items that never began count as cancelled."""
         return msgspec.structs.replace(self, cancelled=self.total - self.completed - self.failed)
 
 

@@ -20,7 +20,7 @@ Part = str | Reference
 
 
 class TemplateSource(Protocol):
-    """Where values come from."""
+    """The values that references lead to."""
 
     def raw(self, reference: Reference) -> str:
         """The JSON text of a value. Raises DataError that names the reference."""

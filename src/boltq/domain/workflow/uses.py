@@ -48,7 +48,7 @@ def uses_in(value: Any, at: str, place: str) -> Iterator[Found]:
     try:
         texts = list(texts_in(value, at))
     except ValueError:
-        return  # it was named by check_json
+        return  # check_json names the mistake
     for pointer, text in texts:
         try:
             found = [part for part in parts_of(text) if isinstance(part, Reference)]
@@ -63,7 +63,7 @@ def value_of(raw: msgspec.Raw) -> Any:
     try:
         return decoded(raw)
     except ValueError:
-        return None  # it was named by check_json
+        return None  # check_json names the mistake
 
 
 def names_in(raw: msgspec.Raw) -> list[str]:
@@ -84,7 +84,7 @@ def _texts(value: Any) -> list[str]:
     try:
         return [text for _, text in texts_in(value)]
     except ValueError:
-        return []  # as above
+        return []  # check_json names the mistake
 
 
 _ENDS: Final = [state.value for state in StepState if state in ENDED]
@@ -94,7 +94,7 @@ def _uses_in_expression(text: str, at: str) -> Iterator[Found]:
     try:
         expression = parse_expression(text)
         if not expression.references:
-            expression.holds(ReferenceScope())  # what comes out of it is certain already
+            expression.holds(ReferenceScope())  # without references, its value is known now
     except (ValueError, DataError) as error:
         yield at, str(error)
     else:
@@ -119,4 +119,4 @@ def _is_reference(text: str) -> bool:
     try:
         return only_reference(text) is not None
     except ValueError:
-        return True  # uses_in says what is wrong with it
+        return True  # uses_in names the mistake

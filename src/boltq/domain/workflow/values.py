@@ -32,7 +32,7 @@ def kind_of(value: Any) -> str:
 
 _decode: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 _KINDS: Final[tuple[tuple[Any, str], ...]] = (
-    (bool, "true or false"),  # before int, of which it is a kind
+    (bool, "true or false"),  # before int: bool is a subclass of int
     ((int, Decimal, float), "a number"),
     (str, "a text"),
     (list, "a list"),
