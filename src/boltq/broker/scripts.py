@@ -56,7 +56,7 @@ class Library:
 
     def __init__(self, rewrite: Rewrite | None = None) -> None:
         texts = {name: rewrite(f"{name}.lua", text) for name, text in _texts().items()} if rewrite else _texts()
-        self.name, self.text = _assembled(tuple(texts.items()))
+        self.name, self.text = _assembled(tuple(texts.items()), tuple(NUMBERS.items()))
 
     def call(self, verb: str, prefix: str, now: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The command that runs a script."""
@@ -95,11 +95,11 @@ def _texts() -> Mapping[str, str]:
 
 
 @lru_cache(maxsize=4)
-def _assembled(files: tuple[tuple[str, str], ...]) -> tuple[str, str]:
-    """The name and the text of the library that is made of these files."""
+def _assembled(files: tuple[tuple[str, str], ...], numbers: tuple[tuple[str, int], ...]) -> tuple[str, str]:
+    """The name and the text of the library that is made of these files, with these bounds."""
     texts = {name: _with_places(name, text) for name, text in files}
     _check_phases(texts["lib/flow_phases"])
-    body = _body(texts)
+    body = _numbered(_body(texts), dict(numbers))
     name = f"boltq_{hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()[:12]}"
     return name, f"#!lua name={name}\n{body.replace(_NAME, name)}"
 
@@ -119,7 +119,7 @@ def _body(texts: Mapping[str, str]) -> str:
     used = {name: frozenset().union(*(words[other] for other in texts if other != name)) for name in order}
     shared = [_part(texts[name], _locals(texts[name]) & (used[name] | {f"begin_{name[4:]}"})) for name in order]
     verbs = [_verb(name, texts) for name in texts if "/" not in name]
-    return _numbered("".join([_constants(), *shared, *verbs]))
+    return "".join([_constants(), *shared, *verbs])
 
 
 _FUNCTION: Final = re.compile(r"^local function (\w+)", re.MULTILINE)
@@ -216,8 +216,8 @@ NUMBERS: Final = {
 _NUMBER: Final = re.compile(rf"\b(?:{'|'.join(NUMBERS)})\b")
 
 
-def _numbered(body: str) -> str:
-    return _NUMBER.sub(lambda found: str(NUMBERS[found[0]]), body)
+def _numbered(body: str, numbers: Mapping[str, int]) -> str:
+    return _NUMBER.sub(lambda found: str(numbers[found[0]]), body)
 
 
 def _constants() -> str:
