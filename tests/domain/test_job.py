@@ -87,6 +87,11 @@ def test_the_digest_is_of_what_was_asked_for() -> None:
         {"expires_at": 1}, {"spec": Spec(timeout=1)}, {"spec": Spec(max_attempts=1)},
         {"tags": ["t"]},
     ]  # fmt: skip
+    of_the_job = {name for change in changes for name in change}
+    assert of_the_job | {"idempotency_key", "id", "created_by"} == set(NewJob.__struct_fields__)  # each has its case
+    of_the_spec = {"max_attempts", "timeout"}
+    elsewhere = {"headers", "retry", "step"}  # a trace, and what only the step of a workflow has
+    assert of_the_spec | elsewhere == set(Spec.__struct_fields__)
     digests = {NewJob(**{"type": "x", "data": '{"a":1}', **change}).digest() for change in changes}
     assert len(digests | {base.digest()}) == len(changes) + 1
 

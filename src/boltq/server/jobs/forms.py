@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
@@ -138,14 +139,7 @@ class FormReader:
         if (
             form.type in self._names
             and form.queue in self._names
-            and not form.delay_seconds
-            and form.run_at is None
-            and form.expires_in_seconds is None
-            and form.expires_at is None
-            and form.max_attempts is None
-            and form.timeout_seconds is None
-            and form.idempotency_key is None
-            and not form.tags
+            and _special(form) == _UNSAID
             and b"idempotency-key" not in headers
             and b"traceparent" not in headers
             and (priority := _PRIORITIES.get(form.priority)) is not None
@@ -207,6 +201,11 @@ class FormReader:
         )
 
 
+_USUAL: Final = frozenset(
+    {"type", "data", "queue", "priority"}
+)  # what a usual job says; the rest is as it is by itself
+_special: Final = attrgetter(*(field for field in JobForm.__struct_fields__ if field not in _USUAL))
+_UNSAID: Final = _special(JobForm(type="?"))
 _PIECES: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _DATA: Final = msgspec.json.Decoder(dict[str, Any])
 _DATA_POINTER: Final = re.compile(r"^/data(?=/|$)")
