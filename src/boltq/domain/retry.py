@@ -131,8 +131,7 @@ def _attempts(number: Any) -> int | None:
 
 def _backoffs(backoff: Any) -> Mapping[Category, Backoff | None]:
     if isinstance(backoff, Backoff):
-        never = {Category.DATA, Category.POISON}
-        return {category: backoff for category in Category if category not in never}
+        return {category: backoff for category, usual in DEFAULT_BACKOFFS.items() if usual}
     if backoff is not None and not isinstance(backoff, Mapping):
         raise TypeError(f"backoff={backoff!r:.60}: a Backoff, or a mapping of categories to Backoff or None")
     for category, chosen in (backoff or {}).items():
