@@ -115,9 +115,11 @@ class Guard:
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a server that is bound to `host`."""
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return host == "localhost"
+    # Whether ::ffff:127.0.0.1 is loopback differs between versions of Python: it never is, which asks for a login.
+    return address.is_loopback and not getattr(address, "ipv4_mapped", None)
 
 
 def unknown_coding(raw: RawHeaders) -> bool:
