@@ -88,6 +88,26 @@ def test_the_states_in_lua_are_rendered_from_the_table():
             assert JobState(after) in allowed, f"{path.name}: {before} -> {after}"
 
 
+def test_lua_speaks_of_a_field_by_its_name():
+    """A number in brackets stands only where a list is taken apart into names: `local id, n = item[1], item[2]`.
+
+    ARGV is said by its numbers, for a script begins with what they are.
+    """
+    numbered = {path.stem: lines for path in sorted(LUA.rglob("*.lua")) if (lines := list(_numbered(path)))}
+    assert {stem: lines for stem, lines in numbered.items() if stem not in NUMBERED} == {}
+    assert NUMBERED.keys() - numbered.keys() == set(), "these need no exception any more"
+
+
+def _numbered(path: Path) -> Iterator[str]:
+    for line in path.read_text("utf-8").splitlines():
+        code = re.sub(r"(^|\s)--.*$", "", line)
+        if re.search(r"(?<!ARGV)(?<![\s{,(])\[\d+\]", code) and not re.match(r"\s*local [\w, ]+ = ", code):
+            yield line.strip()
+
+
+NUMBERED = {"keys": "what Lua is given beside ARGV: one key, which is the prefix of all others"}
+
+
 def test_every_state_can_be_reached_and_left_or_is_an_end():
     reached = ENTRIES.union(*MOVES.values())
     assert reached == set(JobState) == set(MOVES)

@@ -109,7 +109,8 @@ def test_only_rows_with_a_reason_have_fields_that_may_be_left_out():
         "JobRow": ["spec", "data", "result", "by", "replay_of", "replays", "unlogged"],  # lists show no payloads
         "Settling": ["number", "text", "data"],  # Lua only reads it
         "ClaimedJob": ["look", "filled", "suspect"],  # look: of steps only; the others are the worker's own
-        "PastRun": ["error"],  # it is a record, too
+        "ApiKey": ["expires_at", "last_used_at", "revoked_at"],  # it is a record, too
+        "PastRun": ["error"],  # so is it
         "StepRow": ["inputs", "result", "data_truncated"],  # of a step that has run again since
     }
 

@@ -56,7 +56,7 @@ LUA_BUGS = [
         (
             (
                 "reap.lua",
-                "  if seen[1] then\n    grace.grant()\n    return answer(0, 0, NOW + 1000)\n  end\n",
+                "  if was then\n    grace.grant()\n    return answer(0, 0, NOW + 1000)\n  end\n",
                 "",
             ),
         ),

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import field
 
 from boltq.broker.settling import Settling
+from boltq.domain.api_keys import ApiKey
 from boltq.domain.job import ClaimedJob, PastRun
 from boltq.domain.states import JobState
 from boltq.domain.workflow.phases import Phase
@@ -110,6 +111,47 @@ class QueueRow(NamedRow):
     def queued(self) -> int:
         """All that wait in its lists."""
         return self.high + self.normal + self.low + self.parked
+
+
+class SoughtJob(NamedRow):
+    """What a search reads of each job, only among Lua's own files: see lua/lib/search.lua."""
+
+    state: str
+    since: str
+    route: str
+    at: str
+    worker: str
+    tags: str
+    parked: str
+    ghost: str
+    error: str
+
+
+class FailureGroupRow(NamedRow):
+    """Dead jobs of a queue that failed alike: see lua/failures.lua. Times in milliseconds."""
+
+    key: str
+    sample: str  # id of the newest
+    error: str  # its error without the traceback
+    count: int
+    recent: int
+    first_at: int
+    last_at: int
+    types: dict[str, int]
+
+
+class WorkerRow(NamedRow):
+    """A worker as the store knows it: see lua/workers.lua. Times in milliseconds."""
+
+    id: str
+    lease_ends_at: int
+    info: str
+    queues: str
+    types: str
+    vitals: str
+    since: int
+    state: str
+    holds: int
 
 
 class WorkflowRow(NamedRow):
@@ -300,7 +342,11 @@ ROWS: Final[tuple[type[msgspec.Struct], ...]] = (
     ClaimedJob,
     WholeJobRow,
     PastRun,
+    ApiKey,
     QueueRow,
+    SoughtJob,
+    FailureGroupRow,
+    WorkerRow,
     WorkflowRow,
     StepInfoRow,
     MapCountsRow,

@@ -9,7 +9,7 @@ import msgspec
 from boltq.broker import calls
 from boltq.broker.broker import Broker
 from boltq.broker.connect import without_secret
-from boltq.broker.contract import QueueRow
+from boltq.broker.contract import QueueRow, WorkerRow
 from boltq.broker.rows import whole_record
 from boltq.broker.scripts import UNCOUNTED
 from boltq.broker.search import Numbers, Search
@@ -146,7 +146,7 @@ class Inspector(Search):
         found: dict[str, WorkerRecord] = {}
         for partition in range(self._broker.layout.partitions):
             async for portion in self._broker.walk(partial(calls.workers.workers, partition)):
-                found |= {row[0]: _worker(row) for row in portion.found}
+                found |= {worker.id: worker for worker in map(_worker, portion.found)}
         return sorted(found.values(), key=lambda worker: worker.id)
 
     async def tasks(self) -> list[TaskInfo]:
@@ -246,18 +246,18 @@ def _add(stats: QueueStats, row: QueueRow) -> None:
         stats.oldest_queued_at = min(stats.oldest_queued_at or row.oldest_queued_at, row.oldest_queued_at)
 
 
-def _worker(row: Sequence[Any]) -> WorkerRecord:
-    worker, ends, info, queues, types, vitals, since, state, holds = row
+def _worker(values: Sequence[Any]) -> WorkerRecord:
+    row = msgspec.convert(values, WorkerRow)
     return WorkerRecord(
-        id=worker,
-        lease_ends_at=ends,
-        since=since,
-        queues=queues.split(),
-        types=None if types == "*" else [name for name in types.split() if name != CONTROL_TYPE],
-        info=msgspec.json.decode(info) if info else {},
-        vitals=msgspec.json.decode(vitals) if vitals else {},
-        state=state,
-        holds=holds,
+        id=row.id,
+        lease_ends_at=row.lease_ends_at,
+        since=row.since,
+        queues=row.queues.split(),
+        types=None if row.types == "*" else [name for name in row.types.split() if name != CONTROL_TYPE],
+        info=msgspec.json.decode(row.info) if row.info else {},
+        vitals=msgspec.json.decode(row.vitals) if row.vitals else {},
+        state=msgspec.convert(row.state, WorkerState),
+        holds=row.holds,
     )
 
 

@@ -17,7 +17,7 @@ from boltq.broker import calls
 from boltq.broker.broker import Broker
 from boltq.broker.call import Portion
 from boltq.broker.calls.search import GroupBy
-from boltq.broker.contract import QueueRow
+from boltq.broker.contract import FailureGroupRow, QueueRow
 from boltq.broker.cursors import unwrapped, wrapped
 from boltq.broker.rows import record
 from boltq.broker.scripts import translate
@@ -327,22 +327,22 @@ def _read_cursor(cursor: str) -> tuple[tuple[int, str, int], str]:
 # Groups
 
 
-def _group(queue: str, row: Sequence[Any]) -> DeadJobGroup:
-    key, sample, stored, count, recent, first, last, types = row
-    error = msgspec.json.decode(stored)
+def _group(queue: str, values: Sequence[Any]) -> DeadJobGroup:
+    row = msgspec.convert(values, FailureGroupRow)
+    error = msgspec.json.decode(row.error)
     return DeadJobGroup(
-        key=key,
+        key=row.key,
         fingerprint=error.get("fingerprint", ""),
         class_name=error.get("class", ""),
         message=error.get("message", ""),
         category=error.get("category", ""),
-        types=types,
-        queues={queue: count},
-        count=count,
-        count_1h=recent,
-        first_at=first,
-        last_at=last,
-        sample_job_id=sample,
+        types=row.types,
+        queues={queue: row.count},
+        count=row.count,
+        count_1h=row.recent,
+        first_at=row.first_at,
+        last_at=row.last_at,
+        sample_job_id=row.sample,
     )
 
 

@@ -10,14 +10,18 @@ local count, old = #flat / 2, {}
 for i = 1, #flat, 2 do
   if flat[i] == id then refuse('CONFLICT', 'there is a key ' .. id) end
   local key = cmsgpack.unpack(flat[i + 1])
-  local ended = key[9] > 0 and key[9] or key[7]
+  local ended = key[ApiKey.revoked_at] > 0 and key[ApiKey.revoked_at] or key[ApiKey.expires_at]
   if ended > 0 and ended < NOW - keep then old[#old + 1] = flat[i] end
 end
 if count - #old >= most then refuse('CONFLICT', 'there are ' .. count .. ' API keys, and no more may be') end
 if #old > 0 then call('HDEL', api_keys_key, unpack(old)) end
 
-local made, life = cmsgpack.unpack(ARGV[3]), tonumber(ARGV[4])
+local name, digest, scopes, by = unpack(cmsgpack.unpack(ARGV[3]))
+local life = tonumber(ARGV[4])
 local expires = life > 0 and NOW + life or 0
-local key = cmsgpack.pack({ id, made[1], made[2], made[3], made[4], NOW, expires, 0, 0 })
+local key = cmsgpack.pack(ApiKey{
+  id = id, name = name, digest = digest, scopes = scopes, created_by = by, created_at = NOW, expires_at = expires,
+  last_used_at = 0, revoked_at = 0,
+})
 call('HSET', api_keys_key, id, key)
 return key

@@ -18,8 +18,9 @@ end
 while true do
   local page = call('XREVRANGE', audit_key, before == '' and '+' or '(' .. before, '-', 'COUNT', 100)
   for _, entry in ipairs(page) do
-    before, left = entry[1], left - 1
-    if fits(entry[2]) then rows[#rows + 1] = { entry[1], unpack(entry[2]) } end
+    local id, flat = unpack(entry)
+    before, left = id, left - 1
+    if fits(flat) then rows[#rows + 1] = { id, unpack(flat) } end
     if #rows >= most or left <= 0 then return cmsgpack.pack({ before, rows }) end
   end
   if #page < 100 then return cmsgpack.pack({ '', rows }) end

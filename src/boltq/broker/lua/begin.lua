@@ -5,8 +5,8 @@
 --   returns  1
 --   refuses  LEASE_LOST: this run of it is not the worker's any more, and must not begin
 --@use clock, words
-local id = ARGV[3]
-local job = call('HMGET', job_key(id), 'state', 'n', 'worker')
-if job[1] ~= 'running' or job[2] ~= ARGV[4] or job[3] ~= ARGV[2] then refuse('LEASE_LOST', id) end
-call('HSET', job_key(id), 'begun', job[2])
+local worker, id, delivery = ARGV[2], ARGV[3], ARGV[4]
+local state, n, runner = unpack(call('HMGET', job_key(id), 'state', 'n', 'worker'))
+if state ~= 'running' or n ~= delivery or runner ~= worker then refuse('LEASE_LOST', id) end
+call('HSET', job_key(id), 'begun', n)
 return 1

@@ -4,28 +4,29 @@
 --   returns  msgpack of a word for each: cancelled, running (its worker will stop it), or a refusal:
 --            NOT_FOUND, CHANGED <state>, CONFLICT <state>
 --@use claims, cancels, flow_stop, flow_go_on, prune
-local verdicts = {}
+local verdicts, queues = {}, {}
 
-local function cancel(id, since, reason, job)
-  local state, route = job[1], job[2] and route_of(job[2])
-  local no = refusal(state, job[6], since)
+local function cancel(id, wanted, reason)
+  local state, path, worker, parked, ghosts, since, place, phase, child = unpack(
+    call('HMGET', job_key(id), 'state', 'route', 'worker', 'parked', 'ghost', 'since', 'flow', 'phase', 'child')
+  )
+  local route = path and route_of(path)
+  if route then queues[route.queue] = true end
+  local no = refusal(state, since, wanted)
   if no then return no end
   if state == 'running' then
-    ask_to_stop(job[3], id)
+    ask_to_stop(worker, id)
     return 'running'
   end
   if not MOVES[state].cancelled then return state == 'cancelled' and 'cancelled' or 'CONFLICT ' .. state end
-  if job[7] and state == 'blocked' and flow.stop_job(job[7], job[8], job[9]) then return 'running' end
-  cancel_waiting(id, route, state, reason, job[4], job[5])
-  if job[7] then flow.ended(job[7], id, 'cancelled') end
+  if place and state == 'blocked' and flow.stop_job(place, phase, child) then return 'running' end
+  cancel_waiting(id, route, state, reason, parked, ghosts)
+  if place then flow.ended(place, id, 'cancelled') end
   return 'cancelled'
 end
 
-local queues = {}
 for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
-  local job = call('HMGET', job_key(item[1]), 'state', 'route', 'worker', 'parked', 'ghost', 'since', 'flow', 'phase', 'child')
-  verdicts[i] = cancel(item[1], item[2], item[3], job)
-  if job[2] then queues[route_of(job[2]).queue] = true end
+  verdicts[i] = cancel(unpack(item))
 end
 flow.go_on()
 flush()

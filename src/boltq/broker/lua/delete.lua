@@ -9,7 +9,7 @@ local MOST_SEARCHED = 500000 -- ids of lists of completed jobs
 local searched, gone = 0, {}
 
 local leave = {}
-function leave.queued(id, route, job) withdraw(id, route, job[4], job[5]) end
+function leave.queued(id, route, parked, ghosts) withdraw(id, route, parked, ghosts) end
 function leave.completed(id, route) call('LREM', index_key(route.queue, 'completed'), 1, id) end
 for _, state in ipairs({ 'scheduled', 'retrying', 'dead', 'cancelled' }) do
   leave[state] = function(id, route) push(noted('ZREM', index_key(route.queue, state)), id) end
@@ -20,16 +20,21 @@ local function free(key, id)
   if used and string.match(used, '^%S+') == id then call('DEL', idem_key(key)) end
 end
 
-local function delete(id, state, job)
-  local route = route_of(job[3])
-  if not leave[state] or (job[6] and MOVES[state].cancelled) then return conflict(state, job[6]) end
+local function delete(id, wanted)
+  local state, since, path, parked, ghosts, place, key = unpack(
+    call('HMGET', job_key(id), 'state', 'since', 'route', 'parked', 'ghost', 'flow', 'key')
+  )
+  local no = refusal(state, since, wanted)
+  if no then return no end
+  local route = route_of(path)
+  if not leave[state] or (place and MOVES[state].cancelled) then return conflict(state, place) end
   if state == 'completed' then
     local size = call('LLEN', index_key(route.queue, state))
     if searched > 0 and searched + size > MOST_SEARCHED then return 'AGAIN' end
     searched = searched + size
   end
-  leave[state](id, route, job)
-  if job[7] and state ~= 'completed' then free(job[7], id) end
+  leave[state](id, route, parked, ghosts)
+  if key and state ~= 'completed' then free(key, id) end
   call('UNLINK', job_key(id), log_key(id), runs_key(id))
   announce(id, route, state, 'deleted')
   gone[#gone + 1] = id
@@ -38,9 +43,7 @@ end
 
 local verdicts = {}
 for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
-  local id = item[1]
-  local job = call('HMGET', job_key(id), 'state', 'since', 'route', 'parked', 'ghost', 'flow', 'key')
-  verdicts[i] = refusal(job[1], job[2], item[2]) or delete(id, job[1], job)
+  verdicts[i] = delete(unpack(item))
 end
 if #gone > 0 then memory.keep(gone) end
 commit()

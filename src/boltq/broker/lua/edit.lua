@@ -36,10 +36,13 @@ local function waiting(state)
 end
 place.scheduled, place.retrying = waiting('scheduled'), waiting('retrying')
 
-local function edit(id, state, job, item)
-  local old = route_of(job[2])
+local function edit(id, item)
+  local state, path, parked, ghosts, flow = unpack(call('HMGET', job_key(id), 'state', 'route', 'parked', 'ghost', 'flow'))
+  local no = refusal(state, 0, 0) or not place[state] and conflict(state) or item.data and flow and conflict(state, flow)
+  if no then return no end
+  local old = route_of(path)
   local route = item.priority and route_of(old.queue .. ' ' .. item.priority .. ' ' .. old.type) or old
-  state = place[state](id, old, route, item.run_at, job[3], job[4])
+  state = place[state](id, old, route, item.run_at, parked, ghosts)
   if route ~= old then call('HSET', job_key(id), 'route', route.text) end
   if item.data then call('HSET', job_key(id), 'data', item.data) end
   if item.by then call('HSET', job_key(id), 'by', item.by) end
@@ -54,9 +57,7 @@ end
 
 local verdicts = {}
 for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
-  local job = call('HMGET', job_key(item.id), 'state', 'route', 'parked', 'ghost', 'flow')
-  local refused = refusal(job[1], 0, 0) or not place[job[1]] and conflict(job[1])
-  verdicts[i] = refused or item.data and job[5] and conflict(job[1], job[5]) or edit(item.id, job[1], job, item)
+  verdicts[i] = edit(item.id, item)
 end
 commit()
 return cmsgpack.pack(verdicts)

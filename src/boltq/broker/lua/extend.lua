@@ -7,12 +7,12 @@
 --   refuses  UNKNOWN_WORKER: it was reaped, and holds nothing any more
 --@use grace, history, holds, words
 local worker, lease, elapsed = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local known = call('HMGET', worker_key(worker), 'beat_at', 'wish', 'since', 'holds')
-if not known[1] then refuse('UNKNOWN_WORKER', worker) end
+local beat_at, wish, since, held = unpack(call('HMGET', worker_key(worker), 'beat_at', 'wish', 'since', 'holds'))
+if not beat_at then refuse('UNKNOWN_WORKER', worker) end
 
 -- Nobody was heard for long, not even who beats now: nobody could, or the clock jumped (a jump shows earlier, by its clock).
-local silence = grace.silence(known[3])
-local jumped = elapsed > 0 and NOW - known[1] - elapsed > lease / 3
+local silence = grace.silence(since)
+local jumped = elapsed > 0 and NOW - beat_at - elapsed > lease / 3
 if clock_was_set or grace.is_too_long() then
   grace.begin_anew()
 elseif silence > lease * 2 / 3 or (jumped and silence > lease * 2 / 5) then
@@ -27,8 +27,8 @@ if elapsed > 0 then call('HSET', partition_key, 'heard', NOW) end
 
 local cancels = call('SMEMBERS', cancels_key(worker))
 for i = #cancels, 1, -1 do
-  local job = call('HMGET', job_key(cancels[i]), 'state', 'worker', 'cancel')
-  if job[1] ~= 'running' or job[2] ~= worker or not job[3] then
+  local state, runner, cancel = unpack(call('HMGET', job_key(cancels[i]), 'state', 'worker', 'cancel'))
+  if state ~= 'running' or runner ~= worker or not cancel then
     call('SREM', cancels_key(worker), cancels[i])
     table.remove(cancels, i)
   end
@@ -42,10 +42,11 @@ end
 -- It may have as many as we believe, and others.
 local strange = {}
 for _, run in ipairs(cmsgpack.unpack(ARGV[6])) do
-  local job = call('HMGET', job_key(run[1]), 'state', 'worker', 'n')
-  if job[1] ~= 'running' or job[2] ~= worker or tonumber(job[3]) ~= run[2] then strange[#strange + 1] = run end
+  local id, delivery = unpack(run)
+  local state, runner, n = unpack(call('HMGET', job_key(id), 'state', 'worker', 'n'))
+  if state ~= 'running' or runner ~= worker or tonumber(n) ~= delivery then strange[#strange + 1] = run end
 end
 local swept = tonumber(call('HGET', partition_key, 'swept_at')) or 0
 history.go_on(0)
 local sweep_due = (NOW < swept or NOW - swept > SWEEP_MS) and 1 or 0
-return cmsgpack.pack({ cancels, first, sweep_due, NOW, known[2] or '', holds.read(known[4]), history.mark(), strange })
+return cmsgpack.pack({ cancels, first, sweep_due, NOW, wish or '', holds.read(held), history.mark(), strange })

@@ -9,11 +9,11 @@
 --@use clock, words
 local MOST_SCANNED = 2000
 local worker, number = ARGV[2], ARGV[3]
-local known = call('HMGET', worker_key(worker), 'queues', 'asked', 'box')
-if not known[1] then return { {}, cmsgpack.pack({}), '', 0 } end
-if number ~= '0' and tonumber(number) <= (tonumber(known[2]) or 0) then refuse('CONFLICT', known[2]) end
+local serves, asked, box = unpack(call('HMGET', worker_key(worker), 'queues', 'asked', 'box'))
+if not serves then return { {}, cmsgpack.pack({}), '', 0 } end
+if number ~= '0' and tonumber(number) <= (tonumber(asked) or 0) then refuse('CONFLICT', asked) end
 
-local letters, box = {}, known[3]
+local letters = {}
 if ARGV[4] == '' then
   for _, key in ipairs(box and { mail_key(worker, box), mail_key(worker) } or { mail_key(worker) }) do
     for _, letter in ipairs(call('LRANGE', key, 0, -1)) do
@@ -26,16 +26,16 @@ if ARGV[4] == '' then
 end
 if number ~= '0' then call('HSET', worker_key(worker), 'asked', number) end
 
-local queues = words(known[1])
+local queues = words(serves)
 local at, cursor = string.match(ARGV[4], '^(%d+) (%d+)$')
 at, cursor = tonumber(at) or 1, cursor or '0'
 local held, scanned = {}, 0
 while at <= #queues and scanned < MOST_SCANNED do
-  local page = call('SSCAN', index_key(queues[at], 'running'), cursor, 'COUNT', 200)
-  cursor, scanned = page[1], scanned + #page[2] + 1
-  for _, id in ipairs(page[2]) do
-    local job = call('HMGET', job_key(id), 'worker', 'n')
-    if job[1] == worker then held[#held + 1] = { id, tonumber(job[2]) or 0 } end
+  local following, ids = unpack(call('SSCAN', index_key(queues[at], 'running'), cursor, 'COUNT', 200))
+  cursor, scanned = following, scanned + #ids + 1
+  for _, id in ipairs(ids) do
+    local runner, n = unpack(call('HMGET', job_key(id), 'worker', 'n'))
+    if runner == worker then held[#held + 1] = { id, tonumber(n) or 0 } end
   end
   if cursor == '0' then at = at + 1 end
 end

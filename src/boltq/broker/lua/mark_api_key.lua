@@ -8,11 +8,11 @@ local stored = call('HGET', api_keys_key, ARGV[2])
 if not stored then refuse('NOT_FOUND', 'no API key ' .. ARGV[2]) end
 local key = cmsgpack.unpack(stored)
 if ARGV[3] == 'revoked' then
-  if key[9] > 0 then return stored end
-  key[9] = NOW
+  if key[ApiKey.revoked_at] > 0 then return stored end
+  key[ApiKey.revoked_at] = NOW
 else
-  if key[8] > NOW - tonumber(ARGV[4]) then return stored end
-  key[8] = NOW
+  if key[ApiKey.last_used_at] > NOW - tonumber(ARGV[4]) then return stored end
+  key[ApiKey.last_used_at] = NOW
 end
 stored = cmsgpack.pack(key)
 call('HSET', api_keys_key, ARGV[2], stored)

@@ -5,6 +5,7 @@
 --@use clock
 call('HSETNX', partition_key, 'partitions', ARGV[2])
 for _, setting in ipairs(cmsgpack.unpack(ARGV[3])) do
-  call('HSET', partition_key, setting[1], setting[2])
+  local name, number = unpack(setting)
+  call('HSET', partition_key, name, number)
 end
 return tonumber(call('HGET', partition_key, 'partitions'))

@@ -5,7 +5,7 @@
 --@use search
 local picked = {}
 local following, seen = search(ARGV[2], ARGV[3], ARGV[4], cmsgpack.unpack(ARGV[5]), tonumber(ARGV[6]), function(id, job)
-  picked[#picked + 1] = { id, tonumber(job[2]) or 0 }
+  picked[#picked + 1] = { id, tonumber(job[SoughtJob.since]) or 0 }
   return true
 end)
 return cmsgpack.pack({ following, seen, picked })

@@ -6,19 +6,19 @@
 --@use reading
 local MOST = 10000 -- how far into a list one call looks
 local id = ARGV[2]
-local job = call('HMGET', job_key(id), 'state', 'route', 'parked')
-if job[1] ~= 'queued' then return cmsgpack.pack({}) end
+local state, path, parked = unpack(call('HMGET', job_key(id), 'state', 'route', 'parked'))
+if state ~= 'queued' then return cmsgpack.pack({}) end
 
-local route = route_of(job[2])
-local name = standing(route, job[3])
+local route = route_of(path)
+local name = standing(route, parked)
 local key = list_key(route.queue, name)
 
 -- How many of the first jobs of the list wait there, and are no ghosts.
 local function waiting_before(index)
   local n = 0
   for _, other in ipairs(index > 0 and call('LRANGE', key, 0, index - 1) or {}) do
-    local it = call('HMGET', job_key(other), 'state', 'route', 'parked')
-    if it[1] == 'queued' and standing(route_of(it[2]), it[3]) == name then n = n + 1 end
+    local its_state, its_path, is_parked = unpack(call('HMGET', job_key(other), 'state', 'route', 'parked'))
+    if its_state == 'queued' and standing(route_of(its_path), is_parked) == name then n = n + 1 end
   end
   return n
 end
@@ -26,7 +26,7 @@ end
 local before = call('LPOS', key, id, 'MAXLEN', MOST)
 local ahead = before or MOST
 if ghosts_in(route.queue, name) > 0 then ahead = waiting_before(ahead) end
-for priority = route.priority + 1, job[3] and 0 or 2 do
+for priority = route.priority + 1, parked and 0 or 2 do
   ahead = ahead + waiting_in(route.queue, ready_name(priority))
 end
-return cmsgpack.pack({ ahead, before and 0 or 1, job[3] and 1 or 0 })
+return cmsgpack.pack({ ahead, before and 0 or 1, parked and 1 or 0 })

@@ -8,9 +8,8 @@ for _, release in ipairs(cmsgpack.unpack(ARGV[2])) do
   known[release] = true
 end
 for _, worker in ipairs(call('ZRANGE', workers_key, NOW, '+inf', 'BYSCORE', 'LIMIT', 0, 1000)) do
-  local about = call('HMGET', worker_key(worker), 'release', 'wish')
-  local release = about[1]
-  if release and about[2] ~= 'stopping' and not seen[release] then
+  local release, wish = unpack(call('HMGET', worker_key(worker), 'release', 'wish'))
+  if release and wish ~= 'stopping' and not seen[release] then
     seen[release] = true
     releases[#releases + 1] = { release, known[release] and '' or cmsgpack.unpack(call('HGET', releases_key, release)) }
   end

@@ -14,23 +14,23 @@ local function answer(taken, more, again)
   return cmsgpack.pack({ taken, more, again })
 end
 
-local seen = call('HMGET', partition_key, 'run_id', 'sweep')
+local was, sweep = unpack(call('HMGET', partition_key, 'run_id', 'sweep'))
 local here = run_id()
-if seen[1] ~= here then
+if was ~= here then
   call('HSET', partition_key, 'run_id', here)
-  if seen[1] then
+  if was then
     grace.grant()
     return answer(0, 0, NOW + 1000)
   end
 end
-local asker = call('HMGET', worker_key(ARGV[2]), 'since', 'lease')
-local since = tonumber(asker[1])
+local since, lease = unpack(call('HMGET', worker_key(ARGV[2]), 'since', 'lease'))
+since = tonumber(since)
 if since and NOW >= since and NOW - since < FRESH_MS then return answer(0, 0, since + FRESH_MS) end
 
 -- Who asks has beaten a moment ago: if nobody was heard for long even so, the clock jumped in between, or nobody could
 -- beat. If others were heard, and its own lease is over, it alone was held up, and judges nobody.
 local own = tonumber(call('ZSCORE', workers_key, ARGV[2]))
-local silent = own and grace.silence(since) > (tonumber(asker[2]) or LEASE_MS) * 2 / 3
+local silent = own and grace.silence(since) > (tonumber(lease) or LEASE_MS) * 2 / 3
 local was_set = clock_was_set or grace.is_too_long()
 if was_set then
   grace.begin_anew()
@@ -46,7 +46,7 @@ end
 
 -- The sweep: every queue's running jobs, a few queues and a stretch a call, in the order of their names. It begins anew
 -- whenever a worker has gone.
-local at, cursor = string.match(seen[2] or '', '^(%S+) (%S+)$')
+local at, cursor = string.match(sweep or '', '^(%S+) (%S+)$')
 if #gone > 0 or not at then
   at, cursor = nil, '0'
 end

@@ -14,9 +14,10 @@ for queue in string.gmatch(ARGV[4], '%S+') do
   call('HINCRBY', queue_key(queue), 'workers', 1)
 end
 local types, room = {}, MAX_TYPES - call('HLEN', types_key)
-for _, type in ipairs(cmsgpack.unpack(ARGV[7])) do
-  if room > 0 or call('HEXISTS', types_key, type[1]) == 1 then
-    types[#types + 1], types[#types + 2] = type[1], type[2]
+for _, pair in ipairs(cmsgpack.unpack(ARGV[7])) do
+  local type, about = unpack(pair)
+  if room > 0 or call('HEXISTS', types_key, type) == 1 then
+    types[#types + 1], types[#types + 2] = type, about
     room = room - 1
   end
 end

@@ -23,13 +23,15 @@ end
 
 local verdicts = {}
 for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
-  local id = item[1]
-  local job = call('HMGET', job_key(id), 'state', 'since', 'route', 'parked', 'ghost', 'flow')
-  verdicts[i] = refusal(job[1], job[2], item[2])
-  if verdicts[i] == nil and not job[6] and (job[1] == 'dead' or job[1] == 'cancelled') then
-    verdicts[i] = replay(id, job[1], route_of(job[3]), job[4], job[5])
+  local id, wanted = unpack(item)
+  local state, since, route, parked, ghosts, flow = unpack(
+    call('HMGET', job_key(id), 'state', 'since', 'route', 'parked', 'ghost', 'flow')
+  )
+  verdicts[i] = refusal(state, since, wanted)
+  if verdicts[i] == nil and not flow and (state == 'dead' or state == 'cancelled') then
+    verdicts[i] = replay(id, state, route_of(route), parked, ghosts)
   end
-  verdicts[i] = verdicts[i] or conflict(job[1], job[6])
+  verdicts[i] = verdicts[i] or conflict(state, flow)
 end
 commit()
 return cmsgpack.pack(verdicts)

@@ -17,19 +17,19 @@ local function has_begun(id) return ARGV[4] == '*' or began[id] end
 holds.by(worker)
 
 local function hand_back(id, queue)
-  local job = call('HMGET', job_key(id), 'state', 'route', 'cancel', 'flow')
-  if job[1] ~= 'running' or lost then
+  local state, route, cancel, place = unpack(call('HMGET', job_key(id), 'state', 'route', 'cancel', 'flow'))
+  if state ~= 'running' or lost then
     take_back(id, queue)
-  elseif job[3] then
+  elseif cancel then
     if has_begun(id) then note_run(id, 'cancelled') end
-    move(id, route_of(job[2]), 'running', 'cancelled', NOW, 'reason', 'cancelled')
+    move(id, route_of(route), 'running', 'cancelled', NOW, 'reason', 'cancelled')
     call('HINCRBY', queue_key(queue), 'cancelled', 1)
     tally(queue, 'cancelled', 1)
-    if job[4] then flow.ended(job[4], id, 'cancelled') end
+    if place then flow.ended(place, id, 'cancelled') end
   else
     if has_begun(id) then note_run(id, 'handed_back') end
-    move(id, route_of(job[2]), 'running', 'queued', 'head')
-    if job[4] then flow.again(job[4]) end
+    move(id, route_of(route), 'running', 'queued', 'head')
+    if place then flow.again(place) end
   end
   taken = taken + 1
 end

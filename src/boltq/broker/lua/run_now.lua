@@ -4,14 +4,14 @@
 --@use claims
 local verdicts = {}
 for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
-  local id = item[1]
-  local job = call('HMGET', job_key(id), 'state', 'since', 'route')
-  verdicts[i] = refusal(job[1], job[2], item[2])
-  if verdicts[i] == nil and (job[1] == 'scheduled' or job[1] == 'retrying') then
-    move(id, route_of(job[3]), job[1], 'queued', 'tail')
+  local id, wanted = unpack(item)
+  local state, since, route = unpack(call('HMGET', job_key(id), 'state', 'since', 'route'))
+  verdicts[i] = refusal(state, since, wanted)
+  if verdicts[i] == nil and (state == 'scheduled' or state == 'retrying') then
+    move(id, route_of(route), state, 'queued', 'tail')
     verdicts[i] = 'queued'
   end
-  verdicts[i] = verdicts[i] or 'CONFLICT ' .. job[1]
+  verdicts[i] = verdicts[i] or 'CONFLICT ' .. state
 end
 commit()
 return cmsgpack.pack(verdicts)

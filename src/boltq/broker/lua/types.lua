@@ -3,8 +3,9 @@
 --   ARGV     now, cursor ('0' to begin)
 --   returns  msgpack of [next cursor or '0', [type, JSON]*]; one may be there twice
 --@use keys
-local page, rows = call('HSCAN', types_key, ARGV[2], 'COUNT', 100), {}
-for i = 1, #page[2], 2 do
-  rows[#rows + 1] = { page[2][i], page[2][i + 1] }
+local following, flat = unpack(call('HSCAN', types_key, ARGV[2], 'COUNT', 100))
+local rows = {}
+for i = 1, #flat, 2 do
+  rows[#rows + 1] = { flat[i], flat[i + 1] }
 end
-return cmsgpack.pack({ page[1], rows })
+return cmsgpack.pack({ following, rows })

@@ -11,7 +11,7 @@ local function room_in(queue)
   local room = depths[queue]
   if room == nil then
     room = false
-    local limit = tonumber(set_of(queue)[2] or stored.max_depth)
+    local limit = tonumber(set_of(queue).limit or stored.max_depth)
     if limit and limit > 0 then
       room = limit - call('ZCARD', index_key(queue, 'scheduled')) - parked_in(queue)
       for priority = 0, 2 do

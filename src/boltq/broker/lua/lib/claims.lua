@@ -4,7 +4,7 @@ local MOST = 1000 -- ids looked at in one call; one that is parked counts twice
 local budget, bytes -- what is left of them; bytes: of the data that the call brings
 local parked_now -- queues with a parked job that has just come, or come back: some sleeper may know its type
 
-local queue_sets -- queue -> [paused, limit]
+local queue_sets -- queue -> its paused and limit
 local sleepers, asked -- worker -> what this call knows of it, or false; how many were asked
 
 local function begin_claims()
@@ -15,13 +15,14 @@ end
 local function set_of(queue)
   local set = queue_sets[queue]
   if not set then
-    set = call('HMGET', queue_key(queue), 'paused', 'limit')
+    local paused, limit = unpack(call('HMGET', queue_key(queue), 'paused', 'limit'))
+    set = { paused = paused, limit = limit }
     queue_sets[queue] = set
   end
   return set
 end
 
-local function is_paused(queue) return set_of(queue)[1] == '1' end
+local function is_paused(queue) return set_of(queue).paused == '1' end
 
 local function knows(worker, type)
   local known = worker.knows[type]
@@ -261,11 +262,12 @@ end
 
 -- A registered worker; nil otherwise. `idle`: how many jobs it sleeps for; `wish`: that it shall drain, or stop.
 local function living(id)
-  local fields = call('HMGET', worker_key(id), 'queues', 'types', 'idle', 'wish', 'asked')
-  if not fields[1] then return nil end
+  local queues, types, idle, wish, asked_for = unpack(
+    call('HMGET', worker_key(id), 'queues', 'types', 'idle', 'wish', 'asked')
+  )
+  if not queues then return nil end
   return {
-    id = id, queues = words(fields[1]), types = fields[2], idle = tonumber(fields[3]), wish = fields[4],
-    asked = tonumber(fields[5]) or 0, knows = {},
+    id = id, queues = words(queues), types = types, idle = tonumber(idle), wish = wish, asked = tonumber(asked_for) or 0, knows = {},
   }
 end
 
@@ -273,8 +275,8 @@ end
 local function sleeper(id)
   local worker = sleepers[id]
   if worker == nil then
-    local fields = call('HMGET', worker_key(id), 'idle', 'types', 'queues')
-    worker = fields[1] and { id = id, idle = tonumber(fields[1]), types = fields[2], serves = fields[3], knows = {} } or false
+    local idle, types, serves = unpack(call('HMGET', worker_key(id), 'idle', 'types', 'queues'))
+    worker = idle and { id = id, idle = tonumber(idle), types = types, serves = serves, knows = {} } or false
     if worker then worker.late = (tonumber(call('ZSCORE', workers_key, id)) or 0) < NOW end
     if worker and worker.late then call('HSET', worker_key(id), 'missed', 1) end
     sleepers[id] = worker
@@ -373,8 +375,8 @@ local function next_due(queues)
   for i = 1, #queues do
     local paused = is_paused(queues[i]) -- or else it would be due now, and for ever
     for _, state in ipairs(paused and {} or { 'scheduled', 'retrying' }) do
-      local head = call('ZRANGE', index_key(queues[i], state), 0, 0, 'WITHSCORES')
-      local due = tonumber(head[2])
+      local _, due = unpack(call('ZRANGE', index_key(queues[i], state), 0, 0, 'WITHSCORES'))
+      due = tonumber(due)
       if due and (first == 0 or due < first) then first = due end
     end
   end
@@ -383,8 +385,8 @@ end
 
 -- A job that is due before all others of its queue: one sleeper shall look, and set its alarm.
 tell_sleeper = function(queue, state, due)
-  local head = call('ZRANGE', index_key(queue, state), 0, 0, 'WITHSCORES')
-  if tonumber(head[2]) ~= due then return end
+  local _, first = unpack(call('ZRANGE', index_key(queue, state), 0, 0, 'WITHSCORES'))
+  if tonumber(first) ~= due then return end
   ask_sleepers(queue, function(worker)
     wake(worker)
     return true
@@ -416,6 +418,6 @@ end
 
 -- What a claim has found, after commit(): and how many jobs the worker has now, and where the history stands.
 local function told(worker_id, reply)
-  reply[4], reply[5] = holds.of(worker_id), history.mark()
-  return reply
+  local jobs, due, flag = unpack(reply)
+  return { jobs, due, flag, holds.of(worker_id), history.mark() }
 end

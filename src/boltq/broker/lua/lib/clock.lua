@@ -1,8 +1,8 @@
 --@use keys
 -- One clock: the server's, in milliseconds; it never runs backwards by less than a real step of the clock.
 local function server_ms()
-  local time = call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  local seconds, micros = unpack(call('TIME'))
+  return seconds * 1000 + math.floor(micros / 1000)
 end
 
 local HOLD_MS = 10000 -- a clock that went back by less is held; by more, it was set, and we follow

@@ -20,11 +20,11 @@ end
 function grace.grant()
   local rows = call('ZRANGE', workers_key, 0, -1, 'WITHSCORES')
   for i = 1, #rows, 2 do
-    local known = call('HMGET', worker_key(rows[i]), 'lease', 'graces')
-    local times = (tonumber(known[2]) or 0) + 1
+    local lease, graces = unpack(call('HMGET', worker_key(rows[i]), 'lease', 'graces'))
+    local times = (tonumber(graces) or 0) + 1
     if SHARES[times] then
       call('HSET', worker_key(rows[i]), 'graces', times)
-      begin_lease(rows[i], math.max(tonumber(rows[i + 1]), NOW + math.floor((tonumber(known[1]) or LEASE_MS) * SHARES[times])))
+      begin_lease(rows[i], math.max(tonumber(rows[i + 1]), NOW + math.floor((tonumber(lease) or LEASE_MS) * SHARES[times])))
     end
   end
 end
@@ -39,9 +39,9 @@ end
 
 -- A lease that ends later than a full one from now was given before the clock was set back.
 function grace.is_too_long()
-  local last = call('ZRANGE', workers_key, -1, -1, 'WITHSCORES')
-  if not last[1] then return false end
-  return tonumber(last[2]) > NOW + (tonumber(call('HGET', worker_key(last[1]), 'lease')) or LEASE_MS)
+  local last, ends = unpack(call('ZRANGE', workers_key, -1, -1, 'WITHSCORES'))
+  if not last then return false end
+  return tonumber(ends) > NOW + (tonumber(call('HGET', worker_key(last), 'lease')) or LEASE_MS)
 end
 
 -- For how long nobody was heard, as far as a worker can say that is here since then. One who lives is heard three times a

@@ -6,47 +6,49 @@ local POISON = '{"class":"WorkerLost","message":"%d workers were lost while they
   .. '"category":"poison","fingerprint":"poison"}'
 
 local function take_back(id, queue)
-  local job = call('HMGET', job_key(id), 'state', 'route', 'lost', 'cancel', 'flow', 'n', 'begun', 'worker')
-  if job[1] ~= 'running' then
+  local state, path, lost, cancel, place, delivery, begun, worker = unpack(
+    call('HMGET', job_key(id), 'state', 'route', 'lost', 'cancel', 'flow', 'n', 'begun', 'worker')
+  )
+  if state ~= 'running' then
     push(noted('SREM', index_key(queue, 'running')), id)
     return
   end
-  local route, lost = route_of(job[2]), tonumber(job[3]) or 0
-  local told = job[7] == job[6]
+  local route, told = route_of(path), begun == delivery
+  lost = tonumber(lost) or 0
   local began = told or lost == 0
   if began then lost = lost + 1 end
-  holds.by(job[8] or '')
+  holds.by(worker or '')
   local limit = knob('poison_limit')
-  if began then note_run(id, job[4] and 'cancelled' or 'lost') end
-  if job[4] then
+  if began then note_run(id, cancel and 'cancelled' or 'lost') end
+  if cancel then
     move(id, route, 'running', 'cancelled', NOW, 'reason', 'cancelled', 'lost', lost)
     call('HINCRBY', queue_key(queue), 'cancelled', 1)
     tally(queue, 'cancelled', 1)
-    if job[5] then flow.ended(job[5], id, 'cancelled') end
+    if place then flow.ended(place, id, 'cancelled') end
   elseif told and lost >= limit then
     move(id, route, 'running', 'dead', NOW, 'error', string.format(POISON, lost), 'lost', lost)
     call('HINCRBY', queue_key(queue), 'dead', 1)
     tally(queue, 'dead', 1)
-    if job[5] then flow.ended(job[5], id, 'dead', nil, string.format(POISON, lost)) end
+    if place then flow.ended(place, id, 'dead', nil, string.format(POISON, lost)) end
   else
     move(id, route, 'running', 'queued', 'head', 'lost', lost)
-    if job[5] then flow.again(job[5]) end
+    if place then flow.again(place) end
   end
 end
 
 -- Looks at one stretch of a queue's running jobs and takes back those whose worker `is_lost`; answers the next cursor, how
 -- many it took back, and how many it looked at.
 local function scan_running(queue, cursor, is_lost, back)
-  local page = call('SSCAN', index_key(queue, 'running'), cursor, 'COUNT', 200)
+  local following, ids = unpack(call('SSCAN', index_key(queue, 'running'), cursor, 'COUNT', 200))
   local taken = 0
-  table.sort(page[2], function(a, b) return a > b end) -- the oldest goes to the head of its queue last, and stays the first
-  for _, id in ipairs(page[2]) do
+  table.sort(ids, function(a, b) return a > b end) -- the oldest goes to the head of its queue last, and stays the first
+  for _, id in ipairs(ids) do
     if is_lost(call('HGET', job_key(id), 'worker')) then
       back(id, queue)
       taken = taken + 1
     end
   end
-  return page[1], taken, #page[2]
+  return following, taken, #ids
 end
 
 local function forget_worker(id)

@@ -13,7 +13,7 @@ local VALUES = {} -- of the letters' codes; filled when it is first needed: a li
 -- The milliseconds that 10 characters name; 8 of them name units of 1,024.
 local function read_time(text)
   local ms = 0
-  for i = VALUES[48] and 33 or 1, 32 do
+  for i = next(VALUES) and 33 or 1, 32 do
     VALUES[string.byte(LETTERS, i)] = i - 1
   end
   for i = 1, #text do
@@ -32,21 +32,21 @@ local function tidied(seconds, forgot)
   for second in string.gmatch(seconds, '%S+') do
     local n = call('SCARD', gone_key(second))
     if n > 0 then
-      live[#live + 1] = { second, n }
+      live[#live + 1] = { second = second, n = n }
       total = total + n
     end
   end
-  table.sort(live, function(a, b) return a[1] < b[1] end)
+  table.sort(live, function(a, b) return a.second < b.second end)
   local first = 1
-  while live[first] and (total > MAX_REMEMBERED or #live - first >= MOST_SECONDS or end_of(live[first][1]) < NOW - REMEMBERED_MS) do
-    call('UNLINK', gone_key(live[first][1]))
-    forgot = math.max(forgot, math.min(end_of(live[first][1]), NOW)) -- what is made from now on is no repeat
-    total = total - live[first][2]
+  while live[first] and (total > MAX_REMEMBERED or #live - first >= MOST_SECONDS or end_of(live[first].second) < NOW - REMEMBERED_MS) do
+    call('UNLINK', gone_key(live[first].second))
+    forgot = math.max(forgot, math.min(end_of(live[first].second), NOW)) -- what is made from now on is no repeat
+    total = total - live[first].n
     first = first + 1
   end
   local names = {}
   for i = first, #live do
-    names[#names + 1] = live[i][1]
+    names[#names + 1] = live[i].second
   end
   call('HSET', partition_key, 'seconds', table.concat(names, ' '), 'forgot', forgot, 'remembered', 0)
 end
@@ -72,34 +72,37 @@ function memory.keep(ids)
       list[list.n] = id
     end
   end
-  local known = n > 0 and call('HMGET', partition_key, 'seconds', 'forgot', 'remembered')
+  local seconds, forgot, remembered = unpack(n > 0 and call('HMGET', partition_key, 'seconds', 'forgot', 'remembered') or {})
   local fresh
   for name, gone in pairs(by_second) do
     local key = gone_key(name)
     for i = 1, gone and gone.n or 0, 4000 do
       call('SADD', key, unpack(gone, i, math.min(gone.n, i + 3999)))
     end
-    if gone and not is_among(known[1], name) then
+    if gone and not is_among(seconds, name) then
       local left = math.min(end_of(name) + REMEMBERED_MS - NOW, 2 * REMEMBERED_MS) -- a client's clock may be ahead
       call('PEXPIRE', key, math.max(1, left))
-      known[1], fresh = (known[1] and known[1] .. ' ' or '') .. name, true
+      seconds, fresh = (seconds and seconds .. ' ' or '') .. name, true
     end
   end
   if newest ~= stored.pruned then
     stored.pruned = newest
-    call('HSET', partition_key, 'pruned', newest, 'remembered', (known and tonumber(known[3]) or 0) + n)
+    call('HSET', partition_key, 'pruned', newest, 'remembered', (tonumber(remembered) or 0) + n)
   elseif n > 0 then
     call('HINCRBY', partition_key, 'remembered', n)
   end
-  if n > 0 and (fresh or (tonumber(known[3]) or 0) + n > LOOK_EVERY) then tidied(known[1], tonumber(known[2]) or 0) end
+  if n > 0 and (fresh or (tonumber(remembered) or 0) + n > LOOK_EVERY) then tidied(seconds, tonumber(forgot) or 0) end
 end
 
 -- What a new id is told that has no record: EXISTS, it is gone; FORGOTTEN, nobody can say; nil, it is new.
 function memory.word(id)
   if not stored.pruned or id > stored.pruned then return nil end -- the newest that is gone is older
-  memory.known = memory.known or call('HMGET', partition_key, 'seconds', 'forgot')
+  if not memory.known then
+    local seconds, forgot = unpack(call('HMGET', partition_key, 'seconds', 'forgot'))
+    memory.known = { seconds = seconds, forgot = forgot }
+  end
   local second = string.sub(id, 1, 8)
-  if is_among(memory.known[1], second) and call('SISMEMBER', gone_key(second), id) == 1 then return 'EXISTS' end
-  local until_then = math.max(tonumber(memory.known[2]) or 0, NOW - REMEMBERED_MS)
+  if is_among(memory.known.seconds, second) and call('SISMEMBER', gone_key(second), id) == 1 then return 'EXISTS' end
+  local until_then = math.max(tonumber(memory.known.forgot) or 0, NOW - REMEMBERED_MS)
   return read_time(string.sub(id, 1, 10)) <= until_then and 'FORGOTTEN' or nil
 end

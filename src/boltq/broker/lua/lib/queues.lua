@@ -38,13 +38,15 @@ local function forget_if_empty(queue)
     index_key(queue, 'running'), index_key(queue, 'completed'), index_key(queue, 'scheduled'), index_key(queue, 'retrying'),
     index_key(queue, 'blocked'), index_key(queue, 'dead'), index_key(queue, 'cancelled')
   )
-  local set = call('HMGET', queue_key(queue), 'empty', 'paused', 'limit', 'workers', 'completed', 'dead', 'cancelled')
-  if here > 0 or set[2] or (tonumber(set[3]) or 0) > 0 or (tonumber(set[4]) or 0) > 0 then
-    if set[1] then call('HDEL', queue_key(queue), 'empty') end
+  local empty, paused, limit, workers, completed, dead, cancelled = unpack(
+    call('HMGET', queue_key(queue), 'empty', 'paused', 'limit', 'workers', 'completed', 'dead', 'cancelled')
+  )
+  if here > 0 or paused or (tonumber(limit) or 0) > 0 or (tonumber(workers) or 0) > 0 then
+    if empty then call('HDEL', queue_key(queue), 'empty') end
     return
   end
-  local ever = (set[5] or 0) .. ' ' .. (set[6] or 0) .. ' ' .. (set[7] or 0)
-  local since, was = string.match(set[1] or '', '^(%d+) (.+)$')
+  local ever = (completed or 0) .. ' ' .. (dead or 0) .. ' ' .. (cancelled or 0)
+  local since, was = string.match(empty or '', '^(%d+) (.+)$')
   if was ~= ever or NOW < tonumber(since) then
     call('HSET', queue_key(queue), 'empty', NOW .. ' ' .. ever)
   elseif NOW - since >= FORGET_MS then

@@ -18,7 +18,8 @@ local function next_list(queue, name)
   if priority then return ready_name(priority - 1) end
   local type = string.match(name, '^parked:(.+)$')
   local types = call('ZRANGE', parked_key(queue), type and '(' .. type or '+', '-', 'BYLEX', 'REV', 'LIMIT', 0, 1)
-  return types[1] and parked_name(types[1])
+  local before = unpack(types)
+  return before and parked_name(before)
 end
 
 -- The place behind this job, which stood at `index`. Jobs leave a list at its head: when this one has left, so have all
@@ -63,13 +64,12 @@ function walk.running(queue, cursor, visit)
     scan, last = '0', nil
   end
   repeat
-    local page = call('SSCAN', index_key(queue, 'running'), scan, 'COUNT', CHUNK)
-    local ids = page[2]
+    local following, ids = unpack(call('SSCAN', index_key(queue, 'running'), scan, 'COUNT', CHUNK))
     table.sort(ids, function(one, other) return one > other end)
     for i = 1, #ids do
       if (not last or ids[i] < last) and not visit(ids[i]) then return scan .. ' ' .. ids[i] end
     end
-    scan, last = page[1], nil
+    scan, last = following, nil
   until scan == '0'
   return ''
 end
@@ -126,7 +126,7 @@ walk.dead, walk.cancelled = by_score('dead', true), by_score('cancelled', true)
 -- What the error that our own code has written as JSON says under a name; the quotes inside of its texts are escaped.
 function said(error, name) return error and string.match(error, '"' .. name .. '":"([^"]*)"') or '' end
 
-local SOUGHT = { 'state', 'since', 'route', 'at', 'worker', 'tags', 'parked', 'ghost', 'error' }
+local SOUGHT = SoughtJob.fields -- the error comes last, for most searches do not ask for it
 
 local function has_all(tags, wanted)
   for i = 1, #wanted do
@@ -142,28 +142,30 @@ local function is_one_of(wanted, value)
   return false
 end
 
--- `job`: the fields of SOUGHT.
+-- `job`: a SoughtJob.
 local function fits(job, marks)
-  local at = tonumber(job[4]) or 0
+  local _, _, route, at, worker, tags, _, _, error = SoughtJob(job)
+  at = tonumber(at) or 0
   return not (
-    (marks.types and not is_one_of(marks.types, route_of(job[3]).type))
+    (marks.types and not is_one_of(marks.types, route_of(route).type))
     or (marks.after and at < marks.after)
     or (marks.before and at >= marks.before)
-    or (marks.worker and job[5] ~= marks.worker)
-    or (marks.tags and not has_all(job[6] or '', marks.tags))
-    or (marks.category and said(job[9], 'category') ~= marks.category)
-    or (marks.fingerprint and said(job[9], 'fingerprint') ~= marks.fingerprint)
+    or (marks.worker and worker ~= marks.worker)
+    or (marks.tags and not has_all(tags or '', marks.tags))
+    or (marks.category and said(error, 'category') ~= marks.category)
+    or (marks.fingerprint and said(error, 'fingerprint') ~= marks.fingerprint)
   )
 end
 
 -- Whether a job that is queued waits at this place of this list, and is no ghost there.
 local function waits_here(id, job, key, name, index)
-  if standing(route_of(job[3]), job[7]) ~= name then return false end
-  local twice = job[8] and string.find(' ' .. job[8] .. ' ', ' ' .. name .. ' ', 1, true)
+  local _, _, route, _, _, _, parked, ghost, _ = SoughtJob(job)
+  if standing(route_of(route), parked) ~= name then return false end
+  local twice = ghost and string.find(' ' .. ghost .. ' ', ' ' .. name .. ' ', 1, true)
   return not twice or call('LPOS', key, id) == index
 end
 
--- Offers the jobs of a queue and state that have these marks to `take(id, fields of SOUGHT)`, until it answers false or
+-- Offers the jobs of a queue and state that have these marks to `take(id, SoughtJob)`, until it answers false or
 -- `most` were looked at. `with_error` asks for the error too. Answers the next cursor, '' at the end, and how many it
 -- has looked at.
 function search(queue, state, cursor, marks, most, take, with_error)
@@ -173,7 +175,7 @@ function search(queue, state, cursor, marks, most, take, with_error)
     seen = seen + 1
     local job = call('HMGET', job_key(id), unpack(SOUGHT, 1, fields))
     local go_on = true
-    local here = job[1] == state and (state ~= 'queued' or waits_here(id, job, key, name, index))
+    local here = job[SoughtJob.state] == state and (state ~= 'queued' or waits_here(id, job, key, name, index))
     if here and fits(job, marks) then go_on = take(id, job) end
     return go_on and seen < most
   end)
