@@ -3,6 +3,10 @@
 import msgspec
 import pytest
 
+from boltq.domain.job import JobRecord, Priority, Spec
+from boltq.domain.retry import StepRetry
+from boltq.domain.states import JobState
+from boltq.server.jobs.edits import ReplayForm, read_replay
 from boltq.server.jobs.forms import FormReader, JobForm
 
 FIRST = {"type": "echo", "queue": "default"}
@@ -43,3 +47,14 @@ def test_each_header_reaches_the_second_job_too(name, value):
     body = msgspec.json.encode(FIRST)
     usual = reader.read(body, {}).job
     assert reader.read(body, {name: value}).job != usual
+
+
+def test_a_replay_has_all_that_the_old_job_was_told_except_of_its_workflow():
+    said = {"max_attempts": 7, "timeout": 9.0, "headers": {"a": "b"}}
+    of_a_step = {"retry": StepRetry(max_attempts=2), "step": True}
+    assert said.keys() | of_a_step.keys() == set(Spec.__struct_fields__)  # each has its case
+    old = JobRecord(
+        id="0" * 26, state=JobState.DEAD, type="echo", queue="default", priority=Priority.NORMAL, data="{}",
+        spec=Spec(**said, **of_a_step), created_at=1, since=1, attempts=1, deliveries=1,
+    )  # fmt: skip
+    assert read_replay(ReplayForm(as_new=True), old)[0].spec == Spec(**said)

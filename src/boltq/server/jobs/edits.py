@@ -123,7 +123,8 @@ def _expiry(seconds: float | UnsetType, mistakes: Mistakes) -> int:
 
 
 def _spec(form: ReplayForm, old: Spec) -> Spec:
+    """As the old one, and of no workflow."""
     attempts = old.max_attempts if form.max_attempts is UNSET else form.max_attempts
     timeout = old.timeout if form.timeout_seconds is UNSET else form.timeout_seconds
-    spec = Spec(attempts, timeout, old.headers)
+    spec = msgspec.structs.replace(old, max_attempts=attempts, timeout=timeout, retry=None, step=False)
     return NO_SPEC if spec == NO_SPEC else spec
