@@ -1,4 +1,7 @@
-"""The client for asynchronous code: submits jobs to an API, waits for results, looks at things and acts."""
+"""The client for asynchronous code: submits jobs to an API, waits for results, looks at things and acts.
+
+Type checkers have to see each method, so `client.py` lists the same: `tests/client/test_description.py` compares.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import wraps
