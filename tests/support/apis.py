@@ -12,6 +12,7 @@ from threads import in_a_thread
 
 from boltq.server.serve import serve
 from boltq.settings import Settings
+from boltq.telemetry.listeners import Listeners
 
 PROGRAM = """
 import sys
@@ -23,14 +24,14 @@ run(Settings(api_port=0), sys.argv[1])
 
 
 @contextmanager
-def running_api(store: str, **settings) -> Iterator[str]:
+def running_api(store: str, listeners: Listeners | None = None, **settings) -> Iterator[str]:
     """The URL of an API on a free port."""
 
     async def main(begins: Callable[[str], None]) -> None:
         def announce(line: str) -> None:
             begins(line.rsplit(" ", 1)[1])
 
-        await serve(Settings(api_port=0, **settings), store, announce=announce)
+        await serve(Settings(api_port=0, **settings), store, announce=announce, listeners=listeners)
 
     with in_a_thread(main) as url:
         yield url
