@@ -20,7 +20,7 @@ end
 
 local rows, left = {}, MAX_CALL_BYTES
 for i, id in ipairs(cmsgpack.unpack(ARGV[2])) do
-  local row = read_job(id, #FIELDS)
+  local row = read_job(id)
   local runs = row and call('LRANGE', runs_key(id), 0, -1) or {}
   local lines = row and call('LRANGE', log_key(id), 0, -1) or {}
   if row then left = left - size_of(row, JobRow.state) - size_of(runs, 1) - size_of(lines, 1) end

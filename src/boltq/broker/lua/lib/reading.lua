@@ -1,10 +1,10 @@
 --@use keys, words
 -- For scripts that only read.
 local FIELDS = JobRow.fields
-local SUMMARY = JobRow.flow -- a list shows no payloads: the fields up to this one
 
--- A JobRow up to a field; nil when there is no record.
+-- A JobRow, or of a list, which shows no payloads, one up to the field `last`; nil when there is no record.
 local function read_job(id, last)
+  last = last or #FIELDS
   local row = { id, 0, unpack(call('HMGET', job_key(id), unpack(FIELDS, JobRow.state, last))) }
   local state = row[JobRow.state]
   if not state then return nil end
