@@ -128,8 +128,11 @@ _NAMES: Final = re.compile(r"^local (?!function )([\w, ]+?)(?= *(?:=|--|$))", re
 
 @_remembered
 def _words(text: str) -> frozenset[str]:
-    """The names that a file may mean of another. What stands behind a dot is a field, and no name."""
-    return frozenset(re.findall(r"(?<![^.]\.)\b\w+", _stripped(text)))
+    """The names that a file may mean of another. No name is what stands in a text, or behind a dot: that is a field."""
+    return frozenset(re.findall(r"(?<![^.]\.)\b\w+", _TEXT.sub(" ", _stripped(text))))
+
+
+_TEXT: Final = re.compile(r"""'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|\[\[.*?\]\]""")
 
 
 @_remembered
