@@ -4,7 +4,7 @@
 --   ARGV     now, msgpack of [id, since or 0]*
 --   returns  msgpack of a word for each: deleted, AGAIN (this call has searched enough: ask again), NOT_FOUND,
 --            CHANGED <state>, CONFLICT <state> <workflow>
---@use claims, memory
+--@use claims, memory, finish
 local MOST_SEARCHED = 500000 -- ids of lists of completed jobs
 local searched, gone = 0, {}
 
@@ -46,5 +46,5 @@ for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
   verdicts[i] = delete(unpack(item))
 end
 if #gone > 0 then memory.keep(gone) end
-commit()
+finish()
 return cmsgpack.pack(verdicts)

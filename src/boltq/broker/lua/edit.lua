@@ -4,7 +4,7 @@
 --   ARGV     now, msgpack of maps with id and any of data, by (whose data they are), tags (words), priority,
 --            run_at (ms; 0: now)
 --   returns  msgpack of a word for each: edited <state>, NOT_FOUND, CONFLICT <state> <workflow, if that is why>
---@use claims
+--@use claims, finish
 local place = {} -- state -> function (id, old route, new route, when or nil, parked, ghosts) that answers the new state
 
 function place.queued(id, old, route, due, parked, ghosts)
@@ -59,5 +59,5 @@ local verdicts = {}
 for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
   verdicts[i] = edit(item.id, item)
 end
-commit()
+finish()
 return cmsgpack.pack(verdicts)

@@ -5,7 +5,7 @@
 --   ARGV     now, id; or '' to go on
 --   returns  1 when there is more to clear away: call again, without an id
 --   refuses  NOT_FOUND; CONFLICT when it runs, or is part of another workflow
---@use flow_forget, flow_go_on
+--@use flow_forget, finish
 local id = ARGV[2]
 if id ~= '' then
   local w = flow.open(id)
@@ -20,6 +20,5 @@ if id ~= '' then
   flow.bury(id, true)
 end
 local more = flow.clear_away()
-flow.go_on()
-commit()
+finish()
 return more and 1 or 0

@@ -7,7 +7,7 @@
 --   returns  the new generation
 --   refuses  NOT_FOUND, CONFLICT when it runs, was run again meanwhile, or a step waits for it; or when others take the
 --            place of sub-workflows, of which one runs again by itself
---@use flow_reruns, flow_go_on
+--@use flow_reruns, finish
 local id = ARGV[2]
 local state, present, parent, within, busy = unpack(call('HMGET', flow_key(id), 'state', 'gen', 'parent', 'within', 'busy'))
 if not state then refuse('NOT_FOUND', id) end
@@ -19,8 +19,5 @@ if ARGV[7] == '1' and (tonumber(busy) or 0) > 0 then
   refuse('CONFLICT', 'a sub-workflow of ' .. id .. ' runs again: wait for its end, or cancel that first')
 end
 local generation = flow.again_from_start(id, cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5]), cmsgpack.unpack(ARGV[6]))
-flow.go_on()
-count_births()
-commit()
-tell_cancels()
+finish()
 return generation

@@ -3,7 +3,7 @@
 --   ARGV     now, id, step's number, answer (JSON), its meaning: two answers that mean the same have the same text
 --   returns  a word: kept, taken, repeated, refused
 --   refuses  NOT_FOUND
---@use flow_phases
+--@use flow_phases, finish
 local id, n, answer, meaning = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local w = flow.open(id)
 local job_id = w and call('HGET', flow_key(id, 'jobs'), n)
@@ -18,5 +18,5 @@ if not flow.is_asking(state, phase) then return 'kept' end
 call('HDEL', job_key(job_id), 'left')
 call('SREM', flow_key(id, 'held'), n)
 move(job_id, route_of(route), state, 'queued', 'tail')
-commit()
+finish()
 return 'taken'

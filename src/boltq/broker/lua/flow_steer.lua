@@ -3,7 +3,7 @@
 --   ARGV     now, id, cancel, pause or resume; or go_on
 --   returns  the workflow's state (the same again when it was done before), and how much is left to do: then go_on
 --   refuses  NOT_FOUND, CONFLICT when it has ended
---@use flow_stop, flow_pause, flow_go_on
+--@use flow_stop, flow_pause, finish
 local id, verb = ARGV[2], ARGV[3]
 local w = flow.open(id)
 if not w then refuse('NOT_FOUND', id) end
@@ -20,7 +20,5 @@ elseif verb == 'resume' then
 else
   flow.touch(w)
 end
-flow.go_on()
-commit()
-tell_cancels()
+finish()
 return { call('HGET', flow_key(id), 'state') or w.state, #w.work }

@@ -16,7 +16,7 @@
 --            or a word with which nothing moves: too many (items, or steps of a child), gone (that child is there no
 --            more), moved (that child is not as it was)
 --   refuses  LEASE_LOST
---@use flow_begin, flow_reruns, flow_go_on
+--@use flow_begin, flow_reruns, finish
 local id, delivery, worker, verb = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local fields = call('HMGET', job_key(id), 'state', 'n', 'route', 'cancel', 'flow', 'since', 'worker')
 local state, present, route_text, asked_to, place, since, holder = unpack(fields)
@@ -29,7 +29,6 @@ if not w then refuse('LEASE_LOST', id) end
 
 local function cancelled(reason)
   move(id, route, 'running', 'cancelled', NOW, 'reason', reason)
-  count_cancelled(route.queue)
   if reason ~= 'skipped' then flow.ended(place, id, 'cancelled') end
   return 'cancelled'
 end
@@ -158,8 +157,5 @@ end
 if WAITS[verb] then call('HSETNX', job_key(id), 'began', since) end
 local is_cancelled = asked_to and (WAITS[verb] or verb == 'skip')
 local word = is_cancelled and cancelled('cancelled') or say[verb](unpack(cmsgpack.unpack(ARGV[6])))
-flow.go_on()
-count_births()
-commit()
-tell_cancels()
+finish()
 return word

@@ -5,7 +5,7 @@
 --            steps are stored as: see lib/flow.lua
 --   returns  a word and the workflow's id: CREATED, EXISTS, DUPLICATE, CONFLICT; FULL or QUEUES, and the queue;
 --            FORGOTTEN and now: see submit.lua
---@use flow_begin, flow_go_on, memory
+--@use flow_begin, memory, finish
 local new, key, digest = cmsgpack.unpack(ARGV[2]), ARGV[3], ARGV[4]
 local id, _, steps = unpack(new)
 if call('EXISTS', flow_key(id)) == 1 then return { 'EXISTS', id } end
@@ -36,8 +36,5 @@ if key ~= '' then
 end
 flow.create(new)
 if key ~= '' then call('HSET', flow_key(id), 'key', key) end -- to free it with the workflow: see flow_delete.lua
-flow.go_on()
-count_births()
-commit()
-tell_cancels()
+finish()
 return { 'CREATED', id }

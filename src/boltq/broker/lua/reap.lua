@@ -2,15 +2,13 @@
 -- reap: running -> queued, or dead (poison): what workers hold whose lease ran out, and what no living worker holds.
 --   ARGV     now, worker that asks
 --   returns  msgpack of [jobs taken back, 1 when there is more to look at, when to come again or 0]
---@use losses, claims, grace, prune, flow_go_on, queues
+--@use losses, claims, grace, prune, flow_go_on, queues, finish
 local MOST_WORKERS, MOST_SCANNED, MOST_TAKEN, MOST_QUEUES, MOST_PRUNED_HERE = 20, 1000, 250, 50, 1000
 local FRESH_MS = 2000 -- one that has just come may be first after a stop of the server: the others get a moment
 
 local function answer(taken, more, again)
   flow.carry_on()
-  flow.go_on()
-  commit()
-  tell_cancels()
+  finish()
   return cmsgpack.pack({ taken, more, again })
 end
 

@@ -2,7 +2,7 @@
 -- which is run again as a whole.
 --   ARGV     now, msgpack of [id, since or 0]*
 --   returns  msgpack of a word for each: queued, NOT_FOUND, CHANGED <state>, CONFLICT <state> <workflow>
---@use claims
+--@use claims, finish
 -- One that was cancelled while it was queued may still stand where it stood: it is alive there again.
 local function replay(id, state, route, parked, ghosts)
   local list = standing(route, parked)
@@ -33,5 +33,5 @@ for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
   end
   verdicts[i] = verdicts[i] or conflict(state, flow)
 end
-commit()
+finish()
 return cmsgpack.pack(verdicts)

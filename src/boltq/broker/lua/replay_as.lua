@@ -3,7 +3,7 @@
 --   returns  msgpack of a word for each: replayed <state of the new job> (also when it is there already; gone:
 --            its record was pruned since), NOT_FOUND,
 --            CHANGED <state>, CONFLICT <state>, EXISTS <state> (another job has the new id), FULL, QUEUES
---@use births
+--@use births, finish
 local ENDED = { completed = true, dead = true, cancelled = true }
 
 local function newest(replays, id)
@@ -34,6 +34,5 @@ local verdicts = {}
 for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
   verdicts[i] = replay_as(unpack(item))
 end
-count_births()
-commit()
+finish()
 return cmsgpack.pack(verdicts)

@@ -3,7 +3,7 @@
 --   ARGV     now, worker, 1 when it was lost (see losses.lua), 0 when it left in good order, msgpack of the ids of its
 --            jobs that had begun, or * when nobody knows
 --   returns  jobs taken back, and 1 when there is more: call again
---@use losses, claims, flow_go_on
+--@use losses, claims, finish
 local worker, lost = ARGV[2], ARGV[3] == '1'
 local queues = words(call('HGET', worker_key(worker), 'queues') or '')
 local MOST_TAKEN = 250
@@ -23,8 +23,6 @@ local function hand_back(id, queue)
   elseif cancel then
     if has_begun(id) then note_run(id, 'cancelled') end
     move(id, route_of(route), 'running', 'cancelled', NOW, 'reason', 'cancelled')
-    call('HINCRBY', queue_key(queue), 'cancelled', 1)
-    tally(queue, 'cancelled', 1)
     if place then flow.ended(place, id, 'cancelled') end
   else
     if has_begun(id) then note_run(id, 'handed_back') end
@@ -50,7 +48,5 @@ for i = 1, #queues do
   if taken >= MOST_TAKEN then more = 1 end
 end
 if more == 0 then forget_worker(worker) end
-flow.go_on()
-commit()
-tell_cancels()
+finish()
 return { taken, more }

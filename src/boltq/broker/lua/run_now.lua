@@ -1,7 +1,7 @@
 -- run_now: scheduled or retrying -> queued, before its time.
 --   ARGV     now, msgpack of [id, since or 0]*
 --   returns  msgpack of a word for each: queued, NOT_FOUND, CHANGED <state>, CONFLICT <state>
---@use claims
+--@use finish
 local verdicts = {}
 for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
   local id, wanted = unpack(item)
@@ -13,5 +13,5 @@ for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
   end
   verdicts[i] = verdicts[i] or 'CONFLICT ' .. state
 end
-commit()
+finish()
 return cmsgpack.pack(verdicts)

@@ -6,22 +6,16 @@
 --            snoozed (number: delay), released (text: how a run is noted that had begun, or ''), cancelled
 --            (text: reason), dropped: cancelled before it began (text: reason). data: a step's, its references filled in
 --   returns  msgpack of [[index, word]* for what was refused: LEASE_LOST, NOT_FOUND; then what claim returns]
---@use claims, prune, runs, flow_go_on
+--@use claims, prune, runs, flow_go_on, finish
 local worker, outcomes, claim_number = ARGV[2], cmsgpack.unpack(ARGV[3]), ARGV[6]
 local most, first_queue = tonumber(ARGV[4]), tonumber(ARGV[5])
-local refused, ended = {}, { completed = {}, dead = {}, cancelled = {} }
-
-local function count(route, state)
-  local by_queue = ended[state]
-  by_queue[route.queue] = (by_queue[route.queue] or 0) + 1
-end
+local refused = {}
 
 local settle = {} -- verb -> what it does; `tries`: runs that counted before this one
 
 function settle.completed(id, route, tries, took, text)
   move(id, route, 'running', 'completed', nil, 'result', text, 'took', took, 'tries', tries + 1)
   time(route, 'run', took)
-  count(route, 'completed')
 end
 
 function settle.cancelled(id, route, _, took, text)
@@ -31,7 +25,6 @@ end
 
 function settle.dropped(id, route, _, took, text)
   move(id, route, 'running', 'cancelled', NOW, 'reason', text, 'took', took)
-  count(route, 'cancelled')
 end
 
 function settle.retrying(id, route, tries, took, text, delay)
@@ -44,7 +37,6 @@ function settle.dead(id, route, tries, took, text)
   note_run(id, 'failed', text)
   move(id, route, 'running', 'dead', NOW, 'error', text, 'took', took, 'tries', tries + 1, 'lost', 0)
   tally(route.queue, 'failed', 1)
-  count(route, 'dead')
 end
 
 function settle.snoozed(id, route, _, _, _, delay)
@@ -106,16 +98,8 @@ end
 flush()
 flow.carry_on()
 flow.go_on()
-
-for state, by_queue in pairs(ended) do
-  for queue, n in pairs(by_queue) do
-    call('HINCRBY', queue_key(queue), state, n)
-    tally(queue, state, n)
-    prune(queue, state)
-  end
-end
+prune_ended()
 
 local reply = claim(worker, most, first_queue, claim_number)
-commit()
-tell_cancels()
+finish()
 return cmsgpack.pack({ refused, unpack(told(worker, reply)) })

@@ -3,7 +3,7 @@
 --   returns  msgpack of [[index, word, id]* for each that was not created: EXISTS, DUPLICATE, CONFLICT, FULL, QUEUES
 --            (its queue would be one too many); FORGOTTEN
 --            (instead of the id: now): a job with this old id may have been there, and be gone; then [seq, era, alarmed]]
---@use births, memory
+--@use births, memory, finish
 local jobs = cmsgpack.unpack(ARGV[2])
 local verdicts = {}
 
@@ -38,6 +38,5 @@ for i = 1, #jobs do
     if key ~= '' then call('HSET', job_key(id), 'key', key) end -- to free it with the job: see delete.lua
   end
 end
-count_births()
-commit()
+finish()
 return cmsgpack.pack({ verdicts, history.mark() })

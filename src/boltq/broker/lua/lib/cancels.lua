@@ -4,11 +4,6 @@ local cancel_letters -- worker -> ids of running jobs that it shall stop
 
 local function begin_cancels() cancel_letters = {} end
 
-local function count_cancelled(queue)
-  call('HINCRBY', queue_key(queue), 'cancelled', 1)
-  tally(queue, 'cancelled', 1)
-end
-
 -- A running job is marked, and its worker told by tell_cancels().
 local function ask_to_stop(worker, id)
   call('HSET', job_key(id), 'cancel', 1)
@@ -28,7 +23,6 @@ local function cancel_waiting(id, route, state, reason, parked, ghosts)
   else
     move(id, route, state, 'cancelled', NOW, 'reason', reason)
   end
-  count_cancelled(route.queue)
 end
 
 local function tell_cancels()

@@ -72,8 +72,6 @@ end
 local function expire(id, route)
   move(id, route, 'queued', 'cancelled', NOW, 'reason', 'expired')
   call('HDEL', job_key(id), 'parked')
-  call('HINCRBY', queue_key(route.queue), 'cancelled', 1)
-  tally(route.queue, 'cancelled', 1)
 end
 
 -- `row`: a ClaimedJob, but for what look brings.

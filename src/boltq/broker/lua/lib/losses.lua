@@ -22,13 +22,9 @@ local function take_back(id, queue)
   if began then note_run(id, cancel and 'cancelled' or 'lost') end
   if cancel then
     move(id, route, 'running', 'cancelled', NOW, 'reason', 'cancelled', 'lost', lost)
-    call('HINCRBY', queue_key(queue), 'cancelled', 1)
-    tally(queue, 'cancelled', 1)
     if place then flow.ended(place, id, 'cancelled') end
   elseif told and lost >= limit then
     move(id, route, 'running', 'dead', NOW, 'error', string.format(POISON, lost), 'lost', lost)
-    call('HINCRBY', queue_key(queue), 'dead', 1)
-    tally(queue, 'dead', 1)
     if place then flow.ended(place, id, 'dead', nil, string.format(POISON, lost)) end
   else
     move(id, route, 'running', 'queued', 'head', 'lost', lost)

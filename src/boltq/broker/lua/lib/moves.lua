@@ -1,14 +1,16 @@
 --@use keys, words, clock, history, holds
 -- The one door: move() alone changes a state. It writes the record and notes the rest; commit() writes the notes
--- with one variadic command per index, and one event.
+-- with one variadic command per index, counts the jobs that have ended, and writes one event.
 local notes -- verb -> key -> its further arguments
 local moved -- route -> what to note where; so that the loop over a batch makes no strings and looks nothing up
 local events, rows -- the events in order, and by their text: one for each kind of move
+local ended -- state -> queue -> for each kind of move that ends jobs so, the list of their ids
 local readied, soonest, tallies, totals -- what is counted, by queue and what, and of all queues by what
 
 local function begin_moves()
   notes = { SADD = {}, SREM = {}, ZADD = {}, ZREM = {}, RPUSH = {}, LPUSH = {} }
   moved, events, rows, readied, soonest, tallies, totals = {}, {}, {}, {}, {}, {}, {}
+  ended = { completed = {}, dead = {}, cancelled = {} }
 end
 
 -- Lists count by themselves: #list is a search.
@@ -80,6 +82,11 @@ local function path_of(route, from, to)
   if path then return path end
   if not (MOVES[from] and MOVES[from][to]) then refuse('CONFLICT', from .. ' -> ' .. to) end
   path = { ids = row_of(route.text .. ' ' .. from .. ' ' .. to) }
+  local queues = ended[to]
+  if queues then
+    queues[route.queue] = queues[route.queue] or {}
+    queues[route.queue][path.ids] = true -- flush() forgets the paths, so it may be there
+  end
   if LEAVE[from] then path.leave = noted(LEAVE[from], index_key(route.queue, from)) end
   if ENTER[to] then path.enter = noted(ENTER[to], index_key(route.queue, to)) end
   path.scored = ENTER[to] == 'ZADD'
@@ -143,6 +150,20 @@ local function flush()
     notes[verb] = {}
   end
   moved = {}
+end
+
+-- Each job that has ended is counted once.
+local function count_ended()
+  for state, queues in pairs(ended) do
+    for queue, lists in pairs(queues) do
+      local n = 0
+      for ids in pairs(lists) do
+        n = n + ids.n
+      end
+      call('HINCRBY', queue_key(queue), state, n)
+      tally(queue, state, n)
+    end
+  end
 end
 
 -- How long something took, by route until the end. Buckets are powers of two: bucket n holds less than 2^n ms.
@@ -222,6 +243,7 @@ local function commit()
     hand_off(queue)
   end
   flush()
+  count_ended()
   tally_times('wait')
   tally_times('run')
   if next(totals) then write_tallies() end
