@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_args, overload
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, get_args, overload
 
 import msgspec
 
@@ -21,7 +21,7 @@ from boltq.domain.functions import is_coroutine_function, plain_function, replac
 from boltq.domain.job import CheckedJob, NewJob
 from boltq.domain.job_error import Category
 from boltq.domain.limits import bad_name
-from boltq.domain.options import Options, Seconds
+from boltq.domain.options import Options, OptionWords, Seconds
 from boltq.domain.parameters import ResultReader
 from boltq.domain.retry import Backoff, RetryPolicy, checked_policy
 from boltq.domain.values import as_json
@@ -140,14 +140,16 @@ class BoltQ:
 
     # Submitting
 
-    async def submit(self, /, job_type: str, data: Mapping[str, Any] | None = None, **options: Any) -> Job[Any]:
+    async def submit(
+        self, /, job_type: str, data: Mapping[str, Any] | None = None, **options: Unpack[OptionWords]
+    ) -> Job[Any]:
         """Submit a job by its type's name, without importing the task. `options`: see Options.
 
         Raises InvalidJob, Refused, StoreError.
         """
         return await self.submit_job(self.job_of(job_type, data, **options))
 
-    def job_of(self, job_type: str, data: Mapping[str, Any] | None = None, **options: Any) -> NewJob:
+    def job_of(self, job_type: str, data: Mapping[str, Any] | None = None, **options: Unpack[OptionWords]) -> NewJob:
         """The job, not submitted yet: for `submit_many`. Raises InvalidJob.
 
         When this application has a task of that name, the data are checked by the types of its parameters.

@@ -2,14 +2,14 @@
 
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from boltq.app.handles import Application, Job
 from boltq.app.in_sync import in_sync
 from boltq.domain.context import JobContext
 from boltq.domain.functions import home_of
 from boltq.domain.job import NewJob
-from boltq.domain.options import Options, Seconds, When, seconds_of
+from boltq.domain.options import Options, OptionWords, seconds_of
 from boltq.domain.parameters import Parameters
 from boltq.domain.retry import RetryPolicy
 
@@ -87,36 +87,9 @@ class Task(Submission[P, R]):
         """It is pickled as a function is: by the name that it has in its module."""
         return self.__qualname__
 
-    def options(  # noqa: PLR0913 - one keyword for each option, so that submitting type-checks
-        self,
-        *,
-        queue: str | None = None,
-        priority: str | int | None = None,
-        delay: Seconds | None = None,
-        run_at: When | None = None,
-        expires_in: Seconds | None = None,
-        expires_at: When | None = None,
-        max_attempts: int | None = None,
-        timeout: Seconds | None = None,
-        idempotency_key: str | None = None,
-        headers: dict[str, str] | None = None,
-        tags: list[str] | None = None,
-    ) -> Submission[P, R]:
+    def options(self, **options: Unpack[OptionWords]) -> Submission[P, R]:
         """The task with options for the next submission: `await resize.options(delay=30).submit(image="a.png")`."""
-        chosen = Options(
-            queue=queue,
-            priority=priority,
-            delay=delay,
-            run_at=run_at,
-            expires_in=expires_in,
-            expires_at=expires_at,
-            max_attempts=max_attempts,
-            timeout=timeout,
-            idempotency_key=idempotency_key,
-            headers=headers,
-            tags=tags,
-        )
-        return Submission(self, chosen.over(self._options))
+        return Submission(self, Options(**options).over(self._options))
 
     def job_of(self, data: str, options: Options) -> NewJob:
         """A job with these data as JSON text, and options that go before the task's own. Raises InvalidJob."""

@@ -46,8 +46,8 @@ class JobRow(NamedRow):
     progress: str | None
     expires_at: int | None = field(name="expires")
     tags: str | None
-    flow: str | None  # lists end here: they show no payloads
-    spec: str | None = None
+    flow: str | None
+    spec: str | None  # lists end here: they show no payloads
     data: str | None = None
     result: str | None = None
     created_by: str | None = field(name="by", default=None)

@@ -5,7 +5,7 @@ Both clients make their methods from these, so the parameters and the first line
 
 from collections.abc import Mapping, Sequence
 from types import NoneType
-from typing import Any, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack
 
 import msgspec
 
@@ -37,7 +37,7 @@ from boltq.client.answers import (
 )
 from boltq.client.request import Ask, call
 from boltq.domain.errors import InvalidJob
-from boltq.domain.job import NewJob
+from boltq.domain.job import NewJob, Spec
 from boltq.domain.options import Seconds, When, seconds_of, unix_ms
 from boltq.domain.states import JobState
 from boltq.domain.values import as_json
@@ -398,6 +398,11 @@ def meta() -> Ask[Meta]:
 # What goes out
 
 
+_WORD_OF: Final = {"timeout": "timeout_seconds"}
+_SAID_OF_SPECS: Final = [name for name in Spec.__struct_fields__ if name not in {"headers", "retry", "step"}]
+"""Options that are sent; headers go with the request, and what is only of steps comes with their workflow."""
+
+
 def form_of(job: NewJob) -> dict[str, Any]:
     """A submission as the API takes it."""
     return given(
@@ -409,10 +414,9 @@ def form_of(job: NewJob) -> dict[str, Any]:
         run_at=job.run_at / 1_000 or None,
         expires_in_seconds=job.expires_in / 1_000 or None,
         expires_at=job.expires_at / 1_000 or None,
-        max_attempts=job.spec.max_attempts,
-        timeout_seconds=job.spec.timeout,
         idempotency_key=job.idempotency_key or None,
         tags=job.tags or None,
+        **{_WORD_OF.get(name, name): getattr(job.spec, name) for name in _SAID_OF_SPECS},
     )
 
 

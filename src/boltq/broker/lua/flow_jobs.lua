@@ -11,7 +11,7 @@ local steps = call('HLEN', steps_key)
 
 local function list(job)
   seen = seen + 1
-  rows[#rows + 1] = job and read_job(job, JobRow.flow) or nil
+  rows[#rows + 1] = job and read_job(job, JobRow.spec) or nil
 end
 
 while n <= steps do

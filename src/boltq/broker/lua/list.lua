@@ -7,7 +7,7 @@
 --@use search
 local rows, most = {}, tonumber(ARGV[7])
 local following, seen = search(ARGV[2], ARGV[3], ARGV[4], cmsgpack.unpack(ARGV[5]), tonumber(ARGV[6]), function(id)
-  rows[#rows + 1] = read_job(id, JobRow.flow)
+  rows[#rows + 1] = read_job(id, JobRow.spec)
   return #rows < most
 end)
 return cmsgpack.pack({ following, seen, rows })
