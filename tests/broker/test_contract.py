@@ -106,7 +106,7 @@ def test_what_is_not_so_is_said(text: str, why: str) -> None:
 def test_only_rows_with_a_reason_have_fields_that_may_be_left_out():
     may = {row: [name for name, required in names.items() if not required] for row, names in NAMED_ROWS.items()}
     assert {row: names for row, names in may.items() if names} == {
-        "JobRow": ["spec", "data", "result", "by", "replay_of", "replays", "unlogged"],  # lists show no payloads
+        "JobRow": ["data", "result", "by", "replay_of", "replays", "unlogged"],  # lists show no payloads
         "Settling": ["number", "text", "data"],  # Lua only reads it
         "ClaimedJob": ["look", "filled", "suspect"],  # look: of steps only; the others are the worker's own
         "ApiKey": ["expires_at", "last_used_at", "revoked_at"],  # it is a record, too
