@@ -122,6 +122,16 @@ def test_all_options_reach_the_job(boltq: Run) -> None:
     assert job["run_at"] < job["expires_at"]
 
 
+def test_a_title_is_read_in_lists(boltq: Run) -> None:
+    job_id = boltq("submit", "echo", "--queue", "titled", "--title", "The invoice of May, für Jörg").out.strip()
+    line = next(line for line in boltq("jobs", "--queue", "titled").out.splitlines() if job_id in line)
+    assert "echo: The invoice of May, für Jörg" in line
+    assert "The invoice of May, für Jörg" in boltq("status", job_id).out
+    refused = boltq("submit", "echo", "--title", "x" * 201)
+    assert refused.code == 2
+    assert "--title: at most 200 printable characters" in refused.err
+
+
 def test_a_job_can_be_submitted_for_a_moment(boltq: Run) -> None:
     job_id = boltq("submit", "echo", "--run-at", "2100-01-31T09:30:00Z").out.strip()
     assert boltq("status", job_id, "--json").json["run_at"] == "2100-01-31T09:30:00.000Z"

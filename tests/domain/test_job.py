@@ -58,6 +58,11 @@ LONG = limits.MAX_DELAY_SECONDS * 1_000
         ({"tags": ["a b"]}, ["/tags"]),
         ({"tags": [""]}, ["/tags"]),
         ({"created_by": "Jörg, at the desk"}, []),
+        ({"spec": Spec(title="The invoice of May, für Jörg")}, []),
+        ({"spec": Spec(title="x" * 200)}, []),
+        ({"spec": Spec(title="x" * 201)}, ["/title"]),
+        ({"spec": Spec(title="two\nlines")}, ["/title"]),
+        ({"spec": Spec(title="half \ud800")}, ["/title"]),
         ({"created_by": "x" * 101}, ["/created_by"]),
         ({"created_by": "a\nb"}, ["/created_by"]),
         ({"type": "", "queue": "", "priority": 9}, ["/type", "/queue", "/priority"]),
@@ -85,11 +90,11 @@ def test_the_digest_is_of_what_was_asked_for() -> None:
     changes: list[dict[str, Any]] = [
         {"type": "y"}, {"data": "{}"}, {"queue": "r"}, {"priority": 2}, {"delay": 1}, {"run_at": 1}, {"expires_in": 1},
         {"expires_at": 1}, {"spec": Spec(timeout=1)}, {"spec": Spec(max_attempts=1)},
-        {"tags": ["t"]},
+        {"tags": ["t"]}, {"spec": Spec(title="t")},
     ]  # fmt: skip
     of_the_job = {name for change in changes for name in change}
     assert of_the_job | {"idempotency_key", "id", "created_by"} == set(NewJob.__struct_fields__)  # each has its case
-    of_the_spec = {"max_attempts", "timeout"}
+    of_the_spec = {"max_attempts", "timeout", "title"}
     elsewhere = {"headers", "retry", "step"}  # a trace, and what only the step of a workflow has
     assert of_the_spec | elsewhere == set(Spec.__struct_fields__)
     digests = {NewJob(**{"type": "x", "data": '{"a":1}', **change}).digest() for change in changes}

@@ -23,6 +23,7 @@ SAID = {  # each field of the form, alone; a new one has its line here
     "timeout_seconds": 9,
     "idempotency_key": "once",
     "tags": ["red"],
+    "title": "The invoice of May",
 }
 
 
@@ -50,7 +51,7 @@ def test_each_header_reaches_the_second_job_too(name, value):
 
 
 def test_a_replay_has_all_that_the_old_job_was_told_except_of_its_workflow():
-    said = {"max_attempts": 7, "timeout": 9.0, "headers": {"a": "b"}}
+    said = {"max_attempts": 7, "timeout": 9.0, "headers": {"a": "b"}, "title": "The invoice of May"}
     of_a_step = {"retry": StepRetry(max_attempts=2), "step": True}
     assert said.keys() | of_a_step.keys() == set(Spec.__struct_fields__)  # each has its case
     old = JobRecord(

@@ -72,6 +72,7 @@ def test_every_field_arrives(http):
             "max_attempts": 7,
             "timeout_seconds": 1.5,
             "tags": ["monthly", "eu"],
+            "title": "The report of May",
         },
     )
     assert answer.json()["state"] == "scheduled"
@@ -79,6 +80,11 @@ def test_every_field_arrives(http):
     assert (job["type"], job["queue"], job["priority"]) == ("report", "slow", "high")
     assert (job["max_attempts"], job["timeout_seconds"]) == (7, 1.5)
     assert job["tags"] == ["monthly", "eu"]
+    assert job["title"] == "The report of May"
+    listed = http.get("/api/v1/jobs", params={"queue": job["queue"]}).json()["items"]
+    assert [(one["title"], one["max_attempts"]) for one in listed if one["id"] == job["id"]] == [
+        ("The report of May", job["max_attempts"])
+    ]
     created, run_at, expires_at = (datetime.fromisoformat(job[key]) for key in ("created_at", "run_at", "expires_at"))
     assert (run_at - created).total_seconds() == 60.5
     assert (expires_at - created).total_seconds() == 600
@@ -183,6 +189,9 @@ def test_data_is_kept_as_it_was_written(http):
         ("tags", ["twice", "twice"]),
         ("tags", [f"t{n}" for n in range(11)]),
         ("tags", None),
+        ("title", 5),
+        ("title", "x" * 201),
+        ("title", "two\nlines"),
     ],
 )
 def test_a_bad_field_is_named(http, field, value):

@@ -15,8 +15,15 @@ COLUMNS = ("id", "state", "type", "queue", "attempts", "for", "note")
 
 def list_jobs(jobs: Iterable[JobSummary], now: datetime) -> None:
     """A table of jobs."""
-    rows = [(j.id, j.state, j.type, place_of(j), j.attempts, show.between(j.since, now), note_of(j, now)) for j in jobs]
+    rows = [
+        (j.id, j.state, kind_of(j), place_of(j), j.attempts, show.between(j.since, now), note_of(j, now)) for j in jobs
+    ]
     show.table(COLUMNS, rows, right=("attempts", "for"))
+
+
+def kind_of(job: JobSummary) -> str:
+    """A job's type, and its title if it has one."""
+    return f"{job.type}: {job.title}" if job.title else job.type
 
 
 def place_of(job: JobSummary) -> str:
@@ -65,6 +72,7 @@ def _facts(job: JobInfo, now: datetime) -> Sequence[tuple[str, object]]:
         ("state", _standing(job, now)),
         ("why", job.why.text if job.why else ""),
         ("type", job.type),
+        ("title", job.title),
         ("queue", f"{job.queue}, {job.priority}"),
         ("tags", ", ".join(job.tags)),
         ("submitted", _moment(job.created_at, f" by {job.created_by}" if job.created_by else "")),

@@ -116,6 +116,7 @@ class JobSummary(msgspec.Struct, kw_only=True):
     cancel_requested: bool = False
     reason: str | None = None  # why it was cancelled
     error: JobError | None = None
+    title: str | None = None
     tags: list[str] = []
     actions: list[Action] = []  # what may be done to it
 

@@ -44,6 +44,7 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
     max_attempts: int | None = None
     timeout: float | None = None  # seconds
     headers: dict[str, str] | None = None  # trace context and the like
+    title: str | None = None  # what people read in lists
     retry: StepRetry | None = None  # how a step of a workflow is tried again
     step: bool = False  # the worker decides first what this step of a workflow does
 
@@ -97,6 +98,7 @@ class NewJob(msgspec.Struct, kw_only=True):
             yield "/max_attempts", _bad_attempts(self.spec.max_attempts)
             yield "/timeout_seconds", _bad_timeout(self.spec.timeout)
             yield "/headers", _bad_headers(self.spec.headers)
+            yield "/title", _bad_title(self.spec.title)
 
     def _bad_times(self) -> Iterator[tuple[str, str | None]]:
         yield "/delay_seconds", bad_time(self.delay)
@@ -113,6 +115,7 @@ class NewJob(msgspec.Struct, kw_only=True):
         body = [
             self.type, self.queue, int(self.priority), self.data, self.delay, self.run_at, self.expires_in,
             self.expires_at, self.spec.max_attempts, self.spec.timeout, *([self.tags] if self.tags else []),
+            *([self.spec.title] if self.spec.title else []),
         ]  # fmt: skip
         return hashlib.sha256(msgspec.json.encode(body)).hexdigest()[:32]
 
@@ -295,6 +298,10 @@ def _bad_timeout(value: object) -> str | None:
     if value is None or (isinstance(value, int | float) and value is not True and 0 < value <= 7 * 86_400):
         return None
     return "more than 0 and at most 604800 seconds"
+
+
+def _bad_title(title: object) -> str | None:
+    return None if title is None else limits.bad_text(title, limits.MAX_TITLE_CHARS)
 
 
 def _bad_headers(headers: object) -> str | None:

@@ -23,6 +23,7 @@ MAX_LOG_LINE_CHARS = 2_000
 MAX_LOG_LINES = 1_000  # a job
 MAX_PAGE = 200
 MAX_TAGS = 10  # a job
+MAX_TITLE_CHARS = 200  # a job's title
 MAX_NAME_CHARS = 100  # the name of whoever submitted a job or paused a queue
 MAX_REASON_CHARS = 500  # why a queue is paused
 ID_MEMORY_MS = 120_000  # until an id is so old, the store remembers it when its job is gone

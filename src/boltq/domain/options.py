@@ -28,6 +28,7 @@ class Options(msgspec.Struct, frozen=True):
     idempotency_key: str | None = None
     headers: dict[str, str] | None = None
     tags: list[str] | None = None
+    title: str | None = None  # what people read in lists
 
     def over(self, defaults: "Options") -> "Options":
         """These options, with the defaults for those that are not set."""
@@ -55,10 +56,11 @@ class Options(msgspec.Struct, frozen=True):
         return job
 
     def _spec(self) -> Spec:
-        if self.max_attempts is None and self.timeout is None and not self.headers:
+        if self.max_attempts is None and self.timeout is None and not self.headers and self.title in _UNSAID:
             return NO_SPEC
         timeout = None if self.timeout is None else seconds_of(self.timeout, "/timeout_seconds")
-        return Spec(max_attempts=self.max_attempts, timeout=timeout, headers=self.headers)
+        title = None if self.title in _UNSAID else self.title
+        return Spec(max_attempts=self.max_attempts, timeout=timeout, headers=self.headers, title=title)
 
 
 class OptionWords(TypedDict, total=False):
@@ -75,6 +77,7 @@ class OptionWords(TypedDict, total=False):
     idempotency_key: str | None
     headers: dict[str, str] | None
     tags: list[str] | None
+    title: str | None
 
 
 def seconds_of(value: object, pointer: str = "/seconds") -> float:

@@ -33,6 +33,7 @@ _OPTION_OF: Final = {
     "/priority": "--priority",
     "/queue": "--queue",
     "/tags": "--tag",
+    "/title": "--title",
     "/type": "TYPE",
     "/data": "the data",
 }
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=seconds, metavar="TIME", help="how long one run may take")
     parser.add_argument("--key", metavar="KEY", help="an idempotency key: the same key again is the same job")
     parser.add_argument("--tag", action="append", help="a name to find the job by; once for each of them")
+    parser.add_argument("--title", metavar="TEXT", help="one line for people, shown in lists")
     parser.add_argument("--many", action="store_true", help="one JSON object a line of standard input, each a job")
     parser.add_argument("--wait", action="store_true", help="wait for the end; print the result")
     parser.add_argument("--timeout-wait", type=seconds, metavar="TIME", help="wait at most so long (exit code 4)")
@@ -197,6 +199,7 @@ def _job(args: argparse.Namespace, data: str, where: str = "") -> "NewJob":
         timeout=args.timeout,
         idempotency_key=args.key,
         tags=args.tag,
+        title=args.title,
     )
     try:
         return options.new_job(args.type, data)

@@ -60,6 +60,14 @@ TagsList = Annotated[
     ),
 ]
 
+Title = Annotated[
+    str,
+    msgspec.Meta(
+        description="one line for people, shown in lists; nothing is done by it",
+        extra_json_schema={"maxLength": limits.MAX_TITLE_CHARS},
+    ),
+]
+
 NO_DATA: Final = msgspec.Raw(b"{}")
 MAX_REMEMBERED: Final = 1_000  # names of job types and queues
 MAX_ITEMS: Final = 10_000  # of one array, and keys of one object, in the data
@@ -80,6 +88,7 @@ class JobForm(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     timeout_seconds: Timeout | None = None
     idempotency_key: Key | None = None
     tags: TagsList = []
+    title: Title | None = None
 
 
 class FirstJobForm(JobForm, kw_only=True):
@@ -259,9 +268,10 @@ def _spec(form: JobForm, headers: Headers) -> Spec:
     trace = headers.get(b"traceparent")
     if trace is not None and not _TRACEPARENT.fullmatch(trace):
         trace = None  # W3C Trace Context: as if it were not there
-    if trace is None and form.max_attempts is None and form.timeout_seconds is None:
+    if trace is None and form.max_attempts is None and form.timeout_seconds is None and not form.title:
         return NO_SPEC
-    return Spec(form.max_attempts, form.timeout_seconds, {"traceparent": trace.decode()} if trace else None)
+    carried = {"traceparent": trace.decode()} if trace else None
+    return Spec(form.max_attempts, form.timeout_seconds, carried, title=form.title or None)
 
 
 def _crowded(values: dict[str, Any]) -> str | None:

@@ -53,6 +53,7 @@ class JobSummary(msgspec.Struct, kw_only=True):
 
     id: str
     type: str
+    title: str | None
     queue: str
     priority: str
     state: JobState
@@ -195,6 +196,7 @@ def _common(job: JobRecord, rights: Rights) -> dict[str, Any]:
     return {
         "id": job.id,
         "type": job.type,
+        "title": job.spec.title,
         "queue": job.queue,
         "priority": job.priority.word,
         "state": job.state,
