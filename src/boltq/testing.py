@@ -33,7 +33,7 @@ from boltq.broker.connections import Connections
 from boltq.broker.embedded import EmbeddedStore
 from boltq.broker.knobs import knobs_of
 from boltq.broker.store import Store
-from boltq.broker.workflows.rows import WorkflowRecord
+from boltq.broker.workflows.records import WorkflowRecord
 from boltq.domain.job import CONTROL_TYPE, ClaimedJob, JobRecord
 from boltq.domain.outcome import Outcome
 from boltq.domain.states import JobState

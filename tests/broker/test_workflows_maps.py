@@ -16,7 +16,7 @@ from boltq.broker.call import Call
 from boltq.broker.consistency import audit
 from boltq.broker.knobs import DEFAULT_KNOBS
 from boltq.broker.search import Search
-from boltq.broker.workflows.rows import WorkflowLine
+from boltq.broker.workflows.records import WorkflowLine
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict, NotFound, QueueFull
 from boltq.domain.filters import JobFilter

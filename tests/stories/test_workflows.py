@@ -9,7 +9,7 @@ from waiting import eventually
 from boltq import BoltQ, JobContext, WorkflowRun
 from boltq.broker.call import Call
 from boltq.broker.consistency import audit
-from boltq.broker.workflows.rows import StepRecord
+from boltq.broker.workflows.records import StepRecord
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict, LeaseLost, NotFound, StoreUnavailable, WorkflowCancelled, WorkflowFailed
 from boltq.domain.job_error import Category

@@ -11,7 +11,7 @@ from model.job import Broken, must
 from boltq.broker.broker import Broker
 from boltq.broker.consistency import audit
 from boltq.broker.settling import Settling, settling
-from boltq.broker.workflows.rows import WorkflowRecord
+from boltq.broker.workflows.records import WorkflowRecord
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import StoreUnavailable
 from boltq.domain.job import ClaimedJob

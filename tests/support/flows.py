@@ -8,7 +8,7 @@ import msgspec
 
 from boltq.broker.broker import Broker
 from boltq.broker.settling import Settling
-from boltq.broker.workflows.rows import WorkflowRecord
+from boltq.broker.workflows.records import WorkflowRecord
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.job import ClaimedJob
 from boltq.domain.workflow.compiler import compile_workflow

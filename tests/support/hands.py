@@ -10,7 +10,7 @@ from flows import plan_of
 
 from boltq.broker.broker import Broker
 from boltq.broker.settling import Settling, settling
-from boltq.broker.workflows.rows import WorkflowRecord
+from boltq.broker.workflows.records import WorkflowRecord
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.job import ClaimedJob
 from boltq.domain.job_error import Category, describe

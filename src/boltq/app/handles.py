@@ -8,7 +8,7 @@ import msgspec
 from boltq.app.in_sync import in_sync
 from boltq.broker.connections import Connections
 from boltq.broker.waiting import Waiting
-from boltq.broker.workflows.rows import ItemRecord, WorkflowRecord
+from boltq.broker.workflows.records import ItemRecord, WorkflowRecord
 from boltq.domain.errors import JobCancelled, JobFailed, WorkflowCancelled
 from boltq.domain.job import JobRecord, NewJob
 from boltq.domain.job_error import error_of

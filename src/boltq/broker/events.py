@@ -13,7 +13,7 @@ from boltq.broker.connect import BLOCK_SECONDS
 from boltq.broker.inspector import Inspector
 from boltq.broker.scripts import translate
 from boltq.broker.waiting import AWAY_PAUSE, Away, Waiting, let_go, quiet
-from boltq.broker.workflows.rows import WorkflowRecord
+from boltq.broker.workflows.records import WorkflowRecord
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import BoltQError, StoreUnavailable, WaitTimeout
 from boltq.domain.job import JobRecord

@@ -15,14 +15,9 @@ from boltq.broker.call import Call
 from boltq.broker.calls import steps as calls
 from boltq.broker.calls.steps import StepClaim
 from boltq.broker.contract import Look
-from boltq.broker.workflows.rows import (
-    WorkflowRecord,
-    claimed_step,
-    route_of,
-    spec_of,
-    spec_text,
-    wire_plan,
-)
+from boltq.broker.workflows.claimed_step import claimed_step
+from boltq.broker.workflows.plan_rows import route_of, spec_of, spec_text, wire_plan
+from boltq.broker.workflows.records import WorkflowRecord
 from boltq.broker.workflows.workflows import Workflows, aside
 from boltq.domain.errors import BoltQError, LeaseLost, NotFound
 from boltq.domain.ids import new_id

@@ -10,7 +10,7 @@ from storm import Run, Storm, Tally
 
 from boltq import BoltQ, StoreError
 from boltq.broker.consistency import audit
-from boltq.broker.workflows.rows import WorkflowRecord
+from boltq.broker.workflows.records import WorkflowRecord
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.ids import new_id
 from boltq.domain.workflow.compiler import compile_workflow

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from boltq.broker.knobs import DEFAULT_KNOBS
 from boltq.broker.scripts import Rewrite
 from boltq.broker.settling import Settling
-from boltq.broker.workflows.rows import WorkflowRecord
+from boltq.broker.workflows.records import WorkflowRecord
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict
 from boltq.domain.ids import PARTITION_CODES

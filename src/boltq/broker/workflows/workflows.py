@@ -17,23 +17,9 @@ from boltq.broker.inspector import Inspector
 from boltq.broker.rows import record as record_of
 from boltq.broker.search import MAX_EXAMINED, JobPage
 from boltq.broker.submission import forgotten
-from boltq.broker.workflows.rows import (
-    ApprovalPage,
-    ItemPage,
-    StepData,
-    WorkflowLine,
-    WorkflowRecord,
-    approval_record,
-    item_record,
-    step_data,
-    step_end,
-    summary,
-    wire_again,
-    wire_fields,
-    wire_infos,
-    wire_plan,
-    workflow_record,
-)
+from boltq.broker.workflows.plan_rows import wire_again, wire_fields, wire_infos, wire_plan
+from boltq.broker.workflows.records import ApprovalPage, ItemPage, StepData, WorkflowLine, WorkflowPage, WorkflowRecord
+from boltq.broker.workflows.rows import approval_record, item_record, step_data, step_end, summary, workflow_record
 from boltq.domain.errors import Conflict, InvalidJob, NotFound, QueueFull, TooManyQueues, UnknownOutcome
 from boltq.domain.filters import JobFilter
 from boltq.domain.ids import new_id
@@ -68,13 +54,6 @@ _MAX_REMARK_BYTES: Final = 2 << 20  # of a workflow's errors and answers, for on
 async def aside(size: int, compiles: Callable[[], T]) -> T:
     """Compile a form of so many bytes. A large one may take a second: in a thread, so that others go on."""
     return compiles() if size <= SMALL_BYTES else await asyncio.to_thread(compiles)
-
-
-class WorkflowPage(msgspec.Struct, frozen=True):
-    """One page of workflows; `cursor` None at the end. It may be empty and not the end."""
-
-    workflows: list[WorkflowLine]
-    cursor: str | None
 
 
 class OwnId:

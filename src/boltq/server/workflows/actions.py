@@ -7,7 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boltq.broker.workflows.rows import WorkflowLine, WorkflowRecord
+from boltq.broker.workflows.records import WorkflowLine, WorkflowRecord
 from boltq.broker.workflows.workflows import form_of, size_with
 from boltq.domain import limits
 from boltq.domain.errors import Conflict

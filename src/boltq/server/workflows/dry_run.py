@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from boltq.broker.inspector import Inspector, QueueStats
-from boltq.broker.workflows.rows import begins_at_once
+from boltq.broker.workflows.plan_rows import begins_at_once
 from boltq.domain.errors import InvalidJob
 from boltq.domain.job import CONTROL_TYPE
 from boltq.domain.scopes import Scope

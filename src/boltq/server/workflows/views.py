@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from boltq.broker.workflows.rows import (
-    WAITS_FOR_A_PERSON,
+from boltq.broker.workflows.records import (
     ApprovalRecord,
     ItemPage,
     ItemRecord,
@@ -15,6 +14,7 @@ from boltq.broker.workflows.rows import (
     WorkflowLine,
     WorkflowRecord,
 )
+from boltq.broker.workflows.why import WAITS_FOR_A_PERSON
 from boltq.domain.job_error import JobError
 from boltq.domain.states import JobState
 from boltq.domain.workflow.approvals import Answer, AnswerWord

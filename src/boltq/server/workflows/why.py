@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import msgspec
 
 from boltq.broker.inspector import Inspector, QueueStats
-from boltq.broker.workflows.rows import StepRecord, WorkflowRecord
+from boltq.broker.workflows.records import StepRecord, WorkflowRecord
 from boltq.domain.errors import NotFound
 from boltq.domain.job import CONTROL_TYPE, NO_SPEC, JobRecord, Spec
 from boltq.domain.job_error import error_of
