@@ -50,6 +50,16 @@ async def test_what_is_too_large_for_a_claim_is_asked_for(broker: Broker) -> Non
         assert big in found.data
 
 
+async def test_what_another_version_has_sent_in_another_form_is_asked_for(broker: Broker) -> None:
+    form = form_of(step("a"), step("b", "a", params={"x": "{{ steps.a.result }}"}))
+    _, hands = await begin(broker, form)
+    await hands.do(await hands.claim())
+    (job,) = await hands.claim()
+    for look in (job.look[:-1], [*job.look, "new"], [job.look[0], *job.look]):
+        other = SimpleNamespace(job=msgspec.structs.replace(job, look=look), worker=hands.name)
+        assert await Steps(broker).prepare(other) == RunJob('{"x": 1}')  # type: ignore[arg-type]
+
+
 async def test_an_outcome_tells_what_was_filled_in(broker: Broker) -> None:
     form = form_of(step("a"), step("b", "a", params={"x": "{{ steps.a.result }}"}))
     workflow, hands = await begin(broker, form)

@@ -234,13 +234,15 @@ class FailureRow(NamedRow):
 
 
 class Look(NamedRow):
-    """What a worker has to know of the step of which it has claimed the job: see lua/lib/look.lua."""
+    """What a worker has to know of the step of which it has claimed the job: see lua/lib/look.lua.
+
+    It may come by mail from a process of another version, so its fields stay as they are, and so do those in it.
+    """
 
     workflow: str
     text: str  # JSON of a PlannedStep
     input: str
-    name: str  # of the workflow
-    outcome: str  # how the steps ended, for a handler
+    about: tuple[str, str]  # the workflow's name; how its steps ended, for a handler
     phase: str
     item: int
     wrong: str

@@ -21,7 +21,7 @@ from boltq.broker.workflows.records import WorkflowRecord
 from boltq.broker.workflows.workflows import Workflows, aside
 from boltq.domain.errors import BoltQError, LeaseLost, NotFound
 from boltq.domain.ids import new_id
-from boltq.domain.job import CONTROL_TYPE, Spec
+from boltq.domain.job import CONTROL_TYPE, ClaimedJob, Spec
 from boltq.domain.job_error import Category, JobError, describe, error_of
 from boltq.domain.options import Options
 from boltq.domain.outcome import Cancelled, Completed, DataError, Failed, Outcome, Released, Snoozed
@@ -104,8 +104,9 @@ class Steps:
     # Looking
 
     async def _look(self, run: Run) -> ClaimedStep:
-        brought = run.job.look  # by the claim
-        look = msgspec.convert(brought, Look) if brought else await repeated(lambda: self._workflows.look(run.job.id))
+        look = _brought_by(run.job)
+        if look is None:
+            look = await repeated(lambda: self._workflows.look(run.job.id))
         child = await self._child_end(look.later[0]) if look.phase == Phase.CHILD else None
         return claimed_step(look, run.job.data, child)
 
@@ -183,6 +184,13 @@ class Steps:
 
     async def _now(self) -> int:
         return await repeated(self._workflows.now_ms)
+
+
+def _brought_by(job: ClaimedJob) -> Look | None:
+    """What came with the claim; not what a process of another version has sent in another form."""
+    with contextlib.suppress(msgspec.ValidationError):
+        return msgspec.convert(job.look, Look) if job.look else None
+    return None
 
 
 def _end_by(word: str) -> Outcome | Told:

@@ -57,7 +57,8 @@ def _scope(look: Look, planned: PlannedStep) -> ReferenceScope:
         told = {key: plain[key] for key in ("class", "message", "category") if key in plain}
         error = msgspec.json.encode({"step": failure.step, **told, "attempts": failure.attempts}).decode()
     ends = {step_id: step_end(row) for row, step_id in zip(look.reads, planned.reads, strict=True)}
-    about = {"id": look.workflow, "name": look.name, "state": look.outcome}
+    name, outcome = look.about
+    about = {"id": look.workflow, "name": name, "state": outcome}
     return ReferenceScope(input=look.input, steps=ends, workflow=about, error=error)
 
 

@@ -87,9 +87,10 @@ function look.at(job_id, most, begins)
   bytes = bytes + #text + #(input or '')
   if not reads or bytes > most then return nil, bytes end
   local handles, context = info[StepInfoRow.group] > 1, PHASES[phase].context
+  local outcome = handles and look.outcome(ending, lost, broken) or 'running'
   return Look{
-    workflow = id, text = text, input = input, name = name, outcome = handles and look.outcome(ending, lost, broken) or 'running',
-    phase = phase or '', item = tonumber(item) or 0, wrong = wrong or '', reads = reads,
+    workflow = id, text = text, input = input, about = { name, outcome }, phase = phase or '', item = tonumber(item) or 0,
+    wrong = wrong or '', reads = reads,
     failure = handles and look.failure(id, ending) or {},
     later = context and context(id, n, child, due) or (goes_on and { goes_on } or {}),
   }, bytes
