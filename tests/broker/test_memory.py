@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from boltq.broker.broker import Broker
 from boltq.broker.knobs import DEFAULT_KNOBS, Knobs
 from boltq.broker.settling import Settling
-from boltq.broker.workflows.workflows import OwnId, Workflows
+from boltq.broker.workflows.own_id import OwnId
+from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import NotFound, UnknownOutcome
 from boltq.domain.ids import ALPHABET, PARTITION_CODES, IdMaker, catch_up, new_id
 from boltq.domain.job import NewJob, Submitted
@@ -28,6 +29,7 @@ def own_ids(monkeypatch):
     maker = IdMaker()
     monkeypatch.setattr("boltq.broker.broker.new_id", maker.make)
     monkeypatch.setattr("boltq.broker.submission.catch_up", maker.catch_up)
+    monkeypatch.setattr("boltq.broker.workflows.own_id.new_id", maker.make)
     monkeypatch.setattr("boltq.broker.workflows.workflows.new_id", maker.make)
 
 

@@ -14,7 +14,7 @@ from night import one_in
 
 from boltq.broker.broker import Broker
 from boltq.broker.embedded import EmbeddedStore
-from boltq.broker.workflows.workflows import Workflows
+from boltq.broker.workflows.claimed_steps import ClaimedSteps
 from boltq.domain.errors import StoreUnavailable
 
 LONGEST = 120  # scripts in one life
@@ -86,4 +86,4 @@ async def test_a_dead_store_that_is_asked_for_the_time_does_not_answer(store: Em
     async with Broker(store.url, namespace="time") as broker:
         os.kill(store.pid, signal.SIGKILL)
         with pytest.raises(StoreUnavailable):
-            await Workflows(broker).now_ms()
+            await ClaimedSteps(broker).now_ms()

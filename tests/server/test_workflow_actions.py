@@ -230,7 +230,7 @@ def test_other_params_need_the_right_for_every_queue_of_a_sub_workflow(http, key
 
 
 @pytest.mark.parametrize(
-    "place", ["boltq.broker.workflows.workflows.compile_workflow", "boltq.server.workflows.actions.form_of"]
+    "place", ["boltq.broker.workflows.reruns.compile_workflow", "boltq.server.workflows.actions.form_of"]
 )
 def test_others_are_answered_while_large_params_are_compiled(http, api, monkeypatch, place):
     workflow = submit(http, step("a", queue="nobody"))

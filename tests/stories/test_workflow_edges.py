@@ -20,6 +20,7 @@ from boltq.broker.call import Call
 from boltq.broker.consistency import audit
 from boltq.broker.knobs import DEFAULT_KNOBS
 from boltq.broker.settling import Settling
+from boltq.broker.workflows.claimed_steps import ClaimedSteps
 from boltq.broker.workflows.workflows import Workflows
 from boltq.domain.errors import Conflict
 from boltq.domain.ids import new_id
@@ -208,9 +209,9 @@ async def test_a_sibling_fails_while_a_map_is_being_expanded(broker: Broker, mom
     jobs = await hands.claim()
     mapping = next(job for job in jobs if job.type == "boltq.step")
     sibling = [job for job in jobs if job is not mapping]
-    original, told = hands.workflows.tell, 0
+    original, told = ClaimedSteps(broker).step, 0
 
-    async def tell(self: Workflows, said: Call[str]) -> str:
+    async def tell(self: ClaimedSteps, said: Call[str]) -> str:
         nonlocal told
         told += 1
         if told == {"before": 1, "between": 2, "after": 4}[moment]:
@@ -218,7 +219,7 @@ async def test_a_sibling_fails_while_a_map_is_being_expanded(broker: Broker, mom
         return await original(said)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Workflows, "tell", tell)
+        patch.setattr(ClaimedSteps, "step", tell)
         await hands.do([mapping])
     if moment == "after":
         await hands.do(sibling)

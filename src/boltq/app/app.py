@@ -15,7 +15,7 @@ from boltq.broker.broker import repeated
 from boltq.broker.connections import Connections
 from boltq.broker.submission import raise_if_refused
 from boltq.broker.waiting import Waiting
-from boltq.broker.workflows.workflows import OwnId
+from boltq.broker.workflows.own_id import OwnId
 from boltq.domain.context import JobContext
 from boltq.domain.functions import is_coroutine_function, plain_function, replaces
 from boltq.domain.job import CheckedJob, NewJob

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from boltq.broker.broker import Broker, repeated
-from boltq.broker.workflows.workflows import Workflows
+from boltq.broker.workflows.claimed_steps import ClaimedSteps
 
 ParentsOf = Callable[[str], "ParentsReader"]
 """A job's id -> its parents."""
@@ -30,11 +30,11 @@ class ParentsReader:
 
 def reading(broker: Broker) -> ParentsOf:
     """Reads by this broker, on the loop on which this is called."""
-    workflows, loop = Workflows(broker), asyncio.get_running_loop()
+    steps, loop = ClaimedSteps(broker), asyncio.get_running_loop()
 
     def of(job_id: str) -> ParentsReader:
         async def read() -> str:
-            return await repeated(lambda: workflows.parents(job_id))
+            return await repeated(lambda: steps.parents(job_id))
 
         return ParentsReader(lambda: asyncio.run_coroutine_threadsafe(read(), loop))
 

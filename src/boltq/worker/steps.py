@@ -15,7 +15,7 @@ from boltq.broker.call import Call
 from boltq.broker.calls import steps as calls
 from boltq.broker.calls.steps import StepClaim
 from boltq.broker.contract import Look
-from boltq.broker.workflows.claimed_step import claimed_step
+from boltq.broker.workflows.claimed_steps import ClaimedSteps, claimed_step
 from boltq.broker.workflows.plan_rows import route_of, spec_of, spec_text, wire_plan
 from boltq.broker.workflows.records import WorkflowRecord
 from boltq.broker.workflows.workflows import Workflows, aside
@@ -69,6 +69,7 @@ class Steps:
 
     def __init__(self, broker: Broker) -> None:
         self._workflows = Workflows(broker)
+        self._steps = ClaimedSteps(broker)
         self._layout = broker.layout
         self._showing: set[asyncio.Task[None]] = set()
 
@@ -99,14 +100,14 @@ class Steps:
 
     async def _show(self, run: Run) -> None:
         with contextlib.suppress(BoltQError):  # it comes with the outcome too
-            await self._workflows.tell(calls.filled(self._claim(run), run.job.data))
+            await self._steps.step(calls.filled(self._claim(run), run.job.data))
 
     # Looking
 
     async def _look(self, run: Run) -> ClaimedStep:
         look = _brought_by(run.job)
         if look is None:
-            look = await repeated(lambda: self._workflows.look(run.job.id))
+            look = await repeated(lambda: self._steps.look(run.job.id))
         child = await self._child_end(look.later[0]) if look.phase == Phase.CHILD else None
         return claimed_step(look, run.job.data, child)
 
@@ -165,7 +166,7 @@ class Steps:
     async def _resume(self, claim: StepClaim, step: PlannedStep, resume: ResumeWorkflow) -> Outcome | Told:
         """Has the sub-workflow of an earlier run go on where it failed. One that has completed since counts."""
         earlier = resume.earlier
-        if await repeated(lambda: self._workflows.again(claim, earlier)):
+        if await repeated(lambda: self._steps.again(claim, earlier)):
             return Told()
         with contextlib.suppress(NotFound, DataError):
             record = await repeated(lambda: self._workflows.get(earlier))
@@ -174,7 +175,7 @@ class Steps:
         return _end_by(await self._do(claim, step, resume.start))
 
     async def _tell(self, said: Call[str]) -> str:
-        word = await repeated(lambda: self._workflows.tell(said))
+        word = await repeated(lambda: self._steps.step(said))
         if word == "too many":
             raise DataError(f"the workflow's maps and sub-workflows may have {MAX_SPREAD} jobs together")
         return word
@@ -183,7 +184,7 @@ class Steps:
         return StepClaim(self._layout.of_id(run.job.id), run.job.id, run.job.delivery, run.worker)
 
     async def _now(self) -> int:
-        return await repeated(self._workflows.now_ms)
+        return await repeated(self._steps.now_ms)
 
 
 def _brought_by(job: ClaimedJob) -> Look | None:

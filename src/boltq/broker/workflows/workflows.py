@@ -1,8 +1,7 @@
-"""Workflows: submit, look at, list, cancel, pause, resume, answer and run again. See lua/lib/flow.lua."""
+"""Workflows: submit, look at, list, cancel, pause, resume, signal, run again and delete. See lua/lib/flow.lua."""
 
 import asyncio
 import hashlib
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
@@ -10,29 +9,35 @@ import msgspec
 
 from boltq.broker.broker import Broker
 from boltq.broker.call import Call, Portion
-from boltq.broker.calls import steps, workflows as calls
-from boltq.broker.contract import Look
-from boltq.broker.cursors import unwrapped, wrapped
-from boltq.broker.inspector import Inspector
+from boltq.broker.calls import workflows as calls
 from boltq.broker.rows import record as record_of
 from boltq.broker.search import MAX_EXAMINED, JobPage
 from boltq.broker.submission import forgotten
+from boltq.broker.workflows.cursors import (
+    read_approvals_cursor,
+    read_jobs_cursor,
+    read_number,
+    read_workflows_cursor,
+    write_jobs_cursor,
+    write_number,
+    write_place,
+)
 from boltq.broker.workflows.plan_rows import wire_again, wire_fields, wire_infos, wire_plan
 from boltq.broker.workflows.records import ApprovalPage, ItemPage, StepData, WorkflowLine, WorkflowPage, WorkflowRecord
+from boltq.broker.workflows.reruns import recompiled, size_with
 from boltq.broker.workflows.rows import approval_record, item_record, step_data, step_end, summary, workflow_record
-from boltq.domain.errors import Conflict, InvalidJob, NotFound, QueueFull, TooManyQueues, UnknownOutcome
+from boltq.domain.errors import Conflict, NotFound, QueueFull, TooManyQueues
 from boltq.domain.filters import JobFilter
 from boltq.domain.ids import new_id
 from boltq.domain.job import Submitted
 from boltq.domain.limits import MAX_BATCH_BYTES, MAX_PAGE
 from boltq.domain.outcome import DataError
 from boltq.domain.workflow.approvals import Answer, Verdict, check_answer, meaning_of, why_refused
-from boltq.domain.workflow.compiler import compile_workflow
-from boltq.domain.workflow.form import StepKind, WorkflowForm, as_json, read_form
-from boltq.domain.workflow.mistakes import InvalidWorkflow, raise_if_any
+from boltq.domain.workflow.form import StepKind, as_json
+from boltq.domain.workflow.mistakes import raise_if_any
 from boltq.domain.workflow.plan import Plan
 from boltq.domain.workflow.prepare import output_of
-from boltq.domain.workflow.rerun import RerunMode, going_on, out_of_place, steps_to_rerun, with_params
+from boltq.domain.workflow.rerun import RerunMode, going_on, out_of_place, steps_to_rerun
 from boltq.domain.workflow.scope import ReferenceScope, StepEnd
 from boltq.domain.workflow.states import StepState, WorkflowState
 from boltq.domain.workflow.uses import Use, uses_in, value_of
@@ -56,32 +61,6 @@ async def aside(size: int, compiles: Callable[[], T]) -> T:
     return compiles() if size <= SMALL_BYTES else await asyncio.to_thread(compiles)
 
 
-class OwnId:
-    """The id under which one workflow is submitted until the store answers, so that repeats make no second one.
-
-    When the store finds the very first try too old, because our clock is far behind, the workflow takes a new id:
-    nobody has sent the old one before.
-    """
-
-    def __init__(self, home: int) -> None:
-        self.id = new_id(home)
-        self._home = home
-        self._was_sent = False
-
-    async def submit(
-        self, workflows: "Workflows", plan: Plan, form: str, *, key: str, means: str = "", by: str = ""
-    ) -> Submitted:
-        """See Workflows.submit."""
-        was_sent, self._was_sent = self._was_sent, True
-        try:
-            return await workflows.submit(plan, form, key=key, workflow_id=self.id, means=means, by=by)
-        except UnknownOutcome:
-            if was_sent:
-                raise
-        self.id = new_id(self._home)
-        return await workflows.submit(plan, form, key=key, workflow_id=self.id, means=means, by=by)
-
-
 class Workflows:
     """The workflows of a namespace."""
 
@@ -102,7 +81,7 @@ class Workflows:
         home = layout.of_id(workflow_id) if workflow_id else layout.of_key(key) if key else layout.next()
         digest = hashlib.sha256((means or form).encode()).hexdigest()[:32] if key else ""
         new = wire_plan(plan, workflow_id or new_id(home), home, form, by)
-        word, found = await self._send(calls.submit(home, new, key, digest))
+        word, found = await self.send(calls.submit(home, new, key, digest))
         if word == "FULL":
             raise QueueFull(f"queue {found} is full")
         if word == "QUEUES":
@@ -119,7 +98,7 @@ class Workflows:
         `generation`: as it stood when that earlier run of it had ended; the last ten are kept.
         """
         call = calls.get(self._home(workflow_id), workflow_id, generation, _MAX_REMARK_BYTES, form=form)
-        found = await self._send(call)
+        found = await self.send(call)
         return workflow_record(workflow_id, found.fields, found.steps, found.latest)
 
     async def output(self, record: WorkflowRecord) -> str:
@@ -140,7 +119,7 @@ class Workflows:
         named = {use.reference.step for use in uses if isinstance(use, Use) and use.reference.step}
         numbers = {n: step.id for n, step in enumerate(plan.steps, 1) if step.id in named}
         call = calls.ends(self._home(workflow_id), workflow_id, list(numbers), MAX_BATCH_BYTES)
-        rows = _within_bounds(await self._send(call) if numbers else [], "the output")
+        rows = within_bounds(await self.send(call) if numbers else [], "the output")
         steps = {numbers[row.number]: step_end(row) for row in rows}
         about = {"id": workflow_id, "name": plan.name}
         scope = ReferenceScope(input=plan.input, steps=steps, workflow=about)
@@ -149,7 +128,7 @@ class Workflows:
 
     async def summary(self, workflow_id: str) -> WorkflowLine:
         """A workflow as it stands, without its steps. Raises NotFound."""
-        return summary(await self._send(calls.head(self._home(workflow_id), workflow_id)))
+        return summary(await self.send(calls.head(self._home(workflow_id), workflow_id)))
 
     async def data(
         self, record: WorkflowRecord, most: int = MAX_STEP_DATA_BYTES, *, only: str | None = None
@@ -161,7 +140,7 @@ class Workflows:
         wanted = [(n, step) for n, step in enumerate(record.steps, 1) if only in (None, step.id)]
         asked = [(n, step) for n, step in wanted if step.id not in record.past]
         numbers = [number for number, _ in asked]
-        rows = await self._send(calls.data(self._home(record.id), record.id, numbers, most))
+        rows = await self.send(calls.data(self._home(record.id), record.id, numbers, most))
         found = {step.id: step_data(record, step, row) for (_, step), row in zip(asked, rows, strict=True)}
         return found | {
             step.id: step_data(record, step, record.past[step.id]) for _, step in wanted if step.id in record.past
@@ -177,15 +156,15 @@ class Workflows:
         cursor: str | None = None,
     ) -> ItemPage:
         """A page of the items of a map, in their order; none of a step that is no map. Raises NotFound, InvalidJob."""
-        first = _read_item_cursor(cursor)
+        first = read_number("item", cursor) or 1
         number = _number_of(record, step_id)
         if record.plan.steps[number - 1].map is None or step_id in record.past:
             return ItemPage([], None)  # the items of an earlier run have made room for those of the next one
         most = max(1, min(limit, MAX_PAGE))
         bounds = (most, _MOST_LOOKED_AT, _MAX_ITEM_ERROR_BYTES)
         call = calls.items(self._home(record.id), record.id, number, first, states, *bounds)
-        following, rows = await self._send(call)
-        return ItemPage(list(map(item_record, rows)), _write_number("item", following))
+        following, rows = await self.send(call)
+        return ItemPage(list(map(item_record, rows)), write_number("item", following))
 
     async def list(
         self,
@@ -205,7 +184,7 @@ class Workflows:
         """
         created = (created_after, created_before)
         rows, following = await self._rows(
-            _read_cursor(cursor),
+            read_workflows_cursor(cursor),
             limit,
             lambda at, inner, most: calls.list_(at, inner, states, name, created, most, _MOST_LOOKED_AT, nested=nested),
         )
@@ -216,10 +195,10 @@ class Workflows:
 
         Raises NotFound, InvalidJob.
         """
-        scan = _read_number("children", cursor)
+        scan = read_number("children", cursor)
         most = max(1, min(limit, MAX_PAGE))
-        following, rows = await self._send(calls.children(self._home(workflow_id), workflow_id, scan, most))
-        return WorkflowPage(list(map(summary, rows)), _write_number("children", following))
+        following, rows = await self.send(calls.children(self._home(workflow_id), workflow_id, scan, most))
+        return WorkflowPage(list(map(summary, rows)), write_number("children", following))
 
     async def approvals(self, *, limit: int = 50, cursor: str | None = None) -> ApprovalPage:
         """A page of the steps of all workflows that wait for a person, in each partition those that wait longest first.
@@ -227,7 +206,7 @@ class Workflows:
         Raises InvalidJob.
         """
         rows, following = await self._rows(
-            _read_cursor(cursor, _ASKING_CURSOR),
+            read_approvals_cursor(cursor),
             limit,
             lambda at, inner, most: calls.asking(at, inner, most, _MAX_ITEM_ERROR_BYTES),
         )
@@ -239,13 +218,13 @@ class Workflows:
         found: list[T] = []
         most = max(1, min(limit, MAX_PAGE))
         while partition < self._broker.layout.partitions:
-            portion = await self._send(at(partition, inner, most - len(found)))
+            portion = await self.send(at(partition, inner, most - len(found)))
             found += portion.found
             if inner := portion.following:
-                return found, _write_cursor(partition, inner)
+                return found, write_place(partition, inner)
             partition += 1
             if len(found) >= most and partition < self._broker.layout.partitions:
-                return found, _write_cursor(partition, "")
+                return found, write_place(partition, "")
         return found, None
 
     async def jobs(self, workflow_id: str, wanted: JobFilter, *, limit: int = 50, cursor: str | None = None) -> JobPage:
@@ -254,15 +233,15 @@ class Workflows:
         At most 1,000 records are looked at: an empty page with a cursor says that nothing was found so far. Raises
         NotFound, InvalidJob.
         """
-        step, item = _read_job_cursor(cursor)
+        step, item = read_jobs_cursor(cursor)
         page, most = JobPage([], None), max(1, min(limit, MAX_PAGE))
         while step and len(page.jobs) < most and page.examined < MAX_EXAMINED:
             look_at = most - len(page.jobs)
             call = calls.jobs(self._home(workflow_id), workflow_id, step, item, look_at)
-            step, item, rows = await self._send(call)
+            step, item, rows = await self.send(call)
             page.jobs += filter(wanted.matches, map(record_of, rows))
             page.examined += look_at
-        page.cursor = wrapped(f"job {step} {item}") if step else None
+        page.cursor = write_jobs_cursor(step, item) if step else None
         return page
 
     async def cancel(self, workflow_id: str) -> WorkflowState:
@@ -285,9 +264,9 @@ class Workflows:
         It is gone at once; when this is broken off, workers clear away what is left. Raises NotFound, Conflict.
         """
         home = self._home(workflow_id)
-        more = await self._send(calls.delete(home, workflow_id))
+        more = await self.send(calls.delete(home, workflow_id))
         while more:
-            more = await self._send(calls.delete(home, ""))
+            more = await self.send(calls.delete(home, ""))
 
     async def signal(self, workflow_id: str, step_id: str, answer: Answer) -> Verdict:
         """A person's word for an approval step; it may come before the step waits.
@@ -300,7 +279,7 @@ class Workflows:
         if not number or record.plan.steps[number - 1].kind is not StepKind.APPROVAL:
             raise NotFound(f"the workflow {workflow_id} has no approval step {step_id:.100}")
         text = msgspec.json.encode(answer).decode()
-        verdict = await self._send(calls.signal(self._home(workflow_id), workflow_id, number, text, meaning_of(answer)))
+        verdict = await self.send(calls.signal(self._home(workflow_id), workflow_id, number, text, meaning_of(answer)))
         if verdict is Verdict.REFUSED:
             step = (await self.get(workflow_id)).step(step_id)
             earlier = msgspec.json.decode(step.answer, type=Answer) if step.answer else None
@@ -330,7 +309,7 @@ class Workflows:
         others: Sequence[Any] = ()  # what refers to another step than before changes that one too
         if params:
             raise_if_any(out_of_place(plan, chosen, mode, params))
-            form, plan = await self._aside(size_with(record, params), lambda: _recompiled(record, params))
+            form, plan = await self._aside(size_with(record, params), lambda: recompiled(record, params))
             fields = wire_fields(plan, as_json(form))
             others = wire_infos(plan, plan.by_id.keys() - set(chosen))
         kept = going_on(record.plan, record.states, mode, chosen)
@@ -338,63 +317,20 @@ class Workflows:
         anew = (set(chosen) - kept) | (params or {}).keys()
         replaced = any(plan.by_id[step].kind is StepKind.WORKFLOW for step in anew)
         generation = record.generation
-        await self._send(calls.rerun(home, workflow_id, generation, rows, fields, others, replaces_children=replaced))
+        await self.send(calls.rerun(home, workflow_id, generation, rows, fields, others, replaces_children=replaced))
         return chosen
 
-    # What a worker asks and says
-
-    async def look(self, job_id: str) -> Look:
-        """What the step of a claimed job is about. Raises DataError when it refers to more than 8 MiB of results."""
-        found = await self._send(calls.look(self._home(job_id), job_id, MAX_BATCH_BYTES))
-        return _within_bounds(found, "the step")
-
-    async def parents(self, job_id: str) -> str:
-        """The results of the steps that the step of a job depends on, by their ids: JSON text of an object.
-
-        Null for a step without one; an empty object for a job of no workflow. Raises NotFound, and DataError when they
-        have more than 8 MiB together.
-        """
-        rows, size = await self._send(calls.parents(self._home(job_id), job_id, MAX_BATCH_BYTES))
-        if size > MAX_BATCH_BYTES:
-            raise DataError(f"the results of the steps before have {size} bytes; at most {MAX_BATCH_BYTES} are read")
-        return msgspec.json.encode({step: msgspec.Raw((text or "null").encode()) for step, text in rows}).decode()
-
-    async def again(self, claim: steps.StepClaim, workflow_id: str) -> bool:
-        """Have the sub-workflow of an earlier run of a claimed step go on where it failed; whether it does.
-
-        One that runs again by itself is waited for. It does not go on when it is gone, or has nothing that could run
-        again. Raises LeaseLost.
-        """
-        while True:
-            try:
-                record = await self.get(workflow_id)
-            except NotFound:
-                return False
-            rows = _rows_again(record, claim.partition)
-            if rows is None:
-                return False
-            word = await self.tell(steps.again(claim, workflow_id, record.generation, rows))
-            if word != "moved":
-                return word != "gone"
-
-    async def tell(self, said: Call[str]) -> str:
-        """Say what a step that a worker has claimed does instead of running: see calls/steps.py. Raises LeaseLost."""
-        return await self._send(said)
-
-    async def now_ms(self) -> int:
-        """The store's clock, in milliseconds (a test's own clock where it has one)."""
-        return await Inspector(self._broker).now_ms()
-
     async def _steer(self, workflow_id: str, verb: calls.Steering) -> WorkflowState:
-        state, more = await self._send(calls.steer(self._home(workflow_id), workflow_id, verb))
+        state, more = await self.send(calls.steer(self._home(workflow_id), workflow_id, verb))
         while more:  # items of maps, which one call does not steer all
-            state, more = await self._send(calls.steer(self._home(workflow_id), workflow_id, "go_on"))
+            state, more = await self.send(calls.steer(self._home(workflow_id), workflow_id, "go_on"))
         return state
 
     def _home(self, any_id: str) -> int:
         return self._broker.layout.of_id(any_id)
 
-    async def _send(self, call: Call[T]) -> T:
+    async def send(self, call: Call[T]) -> T:
+        """Run one call's script. Raises what the broker raises."""
         try:
             return await self._broker.send(call)
         except NotFound as error:
@@ -402,40 +338,8 @@ class Workflows:
             raise NotFound(f"no workflow {error}: {about}") from None
 
 
-def form_of(record: WorkflowRecord) -> WorkflowForm:
-    """The form that was asked for with the record. Raises InvalidWorkflow for a sub-workflow, which has none."""
-    if record.form is None:
-        reason = "a sub-workflow has no form of its own that could be edited: submit it as a workflow"
-        raise InvalidWorkflow([("/params", reason)])
-    return read_form(record.form)
-
-
-def size_with(record: WorkflowRecord, params: Mapping[str, msgspec.Raw]) -> int:
-    """How large the form is that was asked for with the record, and other params for its steps."""
-    return len(record.form or "") + sum(len(bytes(raw)) for raw in params.values())
-
-
-def _recompiled(record: WorkflowRecord, params: Mapping[str, msgspec.Raw]) -> tuple[WorkflowForm, Plan]:
-    form = with_params(form_of(record), params)
-    plan = compile_workflow(form)
-    if [step.id for step in plan.steps] != [step.id for step in record.plan.steps]:
-        reason = "they refer to other steps than before, which changes the order: submit a new workflow"
-        raise InvalidWorkflow([("/params", reason)])
-    return form, plan
-
-
-def _rows_again(record: WorkflowRecord, home: int) -> list[Any] | None:
-    """The steps with which it goes on, none for one that runs; None when there is nothing that could run again."""
-    if record.state is WorkflowState.RUNNING:
-        return []
-    chosen = steps_to_rerun(record.plan, record.states, RerunMode.FAILED_ONLY)
-    if not chosen or record.state is WorkflowState.COMPLETED:
-        return None
-    kept = going_on(record.plan, record.states, RerunMode.FAILED_ONLY, chosen)
-    return wire_again(record.plan, home, chosen, kept, kept)
-
-
-def _within_bounds(found: T | int, who: str) -> T:
+def within_bounds(found: T | int, who: str) -> T:
+    """What was found. Raises DataError for a number: so many bytes are more than the store reads."""
     if isinstance(found, int):
         raise DataError(
             f"the results that {who} refers to have {found} bytes or more; at most {MAX_BATCH_BYTES} are read"
@@ -450,45 +354,3 @@ def _number_of(record: WorkflowRecord, step_id: str) -> int:
             return number
     there = ", ".join(step.id for step in record.plan.steps[:20])
     raise NotFound(f"the workflow {record.id} has no step {step_id:.100}; it has {there}")
-
-
-def _read_item_cursor(cursor: str | None) -> int:
-    return _read_number("item", cursor) or 1
-
-
-def _read_number(kind: str, cursor: str | None) -> int:
-    """The number that a cursor of that kind has; 0 for none. Raises InvalidJob."""
-    return int(_parts_of(cursor, re.compile(rf"{kind} ([0-9]{{1,20}})"))[0]) if cursor else 0
-
-
-def _write_number(kind: str, number: int) -> str | None:
-    return wrapped(f"{kind} {number}") if number else None
-
-
-def _read_job_cursor(cursor: str | None) -> tuple[int, int]:
-    step, item = _parts_of(cursor, _JOB_CURSOR) if cursor else ("1", "0")
-    return int(step), int(item)
-
-
-def _parts_of(cursor: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
-    try:
-        found = pattern.fullmatch(unwrapped(cursor))
-    except ValueError:
-        found = None
-    if found is None:
-        raise InvalidJob([("/cursor", "not a cursor of ours")])
-    return found.groups()
-
-
-def _write_cursor(partition: int, inner: str) -> str:
-    return wrapped(f"{partition}|{inner}")
-
-
-def _read_cursor(cursor: str | None, pattern: "re.Pattern[str] | None" = None) -> tuple[int, str]:
-    partition, inner = _parts_of(cursor, pattern or _CURSOR) if cursor else ("0", "")
-    return int(partition), inner
-
-
-_JOB_CURSOR: Final = re.compile(r"job ([1-9][0-9]{0,3}) ([0-9]{1,6})")
-_ASKING_CURSOR: Final = re.compile(r"([0-9]{1,4})\|((?:[0-9]{1,15} [0-9A-Z]{26} [0-9]{1,4})?)")
-_CURSOR: Final = re.compile(r"([0-9]{1,4})\|((?:[0-9]{1,15} [0-9A-Z]{26})?)")

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from boltq.broker.workflows.records import WorkflowLine, WorkflowRecord
-from boltq.broker.workflows.workflows import form_of, size_with
+from boltq.broker.workflows.reruns import form_of, size_with
 from boltq.domain import limits
 from boltq.domain.errors import Conflict
 from boltq.domain.scopes import Scope

@@ -6,8 +6,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from boltq.broker.workflows.own_id import OwnId
 from boltq.broker.workflows.records import StepData, WorkflowPage, WorkflowRecord
-from boltq.broker.workflows.workflows import OwnId
 from boltq.domain import limits
 from boltq.domain.errors import InvalidJob, NotFound, StoreUnavailable
 from boltq.domain.job import Submitted
