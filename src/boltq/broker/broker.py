@@ -359,13 +359,13 @@ class Broker(Carrier):
         return found
 
     def alarm(self, partition: int, kind: str, text: str) -> None:
-        """Tell everybody, as soon as that can be done; nobody waits for it."""
+        """Raise an alarm in the store as soon as that can be done; the caller does not wait."""
         if self.history.may_say(kind):
             log.warning(text)
         self._run_errand(self._raise_alarm(partition, kind, text))
 
     def hear(self, partition: int, before: Mark, mark: Mark) -> None:
-        """What an answer tells of the history; `before`: `history.mark` when its call was sent."""
+        """Take in the mark of an answer; `before`: `history.mark` when its call was sent."""
         lost = self.history.hear(partition, before, mark)
         if lost:
             self.alarm(partition, WENT_BACK, lost_text(lost))
@@ -378,7 +378,7 @@ class Broker(Carrier):
         task.add_done_callback(self._errands.discard)
 
     async def _raise_alarm(self, partition: int, kind: str, text: str) -> None:
-        """With the settings, which may be gone as well."""
+        """Write an alarm, and the settings, which may be lost as well."""
         with contextlib.suppress(BoltQError):
             if kind == WENT_BACK:
                 await self.open()
@@ -434,7 +434,7 @@ class SyncBroker(Carrier):
         return at_once(self._carry_out(call))
 
     async def _execute(self, *command: Any) -> Any:
-        """Waits for nothing but the answer, in which this thread waits too."""
+        """Wait for nothing but the answer: the thread waits for it too, so that `at_once` can run this."""
         return self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import msgspec
 T = TypeVar("T")
 
 Row = Sequence[Any]
-"""What a script says of one thing, as it says it; rows.py and its kin make records of rows."""
+"""What a script answers about one thing, as it answers it; files named rows.py make records of rows."""
 
 pack: Final = msgspec.msgpack.Encoder().encode
 unpack: Final = msgspec.msgpack.Decoder().decode

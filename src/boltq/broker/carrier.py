@@ -45,7 +45,7 @@ class Carrier:
 
 
 def at_once(carrying: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine results in that waits for nothing; without an event loop."""
+    """The result of a coroutine that waits for nothing, without an event loop."""
     try:
         carrying.send(None)
     except StopIteration as end:

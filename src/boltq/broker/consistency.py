@@ -27,8 +27,8 @@ from boltq.domain.states import JobState
 
 PAUSES: Final = (0.3, 1.0)  # seconds before each further look
 _PAGE: Final = 1_000
-_TOLD: Final = 20_000  # jobs, after which somebody hears how far it is
-LONG_PAGE: Final = 10_000  # of a list: what is taken from its head meanwhile shifts the next page, and hides as much
+_TOLD: Final = 20_000  # after each so many jobs `tell` hears how far the look is
+LONG_PAGE: Final = 10_000  # ids: jobs that leave the head of a list between two pages hide as many from the second
 _UNDER_WAY: Final = 1_000  # ms that a job may be on its way to its worker
 _STEP_BACK: Final = 10_000  # ms: a clock that was set back by more may disorder the history (see lua/lib/clock.lua)
 
@@ -422,7 +422,7 @@ class _Partition:
             for queue in served:
                 if worker not in sleepers.get(queue, ()):
                     self._report("sleeper", f"idle:{queue}", "", f"{worker} sleeps, and is not among the sleepers")
-            if self.workers[worker] >= now and missed is None:  # or else its next beat tells it
+            if self.workers[worker] >= now and missed is None:  # else its next beat tells it
                 self._check_work(worker, served, as_text(types))
 
     def _check_work(self, worker: str, served: list[str], types: str) -> None:

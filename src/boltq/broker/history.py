@@ -55,7 +55,7 @@ class History:
             return 0
         known = self.mark(partition)
         if known is not before and known.era == mark.era:
-            return 0  # an answer that overtook this one told so
+            return 0  # an answer that overtook this one has said so already
         self._past.add((partition, before.era))
         if mark.era:
             self._marks[partition] = mark

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Outage:
-    """What is known of the store's being away. Its methods may be called from any thread, and as often as one likes."""
+    """Who cannot use the store now, and what the log has said of that. Thread-safe; may be called at any rate."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,7 +42,7 @@ class Outage:
             self._announce(StoreAway(str(error)))
 
     def leave(self, who: str) -> None:
-        """Somebody does not need the store any longer: it says nothing of it."""
+        """Somebody does not need the store any longer, and will not say when it is back."""
         with self._lock:
             self._down.discard(who)
 

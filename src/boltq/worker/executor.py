@@ -41,14 +41,14 @@ class Executor:
         self.closing = False  # the worker is torn down: a cancel that nobody asked for a run is for its slot
 
     def run(self, run: Run) -> Coroutine[Any, Any, Ended]:
-        """To be awaited: how a run ends, and the thread that still works at it if it could not be stopped.
+        """Await it: how a run ends, and the thread that still works at it if that could not be stopped.
 
         None instead of an outcome: it is a step of a workflow that does something else, so there is nothing to settle.
         """
         if run.is_step:
             return self._run_step(run)
         if run.task.executor == "async" and not (run.job.suspect or run.stop_reason):
-            return self._run_on_loop(run)  # at once: one coroutine less for most jobs
+            return self._run_on_loop(run)  # without a coroutine between: most jobs save one so
         return self._look_and_run(run)
 
     async def _run_step(self, run: Run) -> Ended:
@@ -65,7 +65,7 @@ class Executor:
         return await self._look_and_run(run)
 
     async def _look_and_run(self, run: Run) -> Ended:
-        """A run that may not begin, or not here."""
+        """Run a job where its task wants it, unless it may not begin."""
         task = run.task
         if task.executor == "process":
             return await self._processes.run(run, self._may_begin), None
@@ -148,7 +148,7 @@ def _first_step(run: Run) -> tuple[Coroutine[Any, Any, Any] | None, Any]:
 
 
 async def _awaited(work: Awaitable[Any]) -> Any:
-    """What is no coroutine, though it was declared to be one."""
+    """Awaits what a function returned that is awaitable, and no coroutine."""
     return await work
 
 

@@ -28,9 +28,9 @@ from boltq.worker.buffer import Buffer
 
 log = logging.getLogger(__name__)
 
-LOOK_AGAIN: Final = 5.0  # seconds, without any reason to
+LOOK_AGAIN: Final = 5.0  # seconds, after which a worker claims though nothing has woken it
 MAIL_SECONDS: Final = 10.0
-MOST_SETTLED: Final = 250  # of one call, which claims as many besides
+MOST_SETTLED: Final = 250  # outcomes that one call settles; it claims as many jobs besides
 LONGEST_PAUSE: Final = 2.0  # between tries while the store is away
 
 UNKNOWN: Final = "unknown"  # what became of a run: its worker did not know of it
@@ -44,7 +44,7 @@ class Outbox:
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self._items: dict[str, list[Settling]] = {}
-        self.away: list[Settling] = []  # that were taken last: the store may have heard of them
+        self.away: list[Settling] = []  # taken by the last `take`: the store may have them already
         self._wake = wake
 
     def __len__(self) -> int:
@@ -55,16 +55,16 @@ class Outbox:
         return [(item.id, item.delivery) for items in list(self._items.values()) for item in list(items)]
 
     def put(self, item: Settling, worker_id: str) -> None:
-        """One more outcome."""
+        """Add an outcome."""
         items = self._items.get(worker_id)
         if items is None:
             self._items[worker_id] = [item]
-            self._wake()  # with the first one: who takes them goes on until none is left
+            self._wake()  # for the first one only: whoever takes outcomes goes on until none is left
         else:
             items.append(item)
 
     def take(self) -> tuple[str, list[Settling]]:
-        """The oldest ones of one registration, as many as one call brings, and which one that is."""
+        """A registration, and its oldest outcomes: as many as fit into one call."""
         for worker_id, items in self._items.items():
             most = _fitting(items)
             if len(items) > most:
@@ -76,13 +76,13 @@ class Outbox:
         return "", []
 
     def put_back(self, worker_id: str, items: list[Settling]) -> None:
-        """They could not be sent."""
+        """Put back outcomes that could not be sent."""
         if items:
             self._items[worker_id] = items + self._items.get(worker_id, [])
 
 
 def _fitting(items: list[Settling]) -> int:
-    """How many of them go in one call: so many at most, and so many bytes unless it is one."""
+    """How many of these outcomes fit into one call, by their number and their bytes; the first always fits."""
     size = 0
     for n, item in enumerate(items[:MOST_SETTLED]):
         size += len(item.text) + len(item.data)
@@ -104,7 +104,7 @@ class Fetcher:
         *,
         patience: float = 1.5,
     ) -> None:
-        self.patience = patience  # seconds that the store and we may differ
+        self.patience = patience  # for how many seconds the store's count of our jobs may differ from ours
         self.broker = broker
         self.partition = partition
         self.worker_id = ""  # its registration; another one after its lease was lost
@@ -116,18 +116,18 @@ class Fetcher:
         self._me, self._mail = f"claims of partition {partition}", f"mail of partition {partition}"
         self._turn = asyncio.Lock()
         self._woken = asyncio.Event()
-        self.wake = self._woken.set  # look again: there is an outcome, room, a letter
+        self.wake = self._woken.set  # called when there is an outcome, room or a letter
         self.outbox = Outbox(self.wake)
         self._reading: asyncio.Timeout | None = None  # while we wait for mail
-        self._in_doubt = False  # an answer was lost: something may be ours that we do not know of
+        self._in_doubt = False  # an answer was lost: we may have jobs that we do not know of
         self._suspect = False  # the last job that came has lost a worker before
         self._start = 0
-        self._number = time.time_ns() // 1_000_000  # of our calls: newer than those of a namesake that is gone
+        self._number = time.time_ns() // 1_000_000  # of our last call; higher than those of a namesake that is gone
         self._box = ""  # the number of our mailbox
         self._era = ""  # of the store's history: see lua/lib/history.lua
         self._differs_since = 0.0  # since when the store thinks that we have more jobs than we know, or fewer
-        self._check_at = 0.0  # when to ask it again
-        self._missing: set[tuple[str, int]] = set()  # what is ours, and was not as the store saw it
+        self._check_at = 0.0  # when to ask the store again
+        self._missing: set[tuple[str, int]] = set()  # jobs that we have, and that the store did not list as ours
         self._pause = self._mail_pause = 0.0
         self._look_at = 0.0
         self.claiming = True
@@ -152,7 +152,7 @@ class Fetcher:
         self.wake()
 
     async def idle(self) -> None:
-        """When the turn that is under way has ended: what it brings goes back in its order, and is not cut off."""
+        """Wait until the turn that is under way has ended: the jobs that it brings go back in order."""
         async with self._turn:
             pass
 
@@ -233,7 +233,7 @@ class Fetcher:
             self._look_at = asyncio.get_running_loop().time() + pause
 
     def take_in(self, jobs: list[ClaimedJob], *, suspect: bool = False, by_mail: bool = False) -> None:
-        """Jobs that are ours now. After the store went back in time, some may come that are here already."""
+        """Take in jobs that are ours now. After the store went back in time, some of them may be here already."""
         if by_mail or self._in_doubt or self._missing:
             known = self._owner.known(self.partition)
             if by_mail:  # a letter may come twice: read, and then found again in `held`
@@ -252,12 +252,12 @@ class Fetcher:
         for job in jobs:
             self.outbox.put(Settling(job.id, job.delivery, "released", 0), self.worker_id)
 
-    # Do the store and we believe the same?
+    # Whether the store and this worker agree on what it has
 
     def compare(self, holds: int, mark: Mark) -> None:
-        """What the store says of us, in an answer. If it differs for a while from what we know, ask for all of it.
+        """Compare the store's count of our jobs with ours. If they differ for a while, ask for the whole list.
 
-        For a moment it may: a letter is on its way, or the word of what a step does.
+        They may differ for a moment: a letter is on its way, or the store does not know yet what a step does.
         """
         self._hear_of_era(mark)
         if holds == UNCOUNTED or holds == self._owner.count(self.partition):
@@ -266,19 +266,19 @@ class Fetcher:
         now = asyncio.get_running_loop().time()
         if not self._differs_since:
             self._differs_since, self._check_at = now, now + self.patience
-            self.wake()  # so that it waits for that
+            self.wake()  # so that the loop waits until `_check_at`
         elif now - self._differs_since >= self.patience:
             self._differs_since = self._check_at = 0.0
             self._doubt()
 
     def miss(self, runs: Iterable[tuple[str, int]]) -> None:
-        """A beat has told that these are not ours, though we may have them."""
+        """A beat has answered that these runs are not ours, though we may have them."""
         if strange := self._owner.known(self.partition).intersection(runs) if runs else None:
             self._missing |= strange
             self._doubt()
 
     def _hear_of_era(self, mark: Mark) -> None:
-        """In another one, what we have may be somebody else's, or be given to us again."""
+        """In another era, jobs that we have may be another worker's, or be given to us again."""
         if mark.era != self._era:
             before, self._era = self._era, mark.era
             if before:
@@ -297,7 +297,7 @@ class Fetcher:
         await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311 - spreads the callers
 
     async def _wait(self) -> None:
-        """Until there is an outcome, room, a letter, or the time has come."""
+        """Wait until there is an outcome, room or a letter, or until it is time to claim."""
         times = [self._look_at] if self._idle() else []
         times += [self._check_at] if self._check_at else []
         timer = asyncio.get_running_loop().call_at(min(times), self.wake) if times else None
@@ -346,7 +346,7 @@ class Fetcher:
             if self._listeners.present:
                 self._listeners.announce(JobsDelivered(self.partition, len(jobs)))
             self.take_in([ClaimedJob(*row) for row in jobs], suspect=flag != 0, by_mail=True)
-            # As the store sees it we sleep no more. A short job's outcome changes that soon; for a long one we look.
+            # The store believes that we are awake now. We claim in a moment, so that it knows again if we sleep.
             asyncio.get_running_loop().call_later(0.002, self.wake)
         elif kind == "cancel":
             self._owner.cancel(rest[0])
@@ -356,10 +356,10 @@ class Fetcher:
             self.wake()
 
     async def _recover(self) -> None:
-        """Give back what the store believes to be ours and we do not know; stop what is ours no more.
+        """Give back jobs that the store lists as ours and we do not know; stop runs that are not ours any more.
 
-        By id and delivery: an outcome of an earlier delivery may still be here. What the store does not know of must be
-        missing twice: it may have been told a moment ago what becomes of it.
+        Jobs are compared by id and delivery: an outcome of an earlier delivery may still be here. A run must be missing
+        from the list twice before it is stopped: its outcome may have reached the store a moment ago.
         """
         async with self._turn:
             worker_id = self.worker_id
@@ -383,7 +383,7 @@ class Fetcher:
                 )
                 self._owner.disown(self.partition, lost)
             self._in_doubt = False
-        self.wake()  # nothing is handed to us before we claim again
+        self.wake()  # the store hands us nothing before we claim again
 
     async def _ask_what_we_hold(self, worker_id: str) -> set[tuple[str, int]] | None:
         """Our jobs as the store sees them; None when we are to ask again, or to register anew. Opens the letters."""

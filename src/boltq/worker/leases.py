@@ -39,7 +39,7 @@ class Registration:
         self.beat_at = 0.0  # monotonic
         self.reap_at = 0.0  # monotonic; 0: nothing to reap
         self.lost = False
-        self.pause = 0.0  # seconds that the store is given, since it does not answer
+        self.pause = 0.0  # seconds until the next try, while the store does not answer
 
 
 class Leases:
@@ -63,7 +63,7 @@ class Leases:
         self._announce = announce
         self._registrations: dict[int, Registration] = {}
         self._stopping = False
-        self.leaving = False  # our registrations are being given up: that they are gone is no news
+        self.leaving = False  # we give up our registrations: that one is gone is no news then
         self._woken: dict[int, threading.Event] = {}
         self._threads: list[threading.Thread] = []
         self.clock_offset_ms = 0.0  # server's clock minus ours

@@ -76,7 +76,7 @@ class Leaving:
                 await asyncio.gather(*(fetcher.idle() for fetcher in self._fetchers))
 
     async def _end_loops(self, loops: Sequence["asyncio.Task[None]"]) -> None:
-        """Cancel them until they have ended: redis-py may swallow a cancel, and so may a function."""
+        """Cancel the loops until they have ended: redis-py may swallow a cancel, and so may a function."""
         running, until = set(loops), time.monotonic() + LAST_CHANCE_SECONDS
         while running and time.monotonic() < until:
             for loop in running:
@@ -86,7 +86,7 @@ class Leaving:
             log.error("%d functions do not let themselves be cancelled: they are left behind", len(running))
 
     async def _leave(self) -> None:
-        """Send the last outcomes; what is still ours then goes back; only now do the leases end."""
+        """Send the last outcomes, hand back what is still ours, and only then let the leases end."""
         self._leases.leaving = True
         await asyncio.gather(*(self._leave_partition(fetcher) for fetcher in self._fetchers if fetcher.worker_id))
         await _aside(self._leases.stop, LAST_FLUSH_SECONDS)
@@ -103,7 +103,7 @@ class Leaving:
 
 
 async def in_any_case(work: Coroutine[Any, Any, None]) -> None:
-    """Await it to its end, although we are cancelled meanwhile, maybe more than once."""
+    """Await this work to its end, although we are cancelled meanwhile, maybe more than once."""
     working, cancel = asyncio.get_running_loop().create_task(work), None
     while not working.done():
         try:
@@ -116,7 +116,7 @@ async def in_any_case(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _aside(action: Callable[[], object], seconds: float) -> None:
-    """Do it in a thread of its own, and wait for a while: the loop's own threads may all be held by functions."""
+    """Call this in a thread of its own, and wait for a while: functions may hold all threads of the loop's own pool."""
     thread = threading.Thread(target=action, name="boltq-end", daemon=True)
     thread.start()
     until = time.monotonic() + seconds

@@ -29,7 +29,7 @@ class ParentsReader:
 
 
 def reading(broker: Broker) -> ParentsOf:
-    """Reads by this broker, on the loop on which this is called."""
+    """Makes readers of parents, which read by this broker, on the loop that runs now."""
     steps, loop = ClaimedSteps(broker), asyncio.get_running_loop()
 
     def of(job_id: str) -> ParentsReader:

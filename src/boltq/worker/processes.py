@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _spawn = multiprocessing.get_context("spawn")
 
 _LOOK: Final = 0.5  # seconds between looks whether a child that says nothing is alive
-_COLLECT: Final = 5.0  # seconds for one that was killed to be gone
+_COLLECT: Final = 5.0  # seconds, within which a child that was killed is gone
 _SOON: Final = 0.05
 
 _FOR_THE_WORKER: Final = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}  # not on Windows
@@ -143,7 +143,7 @@ class _Child:
         self._over = False
         self._pipe, theirs = _spawn.Pipe()
         self._process = _spawn.Process(target=_serve, args=(theirs, list(sys.path)), daemon=True, name=CHILD)
-        usual = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_WORKER)  # it inherits that, until it can ignore them
+        usual = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_WORKER)  # inherited, until the child ignores them
         try:
             self._process.start()
         finally:
@@ -168,7 +168,7 @@ class _Child:
             return self._ended(run)
 
     def _receive(self) -> bytes:
-        """What it says next. Raises EOFError when it is dead, though something that it started may hold the pipe."""
+        """What the child says next. Raises EOFError when it is dead, though what it started may hold the pipe."""
         while not self._pipe.poll(_LOOK):
             if not self._process.is_alive() and not self._pipe.poll():
                 raise EOFError
@@ -188,33 +188,33 @@ class _Child:
         return Failed(JobError("ProcessEnded", f"the process ended with {how}", Category.SYSTEM, fingerprint="process"))
 
     def alive(self) -> bool:
-        """Whether it can take another job."""
+        """Whether the child can take another job."""
         return self._process.is_alive()
 
     def kill(self) -> None:
-        """End it at once, with all that it has started."""
-        if self._process.pid is not None and not self._over:  # else the number may be another's by now
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # it leads no group yet, or is gone
+        """End the child at once, with all that it has started."""
+        if self._process.pid is not None and not self._over:  # else another process may have its number by now
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # the child leads no group yet, or is gone
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         _hang_up(self._pipe)
 
     def end(self) -> None:
-        """Collect what is left of it."""
+        """Collect what is left of the child."""
         self._collect()
         self._pipe.close()
 
     def _collect(self) -> None:
-        self.kill()  # it may have died, and what it has started is still there
+        self.kill()  # the child may be dead, and what it has started still alive
         self._over = True
         until = time.monotonic() + _COLLECT
         while self._process.is_alive() and time.monotonic() < until:
-            wait([self._process.sentinel], _SOON)  # what it has started may hold that, too
+            wait([self._process.sentinel], _SOON)  # what the child has started may hold the sentinel open
 
 
 def _hang_up(pipe: Connection) -> None:
-    """Let nobody wait at this end any longer; who holds the other one does not matter."""
-    if hasattr(socket, "AF_UNIX") and not pipe.closed:  # on Windows it is no socket
+    """Close this end for whoever waits at it, although the other end may be held open."""
+    if hasattr(socket, "AF_UNIX") and not pipe.closed:  # on Windows a pipe is no socket
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(pipe.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
 
@@ -240,7 +240,7 @@ def _serve(pipe: Connection, path: list[str]) -> None:
 
 
 def _stand_alone() -> None:
-    """Lead a session, ignore what is for the worker, end with it, and be allowed to have children."""
+    """Lead a session, ignore signals that are for the worker, end with it, and be allowed to have children."""
     os.setsid()
     _end_with_parent()
     for number in _FOR_THE_WORKER:
@@ -264,7 +264,7 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None  # noqa: S101 - for the type checker
     threading.Thread(target=_wait_for_end, args=(parent,), name="boltq-life", daemon=True).start()
-    if sys.platform == "linux":  # the kernel itself does it, also while the function holds the GIL
+    if sys.platform == "linux":  # the kernel kills the child, even while its function holds the GIL
         fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, -os.getpgrp())
         fcntl.fcntl(parent.sentinel, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)

@@ -37,7 +37,7 @@ class Progress:
         self._sending: asyncio.Task[None] | None = None
 
     def add(self, run: Run, fraction: float | None, text: str, line: str | None) -> None:
-        """Something that a run says."""
+        """Note what a run says."""
         run.unsent += 1
         self._loop.call_soon_threadsafe(self._add, run, fraction, text, line)
 
@@ -57,9 +57,9 @@ class Progress:
     async def flush(self, run: Run) -> None:
         """Send what a run has said: before its outcome, after which the store takes no more of it."""
         if run.unsent:
-            await asyncio.sleep(0)  # what threads said is on its way to the loop
+            await asyncio.sleep(0)  # lets what threads said arrive on the loop
             if self._sending:
-                await asyncio.wait({self._sending})  # not by itself: a cancel of ours is not for all
+                await asyncio.wait({self._sending})  # a cancel of this run is not for that task
             await self.send()
 
     async def send(self) -> None:

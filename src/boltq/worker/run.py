@@ -36,7 +36,7 @@ class Run:
     settled = False  # its outcome is decided; what the function still says is dropped
     chance: float | None = None  # which length a backoff has of those it may have, from 0 to 1; None: any
     headers: dict[str, str] | None = None  # that came with its job
-    unsent = 0  # progress and log lines that are not sent yet
+    unsent = 0  # how many pieces of progress and log lines are not sent yet
     _context: JobContext | None = None
     _facts: RunFacts | None = None
     _asked_at = 0.0  # when its coroutine was interrupted last; 0: never
@@ -135,7 +135,7 @@ class Run:
 
 
 MayBegin = Callable[[Run], Awaitable[bool]]
-"""ParentsReader before the function of a suspect is called."""
+"""Whether a run may begin: awaited before the function of a suspect is called."""
 
 
 async def anything_goes(_run: Run) -> bool:

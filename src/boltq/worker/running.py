@@ -38,7 +38,7 @@ class Running:
         return [run for run in self.all() if run.partition == partition]
 
     def remove(self, run: Run) -> None:
-        """It has ended."""
+        """Forget a run that has ended."""
         if self.runs.get(run.job.id) is run:  # else: settled by the lease thread, and claimed again since
             del self.runs[run.job.id]
         if self._stuck or self._disowned or self._given_up:
@@ -51,11 +51,11 @@ class Running:
         return {(run.job.id, run.job.delivery) for run in self.of(partition) if not run.settled}
 
     def count(self, partition: int) -> int:
-        """How many those are."""
+        """How many runs of a partition those are."""
         return sum(not run.settled for run in self.of(partition))
 
     def count_all(self) -> int:
-        """How many those are in all partitions; quickly."""
+        """How many runs of all partitions those are; quickly."""
         return len(self.runs) - sum(self.runs.get(run.job.id) is run for run in self._stuck | self._disowned)
 
     # When they are interrupted
@@ -84,7 +84,7 @@ class Running:
     # Which are lost
 
     def disown(self, partition: int, runs: set[RunKey]) -> list[Run]:
-        """These are not ours, as the store sees it: stop those that are here. Answers which; they would be refused."""
+        """Stop and answer those of these runs that are here: they are not ours as the store sees it."""
         here = [run for run in self.of(partition) if (run.job.id, run.job.delivery) in runs and not run.settled]
         for run in here:
             run.settled = True

@@ -29,14 +29,14 @@ log = logging.getLogger(__name__)
 USAGE: Final = 2  # exit code: what the child was told to run cannot be run
 NO_STORE: Final = 3  # exit code: the store cannot be used, and waiting does not help
 HOPELESS: Final = (USAGE, NO_STORE)
-IN_ORDER: Final = (0, WORN_OUT, SENT_HOME)  # exit codes of who has handed back what it held, if it says so as well
+IN_ORDER: Final = (0, WORN_OUT, SENT_HOME)  # exit codes of a child that has handed back all, if it also says so
 
-LAST_SECONDS: Final = 2.0  # beyond the grace time, until a child that was told to end is killed
-_QUICK: Final = 10.0  # seconds: who dies sooner is started again with a pause
+LAST_SECONDS: Final = 2.0  # a child that was told to end is killed so long after its grace time
+_QUICK: Final = 10.0  # seconds: a child that dies sooner is started again after a pause
 _PAUSES: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _GIVE_BACK_PAUSES: Final = (0.1, 0.5, 1.0, 2.0)  # between tries while the store is away; the last one repeats
 _AT_ONCE: Final = 0.25  # seconds
-_FAREWELL: Final = 5.0  # seconds for the last hand-backs, when we end
+_FAREWELL: Final = 5.0  # seconds for the last hand-backs when the supervisor ends
 
 
 class Whereabouts(msgspec.Struct):
@@ -49,13 +49,13 @@ class Whereabouts(msgspec.Struct):
 
 
 class Notice:
-    """We are told to end. Signals that come at once are one word: timeout(1) sends one to us, one to our group."""
+    """That we are told to end. Signals that come together count once: timeout(1) sends us two."""
 
     def __init__(self) -> None:
         self._first = 0.0
 
     def again(self) -> bool:
-        """We are told. Whether it is a second word."""
+        """Note that we are told to end. Answers whether that was the second time."""
         now = time.monotonic()
         self._first = self._first or now
         return now - self._first >= _AT_ONCE
@@ -181,7 +181,7 @@ class Supervisor:
             log.info("waiting for a change of the code")
             await self._changed.wait()
             return True
-        if self._has_run:  # it did work: somebody may be about to mend it
+        if self._has_run:  # it has worked before: somebody may be about to mend the code
             return False
         self.exit_code = code
         self.stop()
@@ -194,22 +194,22 @@ class Supervisor:
                 async with asyncio.timeout(seconds):
                     await self._changed.wait()
 
-    # What it held
+    # What a dead child held
 
     async def _see_off(self, child: "Child", code: int) -> None:
         """Hand back what a dead child held."""
         home = child.whereabouts
-        if home is None:  # it never came so far as to hold anything
+        if home is None:  # it ended before it held anything
             return
-        if code in IN_ORDER and child.left(code):  # it has done so itself, and may have been the store's last user
+        if code in IN_ORDER and child.left(code):  # it has handed back all, maybe as the store's last user
             with contextlib.suppress(Exception):
                 await asyncio.to_thread(give_back, child.name, home, lost=False)
         else:
-            lost = not child.killed  # whom we killed was not taken down by its jobs
+            lost = not child.killed  # a child that we killed was not taken down by its jobs
             await self._give_back(child.name, home, lost=lost)
 
     async def _give_back(self, name: str, home: Whereabouts, *, lost: bool) -> None:
-        """Hand back; again until the store has answered."""
+        """Hand back what the child held; again until the store has answered."""
         farewell = 0.0
         for pause in _repeating_last(_GIVE_BACK_PAUSES):
             try:
@@ -260,7 +260,7 @@ class Child:
         return cls(name, process, ours)
 
     async def wait(self) -> int:
-        """Its exit code, once it has ended; what it had started ends with it, unless it left in good order."""
+        """The child's exit code once it has ended; what it had started ends with it, unless it left in good order."""
         code = await self._process.wait()
         self._listen()
         self._line.close()
@@ -269,37 +269,37 @@ class Child:
         return code
 
     def tell_to_end(self) -> None:
-        """Have it finish what it runs."""
+        """Have the child finish what it runs, and end."""
         if not self.told.is_set():
             self.told.set()
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
 
     def kill(self) -> None:
-        """End it, and what it has started."""
+        """Kill the child, and what it has started."""
         self.killed = True
         self._signal(signal.SIGKILL)
 
     def age(self) -> float:
-        """Seconds since it was started."""
+        """Seconds since the child was started."""
         return time.monotonic() - self._started
 
     @property
     def whereabouts(self) -> Whereabouts | None:
-        """What it has told; None when it has not come so far."""
+        """What the child has told of itself; None before it has."""
         self._listen()
         said = next((line for line in self._lines() if line.startswith(b"{")), None)
         return msgspec.json.decode(said, type=Whereabouts) if said else None
 
     def left(self, code: int) -> bool:
-        """Whether it has said that it ends with this code: a function can end its process with any."""
+        """Whether the child has said that it ends with this code: a function can end the process with any code."""
         return str(code).encode() in self._lines()
 
     def _lines(self) -> Sequence[bytes]:
         return self._heard.split(b"\n")[:-1]
 
     def _listen(self) -> None:
-        with contextlib.suppress(OSError):  # nothing new, or closed
+        with contextlib.suppress(OSError):  # the child has said nothing new, or has closed the socket
             while piece := self._line.recv(4_096):
                 self._heard += piece
 
@@ -345,7 +345,7 @@ def _give_back_in(broker: SyncBroker, partition: int, name: str, *, lost: bool) 
 
 
 def _registrations(broker: SyncBroker, partition: int, name: str) -> set[str]:
-    """Those of a child, found in portions."""
+    """The registrations of a child, found in portions."""
     found, cursor = set[str](), ""
     while True:
         portion = broker.send(calls.workers(partition, cursor))

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 KILL_AFTER_SECONDS: Final = 2.0  # beyond the grace time: then a worker whose loop is blocked ends all the same
 MOST_SAMPLED: Final = 100  # jobs that a beat asks for
-STALE_WISH_MS: Final = 5_000  # ms: a wish that is older than the last one by less than this was overtaken on its way
+STALE_WISH_MS: Final = 5_000  # a wish that is older than the last one by less than this was overtaken on its way
 
 WORN_OUT: Final = 75  # exit code: start me again
 SENT_HOME: Final = 76  # exit code: somebody asked for my end, do not start me again
@@ -117,7 +117,7 @@ class Worker:
         self._end_within(self._grace + KILL_AFTER_SECONDS)
 
     async def _fails_before(self, awaited: Coroutine[Any, Any, Any]) -> bool:
-        """Whether one of our loops ends before that does: none of them ever should."""
+        """Whether one of our loops ends before `awaited` does: none of them ever should."""
         waiting = self._loop.create_task(awaited)
         try:
             loops: set[asyncio.Future[None]] = {self._slots.worn_out, *self._loops}
@@ -181,7 +181,7 @@ class Worker:
                 self._listeners.announce(WorkerStopped(self.name, failed=bool(self._failures)))
 
     def _end_within(self, seconds: float) -> None:
-        """If we have not come further by then, seconds from now, the process ends."""
+        """End the process in so many seconds, unless this is called again or the process has ended by then."""
         if self._end_process is None:
             return
         if self._last_resort:
@@ -214,21 +214,21 @@ class Worker:
         }
 
     def count(self, partition: int) -> int:
-        """How many those are; quickly."""
+        """How many jobs `known` would list; quickly."""
         outbox = len(self._fetchers[partition].outbox)
         if len(self._fetchers) == 1:
             return self._running.count_all() + len(self._buffer) + outbox
         return self._running.count(partition) + sum(home == partition for home, _ in self._buffer.items()) + outbox
 
     def disown(self, partition: int, runs: set[RunKey]) -> None:
-        """These are not ours, as the store sees it: drop or stop them; what they say would be refused."""
+        """Drop or stop these runs: they are not ours as the store sees it, and it would refuse their outcomes."""
         waiting = {job.id for home, job in self._buffer.items() if home == partition and (job.id, job.delivery) in runs}
         self._buffer.remove(waiting)
         for run in self._running.disown(partition, runs):
             self._listeners.announce(run.ended(Released(began=run.began)))
 
     def cancel(self, ids: list[str]) -> None:
-        """Stop these, if they are here."""
+        """Stop these jobs, if they are here."""
         for job_id in ids:
             if run := self._running.runs.get(job_id):
                 run.ask_to_stop(CANCEL)
@@ -298,7 +298,7 @@ class Worker:
         return msgspec.json.encode(vitals).decode(), sample
 
     def heard(self, partition: int, worker_id: str, before: Mark, beat: Beat) -> None:
-        """What a beat was answered."""
+        """Take in what a beat was answered."""
         self.cancel(beat.cancelled)
         self._store.broker.hear(partition, before, beat.mark)
         self.wished(partition, beat.wish, beat.now)
@@ -308,7 +308,7 @@ class Worker:
             fetcher.miss(beat.strange)
 
     def stuck(self, run: Run) -> None:
-        """A run was settled by the lease thread, which calls this. If it holds up all others, only an end helps."""
+        """Note a run that the lease thread, which calls this, has settled. If it blocks the loop, end the process."""
         self._running.note_stuck(run)
         if run.task.executor == "async" and not self._does_loop_answer():
             if self._end_process:

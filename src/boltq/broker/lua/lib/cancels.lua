@@ -1,5 +1,5 @@
 --@use claims
--- Cancelling single jobs, for the scripts that do.
+-- Cancels single jobs.
 local cancel_letters -- worker -> ids of running jobs that it shall stop
 
 local function begin_cancels() cancel_letters = {} end

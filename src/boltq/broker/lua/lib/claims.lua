@@ -1,7 +1,7 @@
 --@use moves, mail, look
 -- Taking jobs for a worker, and handing jobs that became ready to a worker that sleeps.
 local MOST = 1000 -- ids looked at in one call; one that is parked counts twice
-local budget, bytes -- what is left of them; bytes: of the data that the call brings
+local budget, bytes -- how many ids this call may still look at; how many bytes of data it may still bring
 local parked_now -- queues with a parked job that has just come, or come back: some sleeper may know its type
 
 local queue_sets -- queue -> its paused and limit
@@ -84,7 +84,7 @@ local function run(worker, route, row, jobs)
   if delivery - 1 > attempts then worker.suspect = (tonumber(call('HGET', job_key(id), 'lost')) or 0) > 0 end
 end
 
--- Whether it may come with this call: the first one may be of any size.
+-- Returns true if a job with these data fits into this call: the first job always does.
 local function fits_in(data)
   local is_first = bytes == MAX_CALL_BYTES
   bytes = bytes - #data
@@ -247,7 +247,7 @@ local function claim_from(worker, queue, n, jobs)
   end
 end
 
--- The same of all of the worker's queues.
+-- queued -> running: up to n jobs of all of the worker's queues.
 local function claim_for(worker, n, start)
   local jobs, queues = {}, worker.queues
   holds.by(worker.id)
@@ -258,7 +258,7 @@ local function claim_for(worker, n, start)
   return jobs
 end
 
--- A registered worker; nil otherwise. `idle`: how many jobs it sleeps for; `wish`: that it shall drain, or stop.
+-- Returns a registered worker, or nil. `idle`: for how many jobs it sleeps; `wish`: that it shall drain, or stop.
 local function living(id)
   local queues, types, idle, wish, asked_for = unpack(
     call('HMGET', worker_key(id), 'queues', 'types', 'idle', 'wish', 'asked')
@@ -269,7 +269,7 @@ local function living(id)
   }
 end
 
--- One that sleeps, as this call knows it by now; false when it is awake, or gone. `late`: its lease has run out.
+-- Returns a worker that sleeps, as this call knows it; false if it is awake or gone. `late`: its lease has run out.
 local function sleeper(id)
   local worker = sleepers[id]
   if worker == nil then
@@ -284,7 +284,7 @@ end
 
 local FEW_QUEUES = 10
 
--- What a sleeper of a queue may take at once: of one that serves many queues, those would be too much to look at.
+-- Claims for a worker that sleeps: from all its queues if they are few, else from this one.
 local function claim_asleep(worker, queue)
   worker.queues = worker.queues or (#worker.serves < 1000 and words(worker.serves) or {})
   if #worker.queues > 0 and #worker.queues <= FEW_QUEUES then return claim_for(worker, worker.idle, 0) end
@@ -308,9 +308,9 @@ end
 
 local MOST_ASKED, MOST_TRIED = 64, 500 -- sleepers of a queue, and of all queues in one call
 
--- Asks one sleeping worker of a queue after the other until `is_enough(worker)`. Who is gone, or awake again, leaves the
--- set; whose lease ran out stays in it, for it may only be late: it is told when it beats again. (Its lease cannot tell
--- it then: the clock may have been set back meanwhile.)
+-- Asks one sleeping worker of a queue after the other until `is_enough(worker)`. A worker that is gone, or awake again,
+-- leaves the set. One whose lease has run out stays, since it may only be late: its field `missed` has its next beat
+-- tell it. (The lease itself cannot say so then: the clock may have been set back meanwhile.)
 local function ask_sleepers(queue, is_enough)
   local first, back = call('SPOP', idle_key(queue)), {}
   local function ask(id)
@@ -334,7 +334,7 @@ local function ask_sleepers(queue, is_enough)
   if #back > 0 then call('SADD', idle_key(queue), unpack(back)) end
 end
 
--- It shall look by itself.
+-- Has a worker claim by itself.
 local function wake(worker)
   if not worker.told then post(worker.id, { 'look' }) end
   worker.told = true
@@ -345,12 +345,12 @@ local function is_empty(queue)
   return call('EXISTS', ready_key(queue, 2), ready_key(queue, 1), ready_key(queue, 0)) == 0
 end
 
--- Jobs became ready: claim them for a worker that sleeps, and put them into the mailbox on which it blocks.
--- That saves it the way of a wake-up token and a claim of its own.
+-- Claims jobs that became ready for a worker that sleeps, and puts them into the mailbox on which it blocks: that saves
+-- the worker a claim of its own.
 hand_off = function(queue)
   if is_paused(queue) then return end
   ask_sleepers(queue, function(worker)
-    if budget <= 0 or asked > MOST_TRIED then -- there is more than one call may look at
+    if budget <= 0 or asked > MOST_TRIED then -- there is more to look at than one call may
       wake(worker)
       return asked > MOST_TRIED
     end
@@ -381,7 +381,7 @@ local function next_due(queues)
   return first
 end
 
--- A job that is due before all others of its queue: one sleeper shall look, and set its alarm.
+-- Wakes one sleeper if this job is due before all others of its queue and state: its claim answers when that is.
 tell_sleeper = function(queue, state, due)
   local _, first = unpack(call('ZRANGE', index_key(queue, state), 0, 0, 'WITHSCORES'))
   if tonumber(first) ~= due then return end
@@ -391,10 +391,10 @@ tell_sleeper = function(queue, state, due)
   end)
 end
 
--- What claim and settle answer: the jobs; when the next one is due; and a flag: 1 there is more than one call may
--- look at, 2 the last one is a suspect: claim no more until it runs, -1 this worker must register again, -2 it has given
--- this claim up: its number is not newer than what it has asked since, which stands instead of when the next is due.
--- `number`: text; '0' for a caller that gives up none. told() adds the rest.
+-- Returns the jobs, when the next one is due, and a flag: 1 there is more to look at than one call may; 2 the last job is a
+-- suspect: claim no more until it runs; -1 the worker must register again; -2 the worker has given this claim up: it has
+-- asked with a newer number since, which stands in place of when the next job is due. `number`: text; '0' for a caller
+-- that gives up none. told() adds the rest of the answer.
 local function claim(worker_id, n, start, number)
   if n <= 0 then return { {}, 0, 0 } end
   local worker = living(worker_id)
@@ -414,7 +414,7 @@ local function claim(worker_id, n, start, number)
   return { jobs, 0, worker.suspect and 2 or more }
 end
 
--- What a claim has found, after commit(): and how many jobs the worker has now, and where the history stands.
+-- Adds to what a claim returned how many jobs the worker has now, and where the history stands. Call it after commit().
 local function told(worker_id, reply)
   local jobs, due, flag = unpack(reply)
   return { jobs, due, flag, holds.of(worker_id), history.mark() }

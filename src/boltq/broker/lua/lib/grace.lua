@@ -2,10 +2,10 @@
 -- Whether a lease that has run out can be trusted to have run out: not after a time in which nobody could beat.
 local grace = {}
 
--- Of a lease, for a worker that was not heard since the grace before; after that it had its chances, and gets none.
+-- The part of a lease that a worker is granted the first and the second time, if it was not heard in between; then none.
 local SHARES = { 1, 1 / 3 }
 
--- A sleeper that was passed over while its lease had run out shall look for what came meanwhile.
+-- Has a sleeper claim that was passed over while its lease had run out.
 function grace.tell_missed(worker)
   if call('HDEL', worker_key(worker), 'missed') == 1 then post(worker, { 'look' }) end
 end
@@ -16,7 +16,7 @@ local function begin_lease(worker, ends)
   grace.tell_missed(worker)
 end
 
--- Nobody could beat: the lost time counts for no lease.
+-- For when nobody could beat: gives each worker that time back.
 function grace.grant()
   local rows = call('ZRANGE', workers_key, 0, -1, 'WITHSCORES')
   for i = 1, #rows, 2 do
@@ -29,7 +29,7 @@ function grace.grant()
   end
 end
 
--- The clock was set back: what ends by the old one says nothing.
+-- For when the clock was set back: each lease begins anew, since its end is a time of the old clock.
 function grace.begin_anew()
   call('HSET', partition_key, 'heard', NOW)
   for _, id in ipairs(call('ZRANGE', workers_key, 0, -1)) do
@@ -37,15 +37,15 @@ function grace.begin_anew()
   end
 end
 
--- A lease that ends later than a full one from now was given before the clock was set back.
+-- Returns true if a lease ends later than a whole lease from now: it was given before the clock was set back.
 function grace.is_too_long()
   local last, ends = unpack(call('ZRANGE', workers_key, -1, -1, 'WITHSCORES'))
   if not last then return false end
   return tonumber(ends) > NOW + (tonumber(call('HGET', worker_key(last), 'lease')) or LEASE_MS)
 end
 
--- For how long nobody was heard, as far as a worker can say that is here since then. One who lives is heard three times a
--- lease; so a worker that was held up proves nothing while others were heard.
+-- Returns for how long no worker was heard, as far as one can say that came at `since`. A living worker is heard three
+-- times a lease; so a worker that was held up proves nothing while others were heard.
 function grace.silence(since)
   local here, heard = tonumber(since) or NOW, tonumber(call('HGET', partition_key, 'heard')) or 0
   return NOW - math.max(here <= NOW and here or 0, heard)

@@ -5,7 +5,7 @@
 local history
 do
   local DAY_MS, SAME_MS = 86400000, 60000
-  local own -- of this run of the server; another one, or another server, has another
+  local own -- the first part of this era's name: it is different for each run of each server
   local seq, era, alarmed
 
   history = {}
@@ -14,7 +14,7 @@ do
     seq, era, alarmed = tonumber(stored.seq) or 0, stored.era or '', tonumber(stored.alarmed) or 0
   end
 
-  -- kind: went_back, clock, unknown_worker. What comes again within a minute is the same, and counted.
+  -- `kind`: went_back, clock, unknown_worker. An alarm that comes again within a minute is counted as the same.
   function history.alarm(kind, text)
     local at, times = string.match(call('HGET', alarms_key(), kind) or '', '^(%d+) (%d+)')
     at, times = tonumber(at) or 0, tonumber(times) or 0
@@ -27,7 +27,7 @@ do
     call('HSET', partition_key, 'alarmed', string.format('%.0f', alarmed))
   end
 
-  -- To be called by what writes, before it answers. `moves`: how many calls that move jobs this is, 0 or 1.
+  -- Every script that writes calls this before it answers. `moves`: 1 if it has moved jobs, else 0.
   function history.go_on(moves, ...)
     own = own or string.sub(run_id(), 1, 12)
     if era == '' or string.sub(era, 1, #own) ~= own or clock_was_set then
@@ -45,7 +45,7 @@ do
     end
   end
 
-  -- What answers tell of it.
+  -- What answers say of the history.
   function history.mark() return { seq, era, alarmed } end
 end
 

@@ -1,11 +1,11 @@
 --@use keys
 -- How many jobs each worker has, as the store sees it: a count in its hash, which it compares with its own.
 local holds
-local held -- by how many the holder's count has changed; move() counts there
+local held -- by how much the holder's count has changed so far; move() adds to it
 do
-  local holder -- on whose behalf jobs begin to run, or run no more
+  local holder -- the worker for which jobs begin or cease to run
   local changes -- worker -> by how many
-  local counts -- worker -> how many, where this call has written it
+  local counts -- worker -> how many jobs it has, if this call has written that
 
   holds = {}
 
@@ -13,13 +13,13 @@ do
     holder, changes, counts = nil, {}, {}
   end
 
-  -- From now on, it is this one; without any, no job may begin to run.
+  -- Counts for this worker from now on; nil: no job may begin or cease to run.
   function holds.by(worker)
     if held ~= 0 then changes[holder] = (changes[holder] or 0) + held end
     holder, held = worker, 0
   end
 
-  -- Who is gone is not counted for: a job that it held may be swept after it.
+  -- Writes the counts. A worker that is gone has none: jobs that it held may be swept after it.
   function holds.write()
     holds.by(nil)
     for worker, by in pairs(changes) do
@@ -32,7 +32,7 @@ do
 
   function holds.read(text) return tonumber(text) or UNCOUNTED end
 
-  -- After commit().
+  -- How many jobs a worker has. Call it after commit().
   function holds.of(worker) return counts[worker] or holds.read(call('HGET', worker_key(worker), 'holds')) end
 end
 

@@ -99,7 +99,7 @@ end
 
 local PUSH = { head = 'LPUSH', tail = 'RPUSH' }
 
--- `at`: 'head', 'tail' or 'ghost': its id stands in a list still.
+-- `at`: 'head', 'tail' or 'ghost', if the job's id still stands in the list.
 local function enter_ready(id, route, at, path)
   if PUSH[at] then
     path[at] = path[at] or noted(PUSH[at], list_key(route.queue, route.list))

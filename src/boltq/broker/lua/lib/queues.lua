@@ -1,13 +1,13 @@
 --@use reading, clock
 -- Which queues there are. Their number is bounded, and one that has been empty for a while is forgotten.
 local met -- queue -> whether it is known, and 'new' when this call has let it in
-local let_in -- how many those are
+local let_in -- how many queues this call has let in
 
 local function begin_queues()
   met, let_in = {}, 0
 end
 
--- Whether a queue may be used: it is known, or there is room for one more.
+-- Returns true if a queue may be used: it is known, or there is room for one more.
 local function may_begin(queue)
   if met[queue] == nil then met[queue] = call('ZSCORE', queues_key, queue) and true or false end
   if met[queue] then return true end
@@ -23,7 +23,7 @@ local function note_queue(queue)
   met[queue] = true
 end
 
--- For what people do to a queue that nobody has used yet.
+-- Makes a queue known, for what people do to a queue that nobody has used yet.
 local function meet(queue)
   if not may_begin(queue) then refuse('QUEUES', queue) end
   note_queue(queue)
@@ -31,7 +31,7 @@ end
 
 local FORGET_MS = 3600000
 
--- A queue with no job, no setting and no worker, that was found so an hour ago and has done nothing since, is forgotten.
+-- Forgets a queue that has no job, setting or worker, if it was found so an hour ago and has done nothing since.
 local function forget_if_empty(queue)
   local here = call(
     'EXISTS', ready_key(queue, 2), ready_key(queue, 1), ready_key(queue, 0), parked_key(queue),

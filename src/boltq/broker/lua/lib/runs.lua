@@ -1,7 +1,7 @@
 --@use moves
 -- What became of runs that did not complete their job: the newest few are kept with it.
 
--- Before the move, while the record still says who runs it and since when. `error`: JSON.
+-- Call it before the move, while the record still says who runs the job and since when. `error`: JSON.
 local function note_run(id, outcome, error)
   local tries, delivery, worker, since = unpack(call('HMGET', job_key(id), 'tries', 'n', 'worker', 'since'))
   local run = PastRun{
