@@ -20,11 +20,12 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from boltq.app import BoltQ
 from boltq.app.access import ByLoop
@@ -42,6 +43,9 @@ from boltq.portal import is_in_loop
 from boltq.settings import Settings
 from boltq.worker.run import TIMEOUT, Run
 from boltq.worker.runner import Runner
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _LEASE_MS = 1_000 * 366 * 86_400_000  # nobody may lose a lease because a test turns the clock
 
@@ -193,6 +197,20 @@ class Inline:
         await asyncio.to_thread(self._runner.close)
 
 
+def _from_sync(
+    method: Callable[Concatenate[Inline, P], Coroutine[Any, Any, T]],
+) -> "Callable[Concatenate[SyncInline, P], T]":
+    """The method of a SyncInline that waits for one of its Inline."""
+
+    @wraps(method)
+    def call(self: "SyncInline", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._app.run_sync(method(self._inline, *args, **kwargs))
+
+    call.__qualname__ = f"SyncInline.{method.__name__}"
+    call.__doc__ = f"See `Inline.{method.__name__}`."
+    return call
+
+
 class SyncInline:
     """An `Inline` for tests that know nothing of asyncio."""
 
@@ -205,21 +223,10 @@ class SyncInline:
         """The time of this block, in unix seconds."""
         return self._inline.now
 
-    def run_all(self) -> int:
-        """See `Inline.run_all`."""
-        return self._app.run_sync(self._inline.run_all())
-
-    def advance(self, seconds: float) -> int:
-        """See `Inline.advance`."""
-        return self._app.run_sync(self._inline.advance(seconds))
-
-    def jobs(self, state: JobState | str | None = None, queue: str | None = None) -> list[JobRecord]:
-        """See `Inline.jobs`."""
-        return self._app.run_sync(self._inline.jobs(state, queue))
-
-    def workflows(self, state: WorkflowState | str | None = None) -> list[WorkflowRecord]:
-        """See `Inline.workflows`."""
-        return self._app.run_sync(self._inline.workflows(state))
+    run_all = _from_sync(Inline.run_all)
+    advance = _from_sync(Inline.advance)
+    jobs = _from_sync(Inline.jobs)
+    workflows = _from_sync(Inline.workflows)
 
 
 @asynccontextmanager
