@@ -5,7 +5,7 @@ It looks how far the step is, decides (domain/workflow/decide.py) and acts.
 
 import asyncio
 import contextlib
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
@@ -150,6 +150,8 @@ class Steps:
                 said = calls.expand(claim, len(action.items), action.at_a_time, action.bearable)
             case StartWorkflow():
                 said = calls.child(claim, wire_plan(child_plan(step, action), new_id(claim.partition), claim.partition))
+            case _:
+                assert_never(action)
         return await self._tell(said)
 
     async def _make_items(self, claim: StepClaim, step: PlannedStep, begin: BeginMap) -> None:
