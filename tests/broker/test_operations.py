@@ -285,7 +285,7 @@ async def test_stop(desk, ops: Operations) -> None:
     with pytest.raises(Conflict):
         await ops.stop(made.id)
     with pytest.raises(Conflict):
-        await ops.go_on(made.id)
+        await ops.continue_(made.id)
 
 
 async def test_a_canary_goes_first_and_then_waits(desk, ops: Operations) -> None:
@@ -295,7 +295,7 @@ async def test_a_canary_goes_first_and_then_waits(desk, ops: Operations) -> None
         waiting = await ops.run(made.id)
         assert (waiting.state, counts(waiting), waiting.ended) == ("canary", (5, 5, 0, 0), False)
     assert (await desk.states(*ids)).count("cancelled") == 5
-    assert (await ops.go_on(made.id)).state == "running"
+    assert (await ops.continue_(made.id)).state == "running"
     assert counts(await ops.run(made.id)) == (130, 130, 0, 0)
 
 

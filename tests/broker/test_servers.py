@@ -106,7 +106,7 @@ def test_bulk_operations_and_the_audit_log(world: World) -> None:
     items = world.run(operations.snapshot(JobFilter.of(JobState.QUEUED)))
     made = world.run(operations.create(BulkAction.RUN_NOW, items, canary=3))
     assert world.run(operations.run(made.id)).state == "canary"
-    world.run(operations.go_on(made.id))
+    world.run(operations.continue_(made.id))
     assert world.run(operations.run(made.id)).failed == 30
     world.run(audit_log.note("ann", "bulk", made.id))
     world.run(audit_log.note("bob", "bulk", made.id))

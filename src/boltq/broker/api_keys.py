@@ -27,7 +27,7 @@ class ApiKeys:
         secret = new_secret()
         life = round((expires_in or 0) * 1_000)
         each_once = list(dict.fromkeys(scopes))
-        call = calls.add_api_key(secret.id, name, secret.digest, each_once, created_by, life)
+        call = calls.create_api_key(secret.id, name, secret.digest, each_once, created_by, life)
         return await self._broker.send(call), secret
 
     async def get(self, key_id: str) -> ApiKey | None:

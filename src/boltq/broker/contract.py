@@ -323,8 +323,8 @@ class ItemJobRow(NamedRow):
     reason: str | None
 
 
-class AskingRow(NamedRow):
-    """A step that waits for a person: see lua/flow_asking.lua. Times in milliseconds."""
+class ApprovalRow(NamedRow):
+    """A step that waits for a person: see lua/flow_approvals.lua. Times in milliseconds."""
 
     workflow_id: str
     workflow: str
@@ -361,7 +361,7 @@ ROWS: Final[tuple[type[msgspec.Struct], ...]] = (
     StepDataRow,
     ItemRow,
     ItemJobRow,
-    AskingRow,
+    ApprovalRow,
 )
 """The rows that Lua knows by name."""
 

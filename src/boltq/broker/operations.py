@@ -171,9 +171,9 @@ class Operations:
         await self._broker.send(calls.steer(op_id, "stop"))
         return await self.get(op_id)
 
-    async def go_on(self, op_id: str) -> BulkOperation:
+    async def continue_(self, op_id: str) -> BulkOperation:
         """The canary was fine: do the rest. Somebody has to run it again. Raises NotFound, Conflict."""
-        await self._broker.send(calls.steer(op_id, "go_on"))
+        await self._broker.send(calls.steer(op_id, "continue"))
         return await self.get(op_id)
 
     async def run(self, op_id: str) -> BulkOperation:

@@ -74,7 +74,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except BaseException as error:  # noqa: BLE001 - the one place
         from boltq.cli import failures
 
-        return failures.tell(error)
+        return failures.report(error)
     return code
 
 

@@ -111,7 +111,7 @@ def _code_of(error: BaseException) -> int:
         return WORN_OUT
     error = leaves[0] if len(leaves) == 1 else error
     try:
-        code = failures.tell(error)
+        code = failures.report(error)
         waiting_helps = isinstance(error, StoreUnavailable | StoreFull)
         return failures.FAILED if waiting_helps else code
     except BaseException:

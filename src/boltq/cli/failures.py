@@ -21,7 +21,7 @@ class CommandFailed(Exception):
         self.code = code
 
 
-def tell(error: BaseException) -> int:
+def report(error: BaseException) -> int:
     """Say what went wrong; the exit code. Raises what nobody expected."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED

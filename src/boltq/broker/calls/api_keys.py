@@ -11,10 +11,12 @@ from boltq.domain.api_keys import KEEP_ENDED_MS, MAX_KEYS, ApiKey
 _HOME: Final = 0  # the partition
 
 
-def add_api_key(key_id: str, name: str, digest: str, scopes: Sequence[str], created_by: str, life: int) -> Call[ApiKey]:
+def create_api_key(
+    key_id: str, name: str, digest: str, scopes: Sequence[str], created_by: str, life: int
+) -> Call[ApiKey]:
     """A new key. `life` in milliseconds, 0 for ever."""
     about = pack([name, digest, scopes, created_by])
-    return Call("add_api_key", _HOME, (key_id, about, life, MAX_KEYS, KEEP_ENDED_MS), _read)
+    return Call("create_api_key", _HOME, (key_id, about, life, MAX_KEYS, KEEP_ENDED_MS), _read)
 
 
 def api_keys(key_id: str = "") -> Call[list[ApiKey]]:

@@ -51,7 +51,7 @@ def record(
     return Call("op_record", _HOME, args, as_text)
 
 
-def steer(op_id: str, verb: Literal["stop", "go_on"]) -> Call[str]:
+def steer(op_id: str, verb: Literal["stop", "continue"]) -> Call[str]:
     """An operation shall stop, or go on after its canary. Answers its state."""
     return Call("op_steer", _HOME, (op_id, verb), as_text)
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from boltq.broker.call import Call, Portion, Row, pack
-from boltq.broker.contract import AskingRow, ItemRow, Look, StepDataRow, StepEndRow, StepRow, WorkflowRow
+from boltq.broker.contract import ApprovalRow, ItemRow, Look, StepDataRow, StepEndRow, StepRow, WorkflowRow
 from boltq.broker.replies import as_text
 from boltq.domain.workflow.approvals import Verdict
 from boltq.domain.workflow.states import StepState, WorkflowState
@@ -91,9 +91,9 @@ def children(partition: int, workflow_id: str, cursor: int, most: int) -> Call[t
     return Call("flow_children", partition, (workflow_id, cursor, most), _read_children)
 
 
-def asking(partition: int, cursor: str, most: int, most_bytes: int) -> Call[Portion[list[AskingRow]]]:
+def approvals(partition: int, cursor: str, most: int, most_bytes: int) -> Call[Portion[list[ApprovalRow]]]:
     """Steps of all workflows that wait for a person. `most_bytes`: of their prompts."""
-    return Call("flow_asking", partition, (cursor, most, most_bytes), _read_asking)
+    return Call("flow_approvals", partition, (cursor, most, most_bytes), _read_approvals)
 
 
 def jobs(partition: int, workflow_id: str, number: int, listed: int, most: int) -> Call[tuple[int, int, list[Row]]]:
@@ -152,7 +152,7 @@ def step(partition: int, job_id: str, delivery: int, worker: str, verb: str, arg
 _read_line: Final = msgspec.msgpack.Decoder(WorkflowRow).decode
 _read_lines: Final = msgspec.msgpack.Decoder(Portion[list[WorkflowRow]]).decode
 _read_data: Final = msgspec.msgpack.Decoder(list[StepDataRow]).decode
-_read_asking: Final = msgspec.msgpack.Decoder(Portion[list[AskingRow]]).decode
+_read_approvals: Final = msgspec.msgpack.Decoder(Portion[list[ApprovalRow]]).decode
 _read_workflow: Final = msgspec.msgpack.Decoder(WorkflowRows).decode
 _read_ends: Final = msgspec.msgpack.Decoder(list[StepEndRow] | int).decode
 _read_items: Final = msgspec.msgpack.Decoder(tuple[int, list[ItemRow]]).decode

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from boltq.broker.contract import (
-    AskingRow,
+    ApprovalRow,
     ItemJobRow,
     ItemRow,
     MapCountsRow,
@@ -77,7 +77,7 @@ def summary(row: WorkflowRow) -> WorkflowLine:
     return msgspec.convert(_named(row), WorkflowLine, strict=False)
 
 
-def approval_record(row: AskingRow) -> ApprovalRecord:
+def approval_record(row: ApprovalRow) -> ApprovalRecord:
     """A step that waits for a person, as a record."""
     return msgspec.convert(_named(row) | {"due_at": row.due_at or None}, ApprovalRecord, strict=False)
 

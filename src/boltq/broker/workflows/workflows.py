@@ -208,7 +208,7 @@ class Workflows:
         rows, following = await self._rows(
             read_approvals_cursor(cursor),
             limit,
-            lambda at, inner, most: calls.asking(at, inner, most, _MAX_ITEM_ERROR_BYTES),
+            lambda at, inner, most: calls.approvals(at, inner, most, _MAX_ITEM_ERROR_BYTES),
         )
         return ApprovalPage(list(map(approval_record, rows)), following)
 

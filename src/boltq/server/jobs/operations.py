@@ -56,8 +56,9 @@ class OperationCalls:
                 scope=Scope.OPERATE, body=ReasonForm, answers={200: OperationView}, problems=("conflict",), tag=tag,
             ),
             ApiCall(
-                "POST", f"{path}/{{id}}/continue", "continueOperation", "the canary was fine: do the rest", self.go_on,
-                scope=Scope.OPERATE, body=ReasonForm, answers={202: OperationView}, problems=("conflict",), tag=tag,
+                "POST", f"{path}/{{id}}/continue", "continueOperation", "the canary was fine: do the rest",
+                self.continue_, scope=Scope.OPERATE, body=ReasonForm, answers={202: OperationView},
+                problems=("conflict",), tag=tag,
             ),
         ]  # fmt: skip
 
@@ -86,10 +87,10 @@ class OperationCalls:
         await note(self._backend, request, "operation.stop", op_id, reason)
         return json_response(operation_view(operation))
 
-    async def go_on(self, request: Request) -> Response:
+    async def continue_(self, request: Request) -> Response:
         """Do the rest of an operation whose canary is done."""
         op_id, reason = await self._read(request)
-        operation = await self._backend.runner.operations.go_on(op_id)
+        operation = await self._backend.runner.operations.continue_(op_id)
         self._backend.runner.begin(op_id)
         await note(self._backend, request, "operation.continue", op_id, reason)
         return json_response(operation_view(operation), 202)

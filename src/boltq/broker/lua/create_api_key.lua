@@ -1,5 +1,5 @@
 #!lua
--- add_api_key: a new API key. Those that ended long ago are forgotten first.
+-- create_api_key: a new API key. Those that ended long ago are forgotten first.
 --   ARGV     now, id, msgpack of [name, digest, scopes, who made it], expires in ms (0: never), most, keep in ms
 --   returns  msgpack of the key, as domain/api_keys.py has it
 --   refuses  CONFLICT when that id is there, or as many keys as there may be

@@ -1,7 +1,7 @@
 #!lua flags=no-writes
--- flow_asking: steps of all workflows that wait for a person, those that have waited longest first.
+-- flow_approvals: steps of all workflows that wait for a person, those that have waited longest first.
 --   ARGV     now, cursor ('' for the first page), how many, bytes that prompts may have together
---   returns  msgpack of [next cursor or '', AskingRow*]
+--   returns  msgpack of [next cursor or '', ApprovalRow*]
 --@use reading
 local score, last = string.match(ARGV[2], '^(%d+) (%S+ %d+)$')
 local most, budget, rows = tonumber(ARGV[3]), { left = tonumber(ARGV[4]) }, {}
@@ -22,7 +22,7 @@ local function row_of(member, since)
   local state, phase, due, left = unpack(call('HMGET', own_key, 'state', 'phase', 'due', 'left'))
   if not (name and info and flow.is_asking(state, phase)) then return nil end
   local prompt, cut = read_within(budget, own_key, 'prompt')
-  return AskingRow{
+  return ApprovalRow{
     workflow_id = id, workflow = name, paused = paused and 1 or 0, step = cmsgpack.unpack(info)[StepInfoRow.id], job_id = job_id,
     prompt = prompt, due_at = not left and tonumber(due) or 0, since = tonumber(since), truncated = cut and 1 or 0,
   }

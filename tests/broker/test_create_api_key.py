@@ -50,4 +50,4 @@ async def test_there_is_a_bound_and_what_ended_long_ago_makes_room(desk, monkeyp
 async def test_a_full_server_takes_no_new_keys(desk) -> None:
     """It must not grow: what ends a key is allowed all the same (see test_mark_api_key)."""
     text = desk.broker.library.text
-    assert "allow-oom" not in text[text.index("_add_api_key'") :].split("callback")[0]
+    assert "allow-oom" not in text[text.index("_create_api_key'") :].split("callback")[0]
