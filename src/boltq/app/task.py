@@ -84,7 +84,7 @@ class Task(Submission[P, R]):
         return f"Task({self.name})"
 
     def __reduce__(self) -> str:
-        """It is pickled as a function is: by the name that it has in its module."""
+        """Pickles a task as a function is pickled: by its name in its module."""
         return self.__qualname__
 
     def options(self, **options: Unpack[OptionWords]) -> Submission[P, R]:

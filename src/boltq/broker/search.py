@@ -180,7 +180,7 @@ class Search:
     async def failure_portion(
         self, what: JobFilter, by: GroupBy = "fingerprint", *, cursor: str | None = None, most: int = MAX_GROUPED
     ) -> "FailurePortion":
-        """The same of so many dead jobs, from a cursor on: queue after queue, the newest first."""
+        """Groups of so many dead jobs, from a cursor on: queue after queue, the newest jobs first."""
         recent = await self.now_ms() - RECENT_MS
         start, inner = _read_cursor(cursor) if cursor else ((0, "", 0), "")
         found, examined = list[DeadJobGroup](), 0
@@ -354,7 +354,7 @@ def merged_groups(groups: Iterable[DeadJobGroup]) -> list[DeadJobGroup]:
 
 
 def _rest(groups: Sequence[DeadJobGroup]) -> list[DeadJobGroup]:
-    """Those beyond the bound, as one."""
+    """The groups beyond the bound, as one group."""
     if not groups:
         return []
     rest = functools.reduce(failure_groups.merged_two, groups)

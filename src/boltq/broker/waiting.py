@@ -24,7 +24,7 @@ class Away:
         self._began = 0.0
 
     def still(self, error: StoreUnavailable) -> None:
-        """It has not answered again. Raises the error when it was away too long for one who waits without a bound."""
+        """Note that the store has not answered again. Raises its error after LONGEST_AWAY, if the wait has no bound."""
         now = time.monotonic()
         self._began = self._began if self.error else now
         self.error = error

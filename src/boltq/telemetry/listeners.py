@@ -1,4 +1,4 @@
-"""Those who listen to what happens. While there are none, the work makes no values: it asks `present` first."""
+"""Listeners to what happens. While there are none, the work makes no values: it asks `present` first."""
 
 import logging
 from collections.abc import Callable

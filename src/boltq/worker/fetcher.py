@@ -428,7 +428,7 @@ class FetcherOwner(Protocol):
         """How many those are; quickly."""
 
     def disown(self, partition: int, runs: set[tuple[str, int]]) -> None:
-        """These are not ours, as the store sees it: drop or stop them; what they say would be refused."""
+        """Drop or stop these runs: they are not ours as the store sees it."""
 
     def cancel(self, ids: list[str]) -> None:
         """Stop these, if they are here."""

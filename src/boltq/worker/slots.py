@@ -53,7 +53,7 @@ class Slots:
         self.worn_out: asyncio.Future[None] = self._loop.create_future()  # never has a result
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
-        """One for each slot."""
+        """The loops of the slots, one for each."""
         return [self._slot() for _ in range(self._buffer.slots)]
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class Slots:
         self._runner.tear_down()
 
     async def _slot(self) -> None:
-        """One after the other: take a job, run it, put its outcome into the outbox."""
+        """The loop of one slot: take a job, run it, put its outcome into the outbox, and so on."""
         in_a_row = 0
         while not self._closing:  # a function may have swallowed the cancel that was for us
             try:

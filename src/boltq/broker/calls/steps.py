@@ -20,52 +20,52 @@ class StepClaim(NamedTuple):
 
 
 def filled(claim: StepClaim, data: str) -> Call[str]:
-    """It runs, and its data with all references filled in is this."""
+    """The step runs, with these data: all references are filled in."""
     return _said(claim, "filled", data)
 
 
 def skip(claim: StepClaim) -> Call[str]:
-    """Its `when` is false."""
+    """The step's `when` is false: it does not run."""
     return _said(claim, "skip")
 
 
 def wait_for_time(claim: StepClaim, until: int) -> Call[str]:
-    """It waits until then (ms); a pause of its workflow puts that off."""
+    """The step waits until a time (ms), which a pause of its workflow puts off."""
     return _said(claim, "wait", until)
 
 
 def wait_for_moment(claim: StepClaim, until: int) -> Call[str]:
-    """It waits until then (ms); a pause of its workflow does not put that off."""
+    """The step waits until a moment (ms), which a pause of its workflow does not put off."""
     return _said(claim, "wait", until, 1)
 
 
 def ask(claim: StepClaim, prompt: str, until: int | None) -> Call[str]:
-    """It waits for a person's answer until then (ms), None for ever. Without a prompt, the one that it has stays."""
+    """The step waits for a person's answer until a time (ms), None: for ever. Prompt "": the one that it has stays."""
     return _said(claim, "ask", prompt, until or 0)
 
 
 def answer(claim: StepClaim, given: Answer) -> Call[str]:
-    """It takes this as its answer, unless somebody has answered."""
+    """The step takes this as its answer, unless somebody has answered."""
     return _said(claim, "answer", msgspec.json.encode(given).decode())
 
 
 def items(claim: StepClaim, first: int, rows: Sequence[Row], route: str, spec: str, spec_of_broken: str) -> Call[str]:
-    """Some items of its map have these jobs, as rows of id, data, and what is wrong with the item."""
+    """Some items of the step's map get jobs: rows of id, data, and what is wrong with the item."""
     return _said(claim, "items", first, rows, route, spec, spec_of_broken)
 
 
 def expand(claim: StepClaim, total: int, at_a_time: int, bearable: int) -> Call[str]:
-    """It begins its map, whose items have jobs by now; so many may fail."""
+    """The step begins its map, whose items all have jobs by now; so many may fail."""
     return _said(claim, "expand", total, at_a_time, bearable)
 
 
 def child(claim: StepClaim, plan: Row) -> Call[str]:
-    """It starts a sub-workflow, as wire_plan makes it."""
+    """The step starts a sub-workflow, as wire_plan makes it."""
     return _said(claim, "child", plan)
 
 
 def again(claim: StepClaim, workflow_id: str, generation: int, rows: Sequence[Row]) -> Call[str]:
-    """Its sub-workflow of an earlier run goes on with these steps of wire_again; without steps it runs already."""
+    """The step's earlier sub-workflow goes on with these steps of wire_again; without steps, it runs already."""
     return _said(claim, "again", workflow_id, generation, rows)
 
 

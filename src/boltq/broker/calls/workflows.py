@@ -102,12 +102,12 @@ def jobs(partition: int, workflow_id: str, number: int, listed: int, most: int) 
 
 
 def delete(partition: int, workflow_id: str) -> Call[int]:
-    """Forget a workflow that has ended. 1 when there is more to clear away: call again, without an id."""
+    """Delete a workflow that has ended. Answers 1 when there is more to clear away: call again, with the id ""."""
     return Call("flow_delete", partition, (workflow_id,), int)
 
 
 def signal(partition: int, workflow_id: str, number: int, answer: str, meaning: str) -> Call[Verdict]:
-    """A person's word for an approval step: JSON of an Answer, and a text that is the same for the same."""
+    """Answer an approval: JSON of an Answer, and its meaning, a text that is equal for answers that mean the same."""
     return Call("flow_signal", partition, (workflow_id, number, answer, meaning), _read_signalled)
 
 

@@ -47,7 +47,7 @@ class DataDirectory:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """One at a time starts or stops the server, of all threads and processes."""
+        """Of all threads and processes, only the one in this block may start or stop the server."""
         turn = locked(self.lock, fcntl.LOCK_EX)
         try:
             yield

@@ -38,7 +38,7 @@ def opened(path: Path, flags: int = 0) -> int:
 
 
 def closing(files: ExitStack, file: int) -> int:
-    """The same descriptor, closed at the end of the stack."""
+    """Have the stack close a descriptor at its end; answers the descriptor."""
     files.callback(os.close, file)
     return file
 

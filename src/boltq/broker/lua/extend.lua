@@ -39,7 +39,7 @@ local ends = call('ZRANGE', workers_key, 0, 1, 'WITHSCORES')
 for i = 1, #ends, 2 do
   if ends[i] ~= worker and first == 0 then first = tonumber(ends[i + 1]) end
 end
--- It may have as many as we believe, and others.
+-- A worker may have as many jobs as the store believes, but other ones: which of these runs are not its own?
 local strange = {}
 for _, run in ipairs(cmsgpack.unpack(ARGV[6])) do
   local id, delivery = unpack(run)

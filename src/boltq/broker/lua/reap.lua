@@ -25,8 +25,8 @@ local since, lease = unpack(call('HMGET', worker_key(ARGV[2]), 'since', 'lease')
 since = tonumber(since)
 if since and NOW >= since and NOW - since < FRESH_MS then return answer(0, 0, since + FRESH_MS) end
 
--- Who asks has beaten a moment ago: if nobody was heard for long even so, the clock jumped in between, or nobody could
--- beat. If others were heard, and its own lease is over, it alone was held up, and judges nobody.
+-- The worker that asks has beaten a moment ago: if nobody was heard for long even so, the clock jumped in between, or
+-- nobody could beat. If others were heard, and its own lease is over, it alone was held up, and judges nobody.
 local own = tonumber(call('ZSCORE', workers_key, ARGV[2]))
 local silent = own and grace.silence(since) > (tonumber(lease) or LEASE_MS) * 2 / 3
 local was_set = clock_was_set or grace.is_too_long()
@@ -59,7 +59,7 @@ end
 
 local taken, scanned, pruned = 0, 0, 0
 
--- One queue, from the cursor on. Answers '0' when it is done with it.
+-- Sweeps a queue from a cursor on. Answers the next cursor, '0' at the queue's end.
 local function sweep(queue, from)
   repeat
     local lost, looked

@@ -3,7 +3,7 @@
 --   ARGV     now, msgpack of [id, since or 0]*
 --   returns  msgpack of a word for each: queued, NOT_FOUND, CHANGED <state>, CONFLICT <state> <workflow>
 --@use claims, finish
--- One that was cancelled while it was queued may still stand where it stood: it is alive there again.
+-- A job that was cancelled while it was queued may still stand in its list, as a ghost: there it is alive again.
 local function replay(id, state, route, parked, ghosts)
   local list = standing(route, parked)
   local left, found = without_ghost(ghosts, list)

@@ -114,7 +114,7 @@ class Workflows:
         return output_of(record.plan, ReferenceScope(input=record.plan.input, steps=ends, workflow=about))
 
     async def output_of(self, workflow_id: str, plan: Plan) -> str:
-        """The same, when the plan is known."""
+        """What a workflow results in, if its plan is known and its newest run is meant. Raises DataError."""
         uses = uses_in(value_of(msgspec.Raw(plan.output.encode())), "", "output")
         named = {use.reference.step for use in uses if isinstance(use, Use) and use.reference.step}
         numbers = {n: step.id for n, step in enumerate(plan.steps, 1) if step.id in named}
@@ -257,7 +257,7 @@ class Workflows:
         return await self._steer(workflow_id, "resume")
 
     async def delete(self, workflow_id: str) -> None:
-        """Forget a workflow that has ended, with its jobs and its sub-workflows.
+        """Delete a workflow that has ended, with its jobs and its sub-workflows.
 
         The idempotency key of one that has completed stays used; that of any other is free again.
 
@@ -269,7 +269,7 @@ class Workflows:
             more = await self.send(calls.delete(home, ""))
 
     async def signal(self, workflow_id: str, step_id: str, answer: Answer) -> Verdict:
-        """A person's word for an approval step; it may come before the step waits.
+        """Give an approval its answer; that may come before the step waits.
 
         Raises NotFound, InvalidWorkflow; Conflict when another answer counts, or the step has ended without one.
         """

@@ -1,5 +1,5 @@
 --@use reading, clock
--- Which queues there are. Their number is bounded, and one that has been empty for a while is forgotten.
+-- The queues that there are. Their number is bounded, and one that has been empty for a while is forgotten.
 local met -- queue -> whether it is known, and 'new' when this call has let it in
 local let_in -- how many queues this call has let in
 
