@@ -174,7 +174,7 @@ class Inspector(Search):
     async def queue_series(
         self, queues: Sequence[str], *, seconds: int = 10, buckets: int = 60
     ) -> dict[str, list[Bucket]]:
-        """The same of some queues, by their names; only the counts."""
+        """The last buckets of some queues, by their names; only the counts."""
         if not queues:
             return {}
         fields = [f"{queue} {what}" for queue in queues for what in _COUNTED_WHAT]
@@ -207,8 +207,11 @@ class Inspector(Search):
 
     async def place(self, job: JobRecord) -> QueuePlace | None:
         """How many jobs stand ahead of a queued one; None when it is not queued (any more). Raises NotFound."""
-        row = await self._broker.send(calls.jobs.place(self._broker.layout.of_id(job.id), job.id))
-        return QueuePlace(row[0], bool(row[1]), bool(row[2])) if row else None
+        place = await self._broker.send(calls.jobs.place(self._broker.layout.of_id(job.id), job.id))
+        if place is None:
+            return None
+        ahead, at_least, parked = place
+        return QueuePlace(ahead, bool(at_least), bool(parked))
 
     async def recent_rate(self, queue: str, partition: int | None = None) -> float:
         """Runs a second that ended lately in a queue (or in one partition of it, which is what a place counts in).
@@ -246,8 +249,7 @@ def _add(stats: QueueStats, row: QueueRow) -> None:
         stats.oldest_queued_at = min(stats.oldest_queued_at or row.oldest_queued_at, row.oldest_queued_at)
 
 
-def _worker(values: Sequence[Any]) -> WorkerRecord:
-    row = msgspec.convert(values, WorkerRow)
+def _worker(row: WorkerRow) -> WorkerRecord:
     return WorkerRecord(
         id=row.id,
         lease_ends_at=row.lease_ends_at,

@@ -120,7 +120,7 @@ class Supervisor:
     # One place
 
     async def _keep(self, number: int, group: asyncio.TaskGroup) -> None:
-        """One child after the other, in one place."""
+        """Run one child after the other, in one place."""
         quick_deaths = 0
         while not self._stopping.is_set():
             self._changed.clear()
@@ -349,7 +349,7 @@ def _registrations(broker: SyncBroker, partition: int, name: str) -> set[str]:
     found, cursor = set[str](), ""
     while True:
         portion = broker.send(calls.workers(partition, cursor))
-        found |= {row[0] for row in portion.found if row[0].startswith(f"{name}.")}
+        found |= {row.id for row in portion.found if row.id.startswith(f"{name}.")}
         if not (cursor := portion.following):
             return found
 

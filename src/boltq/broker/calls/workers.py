@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from boltq.broker.call import Call, Portion, Row, pack
+from boltq.broker.contract import WorkerRow
 from boltq.broker.marks import NO_MARK, Mark
 from boltq.broker.scripts import UNCOUNTED
 from boltq.broker.settling import Settling
@@ -175,8 +176,8 @@ def tell(partition: int, worker: str, wish: str) -> Call[int]:
     return Call("tell", partition, (worker, wish), int)
 
 
-def workers(partition: int, cursor: str = "") -> Call[Portion[list[Row]]]:
-    """Who is here: rows of workers.lua. One may come twice."""
+def workers(partition: int, cursor: str = "") -> Call[Portion[list[WorkerRow]]]:
+    """Workers that are registered. One may come twice."""
     return Call("workers", partition, (cursor or "0",), _read_workers)
 
 
@@ -196,7 +197,7 @@ _read_beat: Final = msgspec.msgpack.Decoder(Beat).decode
 _read_reaped: Final = msgspec.msgpack.Decoder(Reaped).decode
 _read_pairs: Final = msgspec.msgpack.Decoder(list[tuple[str, int]]).decode
 _read_rows: Final = msgspec.msgpack.Decoder(list[Row]).decode
-_decode_workers: Final = msgspec.msgpack.Decoder(Portion[list[Row]]).decode
+_decode_workers: Final = msgspec.msgpack.Decoder(Portion[list[WorkerRow]]).decode
 _decode_types: Final = msgspec.msgpack.Decoder(Portion[list[tuple[str, str]]]).decode
 
 
@@ -205,7 +206,7 @@ def _read_held(reply: Any) -> Held:
     return Held(letters, _read_pairs(runs), more.decode(), bool(known))
 
 
-def _read_workers(reply: bytes) -> Portion[list[Row]]:
+def _read_workers(reply: bytes) -> Portion[list[WorkerRow]]:
     return _scanned(_decode_workers(reply))
 
 
