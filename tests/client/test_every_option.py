@@ -1,13 +1,15 @@
 """Each option of a job is everywhere where a job is submitted: what is missing somewhere is named here."""
 
 import inspect
+import re
 from datetime import UTC, datetime
+from functools import partial
 from typing import Unpack
 
 import msgspec
 import pytest
 
-from boltq import BoltQ
+from boltq import BoltQ, Task
 from boltq.cli import job_view
 from boltq.cli.commands.submit import _OPTION_OF
 from boltq.client import calls, talk
@@ -39,6 +41,19 @@ def test_an_option_is_a_word_of_every_place_in_python():
     words = inspect.signature(task.options).parameters["options"].annotation
     assert SAID.keys() == set(Options.__struct_fields__) == set(OptionWords.__annotations__)
     assert words == Unpack[OptionWords]
+
+
+def test_help_names_each_option():
+    assert all(re.search(rf"\b{option}\b", Task.options.__doc__) for option in SAID)
+
+
+@pytest.mark.parametrize("wrong", [{"countdown": 3}, {"dely": 3}])
+def test_an_unknown_option_is_told_the_one_that_was_meant(wrong):
+    app = BoltQ()
+    task = app.task(name="echo")(lambda: None)
+    for said in (task.options, partial(app.job_of, "echo"), partial(talk.job_of, "echo", {})):
+        with pytest.raises(TypeError, match=r"unknown option; did you mean delay\?"):
+            said(**wrong)
 
 
 @pytest.mark.parametrize("option", SAID)

@@ -1,8 +1,11 @@
 """Submitting from code that knows nothing of asyncio."""
 
 import asyncio
+import inspect
 
 import pytest
+
+from boltq import Job, WorkflowRun
 
 
 async def test_plain_code_submits_and_waits(boltq_app, worker):
@@ -55,3 +58,14 @@ async def test_a_synchronous_call_inside_of_the_applications_own_loop_is_refused
 
     with pytest.raises(RuntimeError, match="would wait for itself"):
         await asyncio.to_thread(boltq_app.run_sync, inner())
+
+
+def test_a_synchronous_call_is_named_in_what_is_wrong_with_it(boltq_app):
+    with pytest.raises(TypeError, match=r"WorkflowRun\.signal_sync\(\) missing 1 required .*'decision'"):
+        boltq_app.workflow("x").signal_sync("ask")
+
+
+def test_a_synchronous_call_is_none_of_asynchronous_code_for_whoever_unwraps_it():
+    """As frameworks do, to find out whether they have to await what they call."""
+    assert not inspect.iscoroutinefunction(inspect.unwrap(Job.record_sync))
+    assert inspect.signature(WorkflowRun.signal_sync) == inspect.signature(WorkflowRun.signal)

@@ -143,9 +143,9 @@ class BoltQ:
     async def submit(
         self, /, job_type: str, data: Mapping[str, Any] | None = None, **options: Unpack[OptionWords]
     ) -> Job[Any]:
-        """Submit a job by its type's name, without importing the task. `options`: see Options.
+        """Submit a job by its type's name, without importing the task. `options`: those of Task.options.
 
-        Raises InvalidJob, Refused, StoreError.
+        Raises TypeError for an unknown option, InvalidJob, Refused, StoreError.
         """
         return await self.submit_job(self.job_of(job_type, data, **options))
 
@@ -154,7 +154,7 @@ class BoltQ:
 
         When this application has a task of that name, the data are checked by the types of its parameters.
         """
-        chosen, text = Options(**options), as_json({} if data is None else data, "/data")
+        chosen, text = Options.of(options), as_json({} if data is None else data, "/data")
         if known := self.tasks.get(job_type):
             return known.job_of(text, chosen)
         return chosen.new_job(job_type, text, data_is_json=True)

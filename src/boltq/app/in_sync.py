@@ -1,5 +1,6 @@
 """A method of asynchronous code for synchronous code too: written once, with its types."""
 
+import inspect
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -22,8 +23,14 @@ def in_sync(method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]]) -> Call
 
     @wraps(method)
     def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._run_sync(method(self, *args, **kwargs))
+        try:
+            work = method(self, *args, **kwargs)
+        except TypeError as error:  # wrong arguments: nothing of the method has run yet
+            raise TypeError(str(error).replace(method.__qualname__, call.__qualname__, 1)) from None
+        return self._run_sync(work)
 
     call.__name__, call.__qualname__ = f"{method.__name__}_sync", f"{method.__qualname__}_sync"
     call.__doc__ = f"`{method.__name__}` from synchronous code."
+    del call.__wrapped__  # who unwraps a function, as FastAPI does, would take this one for a coroutine function
+    call.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
     return call

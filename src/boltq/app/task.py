@@ -88,8 +88,14 @@ class Task(Submission[P, R]):
         return self.__qualname__
 
     def options(self, **options: Unpack[OptionWords]) -> Submission[P, R]:
-        """The task with options for the next submission: `await resize.options(delay=30).submit(image="a.png")`."""
-        return Submission(self, Options(**options).over(self._options))
+        """The task with options for the next submission: `await resize.options(delay=30).submit(image="a.png")`.
+
+        queue: a name. priority: "high", "normal" or "low". delay, expires_in, timeout: seconds or a timedelta. run_at,
+        expires_at: a datetime with a zone, or unix seconds. max_attempts: how often it may run. idempotency_key: what
+        has the same key is one job. headers, tags: kept with it. title: for people who read lists. Raises TypeError for
+        an unknown option.
+        """
+        return Submission(self, Options.of(options).over(self._options))
 
     def job_of(self, data: str, options: Options) -> NewJob:
         """A job with these data as JSON text, and options that go before the task's own. Raises InvalidJob."""

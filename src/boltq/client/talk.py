@@ -81,7 +81,7 @@ def ask(request: Request[T]) -> Talk[T]:
 
 def job_of(type: str, data: Mapping[str, Any] | None = None, **options: Unpack[OptionWords]) -> NewJob:
     """A job, not submitted yet. Raises InvalidJob."""
-    return Options(**options).new_job(type, calls.data_json({} if data is None else data), data_is_json=True)
+    return Options.of(options).new_job(type, calls.data_json({} if data is None else data), data_is_json=True)
 
 
 def submit(job: NewJob) -> Talk[SubmittedJob]:

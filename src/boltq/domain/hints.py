@@ -7,9 +7,9 @@ from typing import Final
 
 _DATA: Final = ("data", "payload", "params", "input")
 _JOB_TYPE: Final = ("job_type", "type")
-_DELAY: Final = ("delay_seconds", "wait")
+_DELAY: Final = ("delay_seconds", "wait", "delay")
 _TIME: Final = ("run_at", "until")
-_END: Final = ("expires_in_seconds", "expires_at")
+_END: Final = ("expires_in_seconds", "expires_in", "expires_at")
 _ATTEMPTS: Final = ("max_attempts", "retry")
 _KEY: Final = ("idempotency_key",)
 _BEFORE: Final = ("depends_on",)

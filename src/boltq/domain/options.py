@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 import msgspec
 
 from boltq.domain.errors import InvalidJob
+from boltq.domain.hints import unknown
 from boltq.domain.job import NO_SPEC, CheckedJob, NewJob, Priority, Spec
 
 Seconds = float | timedelta
@@ -29,6 +30,16 @@ class Options(msgspec.Struct, frozen=True):
     headers: dict[str, str] | None = None
     tags: list[str] | None = None
     title: str | None = None  # what people read in lists
+
+    @classmethod
+    def of(cls, words: "OptionWords") -> "Options":
+        """From keyword arguments. Raises TypeError, with the name that was meant."""
+        try:
+            return cls(**words)
+        except TypeError:
+            known = cls.__struct_fields__
+            name = next(word for word in words if word not in known)
+            raise TypeError(f"{name!r}: {unknown(name, known, 'option')}") from None
 
     def over(self, defaults: "Options") -> "Options":
         """These options, with the defaults for those that are not set."""
