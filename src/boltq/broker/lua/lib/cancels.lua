@@ -1,14 +1,15 @@
 --@use claims
 -- Cancels single jobs.
-local cancel_letters -- worker -> ids of running jobs that it shall stop
+local cancel_letters -- worker -> ids of running jobs that it shall stop; nil while there are none
 
-local function begin_cancels() cancel_letters = {} end
+local function begin_cancels() cancel_letters = nil end
 
 -- A running job is marked, and its worker told by tell_cancels().
 local function ask_to_stop(worker, id)
   call('HSET', job_key(id), 'cancel', 1)
   if call('EXISTS', worker_key(worker)) == 0 then return end -- it is gone: the sweep will cancel what it held
   call('SADD', cancels_key(worker), id)
+  cancel_letters = cancel_letters or {}
   cancel_letters[worker] = cancel_letters[worker] or {}
   cancel_letters[worker][#cancel_letters[worker] + 1] = id
 end
@@ -26,6 +27,7 @@ local function cancel_waiting(id, route, state, reason, parked, ghosts)
 end
 
 local function tell_cancels()
+  if not cancel_letters then return end
   for worker, ids in pairs(cancel_letters) do
     post(worker, { 'cancel', ids })
   end

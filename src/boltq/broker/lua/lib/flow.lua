@@ -25,14 +25,18 @@
 --       ahead: items that completed in an earlier run and come after those that have begun
 local flow = { MOST = 300, CLEARED = 200 }
 flow.PAST, flow.PAST_BYTES = 10, 8388608 -- earlier runs that stay readable, and what each may keep of data and errors
+flow.keeps = {} -- how long ended workflows are kept, as far as this call has read it
 flow.work = {} -- kind -> function(w, n, from) that does a part of the work, and returns where to go on, or nil at the end
 -- Workflows that this call has read, by id; those of them that it has changed; how many steps it may still look at.
-local opened, changed, left_over
+local opened, changed, left_over = {}, {}, 0
+local in_use = false -- this call has opened a workflow; most do not
 local stale -- a workflow is gone that may have been the next one due
 
 local function begin_flow()
-  opened, changed, left_over, stale = {}, {}, flow.MOST, false
-  flow.over, flow.keeps = 0, {} -- how many workflows this call has ended; how long those are kept
+  left_over, stale, flow.over = flow.MOST, false, 0 -- over: how many workflows this call has ended
+  if in_use then -- or else these are empty still
+    opened, changed, flow.keeps, in_use = {}, {}, {}, false
+  end
 end
 
 flow.HEAD = {
@@ -41,6 +45,7 @@ flow.HEAD = {
 }
 
 function flow.open(id)
+  in_use = true
   local w = opened[id]
   if w ~= nil then return w end
   local head = call('HMGET', flow_key(id), unpack(flow.HEAD))

@@ -2,15 +2,17 @@
 -- The one door: move() alone changes a state. It writes the record and notes the rest; commit() writes the notes
 -- with one variadic command per index, counts the jobs that have ended, and writes one event.
 local notes -- verb -> key -> its further arguments
+local unwritten -- there are notes that flush() has not written yet
 local moved -- route -> what to note where; so that the loop over a batch makes no strings and looks nothing up
 local events, rows -- the events in order, and by their text: one for each kind of move
-local ended -- state -> queue -> for each kind of move that ends jobs so, the list of their ids
+local ended -- "queue state" -> for each kind of move that ends jobs so, the list of their ids; nil while none has ended
 local readied, soonest, tallies, totals -- what is counted, by queue and what, and of all queues by what
 
 local function begin_moves()
   notes = { SADD = {}, SREM = {}, ZADD = {}, ZREM = {}, RPUSH = {}, LPUSH = {} }
+  unwritten = false
   moved, events, rows, readied, soonest, tallies, totals = {}, {}, {}, {}, {}, {}, {}
-  ended = { completed = {}, dead = {}, cancelled = {} }
+  ended = nil
 end
 
 -- Lists count by themselves: #list is a search.
@@ -26,6 +28,7 @@ local function noted(verb, key)
   if not list then
     list = { n = 0 }
     notes[verb][key] = list
+    unwritten = true
   end
   return list
 end
@@ -61,6 +64,8 @@ end
 local LEAVE = { running = 'SREM', blocked = 'ZREM', scheduled = 'ZREM', retrying = 'ZREM', dead = 'ZREM', cancelled = 'ZREM' }
 local ENTER = { running = 'SADD', blocked = 'ZADD', completed = 'RPUSH', scheduled = 'ZADD', retrying = 'ZADD', dead = 'ZADD', cancelled = 'ZADD' }
 
+local ENDS = { completed = true, dead = true, cancelled = true }
+
 local function row_of(text)
   local ids = rows[text]
   if not ids then
@@ -82,10 +87,11 @@ local function path_of(route, from, to)
   if path then return path end
   if not (MOVES[from] and MOVES[from][to]) then refuse('CONFLICT', from .. ' -> ' .. to) end
   path = { ids = row_of(route.text .. ' ' .. from .. ' ' .. to) }
-  local queues = ended[to]
-  if queues then
-    queues[route.queue] = queues[route.queue] or {}
-    queues[route.queue][path.ids] = true -- flush() forgets the paths, so it may be there
+  if ENDS[to] then
+    local there = route.queue .. ' ' .. to
+    ended = ended or {}
+    ended[there] = ended[there] or {}
+    ended[there][path.ids] = true -- flush() forgets the paths, so it may be there
   end
   if LEAVE[from] then path.leave = noted(LEAVE[from], index_key(route.queue, from)) end
   if ENTER[to] then path.enter = noted(ENTER[to], index_key(route.queue, to)) end
@@ -141,6 +147,8 @@ end
 local MOST_ARGUMENTS = 4000 -- of one command; unpack() ends at 8,000
 
 local function flush()
+  if not unwritten then return end
+  unwritten = false
   for verb, lists in pairs(notes) do
     for key, list in pairs(lists) do
       for i = 1, list.n, MOST_ARGUMENTS do
@@ -154,15 +162,15 @@ end
 
 -- Each job that has ended is counted once.
 local function count_ended()
-  for state, queues in pairs(ended) do
-    for queue, lists in pairs(queues) do
-      local n = 0
-      for ids in pairs(lists) do
-        n = n + ids.n
-      end
-      call('HINCRBY', queue_key(queue), state, n)
-      tally(queue, state, n)
+  if not ended then return end
+  for there, lists in pairs(ended) do
+    local queue, state = unpack(words(there))
+    local n = 0
+    for ids in pairs(lists) do
+      n = n + ids.n
     end
+    call('HINCRBY', queue_key(queue), state, n)
+    tally(queue, state, n)
   end
 end
 

@@ -74,9 +74,7 @@ end
 
 -- The history of the queues in which this call has ended jobs, after flush().
 local function prune_ended()
-  for state, queues in pairs(ended) do
-    for queue in pairs(queues) do
-      prune(queue, state)
-    end
+  for there in pairs(ended or {}) do
+    prune(unpack(words(there)))
   end
 end
