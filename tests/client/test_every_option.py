@@ -15,6 +15,7 @@ from boltq.cli.commands.submit import _OPTION_OF
 from boltq.client import calls, talk
 from boltq.client.answers import JobInfo, JobSummary
 from boltq.domain.options import Options, OptionWords
+from boltq.server.jobs.dry_run import ResolvedView
 from boltq.server.jobs.forms import FormReader, JobForm
 from boltq.server.views import jobs as views
 
@@ -75,6 +76,8 @@ def test_what_the_form_takes_is_shown_again():
     shown = set(views.JobView.__struct_fields__)
     otherwise = {"delay_seconds": "run_at", "expires_in_seconds": "expires_at", "idempotency_key": None}
     assert {otherwise.get(field, field) for field in JobForm.__struct_fields__} - {None} <= shown
+    resolved = {"delay_seconds": "run_at", "expires_in_seconds": "expires_at", "data": "data_bytes"}
+    assert {resolved.get(field, field) for field in JobForm.__struct_fields__} == set(ResolvedView.__struct_fields__)
     not_of_the_client = {"traceparent", "hidden", "workflow"}
     for ours, theirs in ((views.JobSummary, JobSummary), (views.JobView, JobInfo)):
         read = {field.encode_name for field in msgspec.structs.fields(theirs)}

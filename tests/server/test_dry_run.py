@@ -40,6 +40,7 @@ def test_the_options_after_all_defaults(http):
         "timeout_seconds": 300.0,
         "idempotency_key": None,
         "tags": [],
+        "title": None,
         "data_bytes": len('{"\\u00e9": 1}'),
     }
     body = {"type": "echo", "priority": 2, "run_at": "2040-01-31T09:30:00Z", "max_attempts": 9, "timeout_seconds": 1}

@@ -26,6 +26,7 @@ class ResolvedView(msgspec.Struct, kw_only=True):
     timeout_seconds: float
     idempotency_key: str | None
     tags: list[str]
+    title: str | None
     data_bytes: int
 
 
@@ -81,6 +82,7 @@ def _resolve(backend: Backend, job: NewJob) -> ResolvedView:
         timeout_seconds=job.spec.timeout or about.get("timeout_seconds") or settings.job_timeout,
         idempotency_key=job.idempotency_key or None,
         tags=job.tags,
+        title=job.spec.title,
         data_bytes=len(job.data.encode()),
     )
 
