@@ -112,7 +112,7 @@ async def test_a_delete_that_is_broken_off_is_finished_by_workers(
     async with Broker(valkey, namespace=namespace, partitions=partitions, rewrite=with_budget(5)) as broker:
         run, hands = await begin(broker, rich_form(items=20))
         await hands.finish(run)
-        original, calls = Workflows._send, 0
+        original, calls = Workflows.send, 0
 
         async def broken(self: Workflows, call: Call[Any]) -> Any:
             nonlocal calls
@@ -122,7 +122,7 @@ async def test_a_delete_that_is_broken_off_is_finished_by_workers(
                     raise RuntimeError("broken off")
             return await original(self, call)
 
-        monkeypatch.setattr(Workflows, "_send", broken)
+        monkeypatch.setattr(Workflows, "send", broken)
         with pytest.raises(RuntimeError):
             await hands.workflows.delete(run)
         for _ in range(200):

@@ -294,7 +294,7 @@ async def test_an_expansion_that_a_crash_broke_off_is_gone_on_with_by_another_wo
 ) -> None:
     """No item is made twice, and none is left out."""
     run, hands = await begin(broker, form_of(mapped("m", 1_700)), {"t": Items(set())})
-    original, told = Workflows._send, []
+    original, told = Workflows.send, []
 
     async def killed(self: Workflows, call: Call[Any]) -> Any:
         if call.script == "flow_step":
@@ -303,7 +303,7 @@ async def test_an_expansion_that_a_crash_broke_off_is_gone_on_with_by_another_wo
                 raise KeyboardInterrupt
         return await original(self, call)
 
-    monkeypatch.setattr(Workflows, "_send", killed)
+    monkeypatch.setattr(Workflows, "send", killed)
     with pytest.raises(KeyboardInterrupt):
         await hands.do(await hands.claim(1))
     assert told == ["items"] * 3
@@ -320,14 +320,14 @@ async def test_a_map_whose_worker_is_lost_for_good_while_it_expands_leaves_no_it
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, hands = await begin(broker, form_of(mapped("m", 1_200)), {"t": Items(set())})
-    original = Workflows._send
+    original = Workflows.send
 
     async def killed(self: Workflows, call: Call[Any]) -> Any:
         if call.script == "flow_step" and call.args[3] == "expand":
             raise KeyboardInterrupt
         return await original(self, call)
 
-    monkeypatch.setattr(Workflows, "_send", killed)
+    monkeypatch.setattr(Workflows, "send", killed)
     for _ in range(3):
         claimed = await hands.claim(1)
         with pytest.raises(KeyboardInterrupt):

@@ -472,7 +472,7 @@ async def test_a_call_that_is_made_twice_changes_nothing(
     boltq_app: BoltQ, worker, monkeypatch: pytest.MonkeyPatch, answers: str
 ) -> None:
     """Each call about a workflow is made twice; or each first answer is lost, and the worker repeats the call."""
-    original, lost = Workflows._send, set()
+    original, lost = Workflows.send, set()
 
     async def twice(self: Workflows, call: Call[object]) -> object:
         found = await original(self, call)
@@ -484,7 +484,7 @@ async def test_a_call_that_is_made_twice_changes_nothing(
                 await original(self, call)
         return found
 
-    monkeypatch.setattr(Workflows, "_send", twice)
+    monkeypatch.setattr(Workflows, "send", twice)
     ran: list[int] = []
 
     @boltq_app.task

@@ -31,7 +31,7 @@ async def test_a_claim_brings_what_a_step_refers_to(broker: Broker) -> None:
     assert (end.number, end.state, end.result) == (1, "completed", "1")
     asked: list[str] = []
     steps = Steps(broker)
-    steps._workflows._send = lambda call: asked.append(call.script)  # type: ignore[method-assign,assignment,return-value]
+    steps._steps._workflows.send = lambda call: asked.append(call.script)  # type: ignore[method-assign,assignment,return-value]
     assert await steps.prepare(SimpleNamespace(job=job, worker=hands.name)) == RunJob('{"x": 1}')  # type: ignore[arg-type]
     assert asked == []
 

@@ -47,7 +47,7 @@ async def test_it_ends_the_same_whenever_workers_die(
     valkey: str, namespace: str, partitions: int, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     random, now = chance.Random(seed), [1_800_000_000_000]
-    original = Workflows._send
+    original = Workflows.send
 
     async def deadly(self: Workflows, call: Call[Any]) -> Any:
         mortal = call.script in ("flow_step", "flow_look")
@@ -58,7 +58,7 @@ async def test_it_ends_the_same_whenever_workers_die(
             raise Killed
         return found
 
-    monkeypatch.setattr(Workflows, "_send", deadly)
+    monkeypatch.setattr(Workflows, "send", deadly)
     knobs = replace(DEFAULT_KNOBS, poison_limit=1_000)
     async with Broker(valkey, namespace=namespace, partitions=partitions, knobs=knobs, now=lambda: now[0]) as broker:
         workflows, flow = Workflows(broker), everything()
