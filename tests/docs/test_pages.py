@@ -286,3 +286,13 @@ def _options(command: str) -> Iterator[str]:
 def test_the_page_on_errors_has_every_category():
     text = (ROOT / "docs/howto/errors-and-retries.md").read_text("utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(Category)
+
+
+def test_the_readme_names_files_and_folders_that_are_there():
+    tree = (ROOT / "README.md").read_text("utf-8").partition("## Project structure")[2].split("```")[1]
+    inner = re.findall(r"^│ +[├└]── (\S+)", tree, re.MULTILINE)
+    outer = re.findall(r"^[├└]── (\S+)", tree, re.MULTILINE)
+    assert inner
+    assert outer
+    assert [name for name in inner if not (ROOT / "src" / "boltq" / name).exists()] == []
+    assert [name for name in outer if not (ROOT / name).exists()] == []
