@@ -19,8 +19,8 @@ local function cancel(id, wanted, reason)
   end
   if not MOVES[state].cancelled then return state == 'cancelled' and 'cancelled' or 'CONFLICT ' .. state end
   if place and state == 'blocked' and flow.stop_job(place, phase, child) then return 'running' end
+  places.note(id, place)
   cancel_waiting(id, route, state, reason, parked, ghosts)
-  if place then flow.ended(place, id, 'cancelled') end
   return 'cancelled'
 end
 

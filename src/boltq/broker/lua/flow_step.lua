@@ -29,7 +29,6 @@ if not w then refuse('LEASE_LOST', id) end
 
 local function cancelled(reason)
   move(id, route, 'running', 'cancelled', NOW, 'reason', reason)
-  if reason ~= 'skipped' then flow.ended(place, id, 'cancelled') end
   return 'cancelled'
 end
 
@@ -62,7 +61,6 @@ function say.wait(due, fixed)
   local to, at = wait_until(due, fixed == 1)
   if fixed == 1 then call('HSET', job_key(id), 'fixed', 1) end
   move(id, route, 'running', to, at, 'phase', WAITS[verb].name, 'lost', 0)
-  flow.again(place)
   return 'done'
 end
 
@@ -77,7 +75,6 @@ function say.ask(prompt, due)
     to, at = wait_until(due)
   end
   move(id, route, 'running', to, at)
-  flow.again(place)
   return 'done'
 end
 
@@ -133,7 +130,6 @@ function say.child(new)
   begin_to_wait('child', child)
   move(id, route, 'running', 'blocked', NOW)
   flow.create(new, id, w)
-  flow.again(place)
   return 'done'
 end
 
@@ -150,12 +146,12 @@ function say.again(child, generation, steps)
   else
     flow.again_from_start(child, steps, {}, {}, id, w)
   end
-  flow.again(place)
   return 'done'
 end
 
 if WAITS[verb] then call('HSETNX', job_key(id), 'began', since) end
 local is_cancelled = asked_to and (WAITS[verb] or verb == 'skip')
+if is_cancelled or verb ~= 'skip' then places.note(id, place) end -- a step that is skipped ends otherwise than its job
 local word = is_cancelled and cancelled('cancelled') or say[verb](unpack(cmsgpack.unpack(ARGV[6])))
 finish()
 return word

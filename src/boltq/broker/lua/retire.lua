@@ -18,16 +18,15 @@ holds.by(worker)
 
 local function hand_back(id, queue)
   local state, route, cancel, place = unpack(call('HMGET', job_key(id), 'state', 'route', 'cancel', 'flow'))
+  places.note(id, state == 'running' and place)
   if state ~= 'running' or lost then
     take_back(id, queue)
   elseif cancel then
     if has_begun(id) then note_run(id, 'cancelled') end
     move(id, route_of(route), 'running', 'cancelled', NOW, 'reason', 'cancelled')
-    if place then flow.ended(place, id, 'cancelled') end
   else
     if has_begun(id) then note_run(id, 'handed_back') end
     move(id, route_of(route), 'running', 'queued', 'head')
-    if place then flow.again(place) end
   end
   taken = taken + 1
 end

@@ -56,20 +56,11 @@ local function unless_cancelled(verb, text)
   return verb, text
 end
 
--- A step of a workflow: what follows when it has ended; or it does not run again, when its workflow is being stopped.
-local function tell_flow(place, id, tries, cancel, outcome)
-  local _, delivery, verb, took, _, text, data = Settling(outcome)
-  if verb == 'dropped' then verb = 'cancelled' end
-  if verb == 'completed' or verb == 'dead' or verb == 'cancelled' then
-    local counted = tries + (verb == 'cancelled' and 0 or 1)
-    local run = string.format(' %d %d %d - %s', counted, delivery, NOW - took, worker)
-    local inputs = data ~= '' and data
-    flow.ended(place, id, verb, verb == 'completed' and text, verb == 'dead' and text, run, inputs)
-  elseif cancel then
-    flow.ended(place, id, 'cancelled')
-  else
-    flow.again(place)
-  end
+local LAST = { completed = 1, dead = 1, cancelled = 0, dropped = 0 } -- verbs of last runs -> by how much `tries` grows
+
+-- How the run of a step went that ends now; nil if it would run again, as far as its worker knows.
+local function run_of(delivery, verb, took, tries)
+  if LAST[verb] then return string.format(' %d %d %d - %s', tries + LAST[verb], delivery, NOW - took, worker) end
 end
 
 holds.by(worker)
@@ -87,12 +78,15 @@ for i = #outcomes, 1, -1 do
     refused[#refused + 1] = { i - 1, 'LEASE_LOST' }
   else
     tries = tries or 0
+    if data ~= '' then call('HSET', job_key(id), 'data', data) end
+    if place then
+      local run = run_of(delivery, verb, took, tries)
+      places.note(id, place, run, run and data ~= '' and data)
+    end
     if cancel then
       verb, text = unless_cancelled(verb, text)
     end
     settle[verb](id, route_of(route), tries, took, text, number)
-    if data ~= '' then call('HSET', job_key(id), 'data', data) end
-    if place then tell_flow(place, id, tries, cancel, outcome) end
   end
 end
 flush()

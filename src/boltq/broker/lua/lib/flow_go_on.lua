@@ -1,5 +1,5 @@
 --@use flow, flow_rules, flow_maps, flow_phases, flow_stop, flow_forget, flow_end
--- Scripts tell a workflow here that a job of it has ended, or will run again. Before their commit they let it go on.
+-- move() tells a workflow here that a job of it has ended, or will run again. Before their commit, scripts let it go on.
 
 flow.ENDS = { completed = 'completed', dead = 'failed', cancelled = 'cancelled' }
 
@@ -32,6 +32,19 @@ function flow.again(text)
     w.back[#w.back + 1] = tonumber(number)
     flow.touch(w)
   end
+end
+
+-- What a move of a workflow's job means to the workflow; `...`: the fields that the move has written.
+function places.tell(id, to, ...)
+  local place, run, inputs = unpack(places.known[id])
+  places.known[id] = nil
+  if not flow.ENDS[to] then return flow.again(place) end
+  local written = {}
+  for i = 1, select('#', ...), 2 do
+    local field, value = select(i, ...)
+    written[field] = value
+  end
+  flow.ended(place, id, to, to == 'completed' and written.result, to == 'dead' and written.error, run, inputs)
 end
 
 local function carry_out(w)

@@ -81,8 +81,8 @@ function flow.stop_item(w, n, id)
   if state == 'running' then
     if not asked_to then ask_to_stop(worker, id) end
   elseif state and MOVES[state].cancelled and not (stop and stop(w, n, child)) then
+    places.note(id, text)
     cancel_waiting(id, route_of(route), state, 'cancelled', parked, ghosts)
-    flow.ended(text, id, 'cancelled')
   end
 end
 

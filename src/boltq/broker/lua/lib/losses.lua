@@ -20,15 +20,13 @@ local function take_back(id, queue)
   holds.by(worker or '')
   local limit = knob('poison_limit')
   if began then note_run(id, cancel and 'cancelled' or 'lost') end
+  places.note(id, place)
   if cancel then
     move(id, route, 'running', 'cancelled', NOW, 'reason', 'cancelled', 'lost', lost)
-    if place then flow.ended(place, id, 'cancelled') end
   elseif told and lost >= limit then
     move(id, route, 'running', 'dead', NOW, 'error', string.format(POISON, lost), 'lost', lost)
-    if place then flow.ended(place, id, 'dead', nil, string.format(POISON, lost)) end
   else
     move(id, route, 'running', 'queued', 'head', 'lost', lost)
-    if place then flow.again(place) end
   end
 end
 

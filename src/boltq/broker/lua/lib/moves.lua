@@ -4,14 +4,25 @@
 local notes -- verb -> key -> its further arguments
 local unwritten -- there are notes that flush() has not written yet
 local moved -- route -> what to note where; so that the loop over a batch makes no strings and looks nothing up
-local events, rows -- the events in order, and by their text: one for each kind of move
+local events, rows_by_text -- the events in order, and by their text: one for each kind of move
 local ended -- "queue state" -> for each kind of move that ends jobs so, the list of their ids; nil while none has ended
 local readied, soonest, tallies, totals -- what is counted, by queue and what, and of all queues by what
 
+-- The workflow's jobs that a script is about to move. Whoever has read a job's field `flow` notes it before the move, and
+-- move() tells the workflow (see flow_go_on.lua), so that no script has to tell it of an end, however a job ends.
+local places = {} -- known: id -> place in the workflow; and of a run that ends: how it ran and its data, if that is known
+
+function places.note(id, place, run, inputs)
+  if not place then return end
+  places.known = places.known or {}
+  places.known[id] = { place, run, inputs }
+end
+
 local function begin_moves()
+  places.known = nil
   notes = { SADD = {}, SREM = {}, ZADD = {}, ZREM = {}, RPUSH = {}, LPUSH = {} }
   unwritten = false
-  moved, events, rows, readied, soonest, tallies, totals = {}, {}, {}, {}, {}, {}, {}
+  moved, events, rows_by_text, readied, soonest, tallies, totals = {}, {}, {}, {}, {}, {}, {}
   ended = nil
 end
 
@@ -67,10 +78,10 @@ local ENTER = { running = 'SADD', blocked = 'ZADD', completed = 'RPUSH', schedul
 local ENDS = { completed = true, dead = true, cancelled = true }
 
 local function row_of(text)
-  local ids = rows[text]
+  local ids = rows_by_text[text]
   if not ids then
     ids = { n = 0 }
-    rows[text] = ids
+    rows_by_text[text] = ids
     events[#events + 1] = { text, ids }
   end
   return ids
@@ -142,6 +153,7 @@ local function move(id, route, from, to, at, ...)
   local n = ids.n + 1
   ids.n = n
   ids[n] = id
+  if places.known and places.known[id] then places.tell(id, to, ...) end
 end
 
 local MOST_ARGUMENTS = 4000 -- of one command; unpack() ends at 8,000
