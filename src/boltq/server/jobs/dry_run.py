@@ -11,10 +11,11 @@ from boltq.server.backend import Backend
 from boltq.server.http.caller import Caller
 from boltq.server.http.mistakes import Mistakes, MistakeView
 from boltq.server.http.moments import rfc3339
+from boltq.server.views.jobs import AsSubmittedView, as_submitted
 from boltq.server.why import Surroundings, surroundings_of
 
 
-class ResolvedView(msgspec.Struct, kw_only=True):
+class ResolvedView(AsSubmittedView, kw_only=True):
     """A submission's options after all defaults: its own, then its type's, then the settings'."""
 
     type: str
@@ -25,8 +26,6 @@ class ResolvedView(msgspec.Struct, kw_only=True):
     max_attempts: int
     timeout_seconds: float
     idempotency_key: str | None
-    tags: list[str]
-    title: str | None
     data_bytes: int
 
 
@@ -81,8 +80,7 @@ def _resolve(backend: Backend, job: NewJob) -> ResolvedView:
         max_attempts=job.spec.max_attempts or about.get("max_attempts") or settings.max_attempts,
         timeout_seconds=job.spec.timeout or about.get("timeout_seconds") or settings.job_timeout,
         idempotency_key=job.idempotency_key or None,
-        tags=job.tags,
-        title=job.spec.title,
+        **as_submitted(job.tags, job.spec),
         data_bytes=len(job.data.encode()),
     )
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from boltq.domain.job import RUN_ENDS, JobRecord, PastRun, StepPlace
+from boltq.domain.job import RUN_ENDS, JobRecord, PastRun, Spec, StepPlace
 from boltq.domain.job_error import JobError, error_of
 from boltq.domain.states import TERMINAL, JobState, action_reasons
 from boltq.server.http.moments import rfc3339
@@ -46,6 +46,18 @@ class RunView(msgspec.Struct, kw_only=True):
     outcome: Annotated[str, msgspec.Meta(description=" | ".join(RUN_ENDS))]
     category: Annotated[str | None, msgspec.Meta(description="of the error")]
     error: JobError | None
+
+
+class AsSubmittedView(msgspec.Struct, kw_only=True):
+    """The options that have no default but none, and that nothing else changes: shown as they were submitted."""
+
+    tags: list[str]
+    title: str | None
+
+
+def as_submitted(tags: list[str], spec: Spec) -> dict[str, Any]:
+    """The fields of an AsSubmittedView."""
+    return {"tags": tags, "title": spec.title}
 
 
 class JobSummary(msgspec.Struct, kw_only=True):
@@ -196,7 +208,6 @@ def _common(job: JobRecord, rights: Rights) -> dict[str, Any]:
     return {
         "id": job.id,
         "type": job.type,
-        "title": job.spec.title,
         "queue": job.queue,
         "priority": job.priority.word,
         "state": job.state,
@@ -218,7 +229,7 @@ def _common(job: JobRecord, rights: Rights) -> dict[str, Any]:
         "cancel_requested": job.cancel_requested,
         "reason": job.reason,
         "traceparent": (job.spec.headers or {}).get("traceparent"),
-        "tags": job.tags,
+        **as_submitted(job.tags, job.spec),
         "actions": actions_of(job.state, job.workflow_id, operate=rights.operate),
         "hidden": not rights.payload,
     }
