@@ -182,11 +182,14 @@ class Runs(Comparison):
                 job = self.jobs[one.id]
                 self._settled(job, one, now)
                 ended.add((job.queue, job.state))
+        # What expires is cancelled by the claim, when the history was shortened already.
+        before = {state: {j.id for j in self.standing(state)} for state in KEEP}
         self._claimed(partition, worker, n, 0, reply.claim, now)
         self.read_mail(partition)
         self.compare()
         for queue, state in ended & {(queue, state) for queue, _ in ended for state in KEEP}:
-            kept = sum(j.queue == queue and j.partition == partition for j in self.standing(state))
+            still = (j for j in self.standing(state) if j.id in before[state])
+            kept = sum(j.queue == queue and j.partition == partition for j in still)
             must(kept <= KEEP[state][0], f"{kept} {state} jobs are kept")
         return reply.jobs
 
