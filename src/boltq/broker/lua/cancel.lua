@@ -4,13 +4,14 @@
 --   returns  msgpack of a word for each: cancelled, running (its worker will stop it), or a refusal:
 --            NOT_FOUND, CHANGED <state>, CONFLICT <state>
 --@use claims, cancels, flow_stop, prune, finish
-local verdicts = {}
+local verdicts, queues = {}, {}
 
 local function cancel(id, wanted, reason)
   local state, path, worker, parked, ghosts, since, place, phase, child = unpack(
     call('HMGET', job_key(id), 'state', 'route', 'worker', 'parked', 'ghost', 'since', 'flow', 'phase', 'child')
   )
   local route = path and route_of(path)
+  if route then queues[route.queue] = true end
   local no = refusal(state, since, wanted)
   if no then return no end
   if state == 'running' then
@@ -27,6 +28,10 @@ end
 for i, item in ipairs(cmsgpack.unpack(ARGV[2])) do
   verdicts[i] = cancel(unpack(item))
 end
+flow.go_on()
+flush()
+for queue in pairs(queues) do
+  prune(queue, 'cancelled')
+end
 finish()
-prune_ended()
 return cmsgpack.pack(verdicts)

@@ -90,9 +90,15 @@ for i = #outcomes, 1, -1 do
   end
 end
 flush()
+local histories = {} -- where outcomes have ended jobs; what workflows end from here on, the sweep prunes
+for there in pairs(ended or {}) do
+  histories[#histories + 1] = there
+end
 flow.carry_on()
 flow.go_on()
-prune_ended()
+for _, there in ipairs(histories) do
+  prune(unpack(words(there)))
+end
 
 local reply = claim(worker, most, first_queue, claim_number)
 finish()

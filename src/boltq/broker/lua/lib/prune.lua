@@ -71,10 +71,3 @@ local function prune(queue, state)
   local shorten = state == 'completed' and prune_list or prune_zset
   return shorten(index_key(queue, state), before, tonumber(most) or KNOBS[kept.most], { logs = logs, runs = runs })
 end
-
--- The history of the queues in which this call has ended jobs, after flush().
-local function prune_ended()
-  for there in pairs(ended or {}) do
-    prune(unpack(words(there)))
-  end
-end
