@@ -23,7 +23,7 @@ from boltq.domain.ids import new_id
 from boltq.settings import Settings, inherited_environment
 from boltq.worker.fetcher import LONGEST_PAUSE
 
-MARGIN = 1.0  # seconds in which a run that has ended may not be settled yet: three tests at a time share two cores
+MARGIN = 0.5  # seconds in which a run that has ended may not be settled yet, on a machine under full load
 _PROGRAM = Path(__file__).with_name("worker_program.py")
 _BATCH = 50
 
